@@ -1,0 +1,1 @@
+"""Users, organisations, roles, API keys, entitlements, the audit trail and the tenancy door."""

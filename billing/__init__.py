@@ -1,0 +1,1 @@
+"""What money buys and earns: Stripe, settlement, rewards, payouts. Writes entitlements."""

@@ -1,0 +1,78 @@
+"""Reads settings from the environment. A wrong value raises at start, naming the variable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T")
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, default)
+
+
+def _parsed(name: str, default: T, parse: Callable[[str], T]) -> T:
+    raw = os.environ.get(name)
+    if raw is None or raw == "":
+        return default
+    try:
+        return parse(raw)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}={raw!r} is not valid: {error}") from error
+
+
+def integer(name: str, default: int) -> int:
+    return _parsed(name, default, int)
+
+
+def number(name: str, default: float) -> float:
+    return _parsed(name, default, float)
+
+
+def boolean(name: str, default: bool) -> bool:
+    def parse(raw: str) -> bool:
+        lowered = raw.strip().lower()
+        if lowered in _TRUE:
+            return True
+        if lowered in _FALSE:
+            return False
+        raise ValueError("use true or false")
+
+    return _parsed(name, default, parse)
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A comma-separated list, blanks dropped."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def database(name: str = "DATABASE_URL") -> dict[str, object]:
+    """Django's database settings from a `postgresql://` URL; sockets by `?host=/dir`."""
+    url = text(name)
+    if not url:
+        raise ImproperlyConfigured(
+            f"{name} is not set. `make run` starts an embedded PostgreSQL and sets it; "
+            "elsewhere give postgresql://user:password@host:5432/name."
+        )
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ImproperlyConfigured(f"{name} must start with postgresql://, not {parts.scheme}://")
+    query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
+    host = unquote(query.pop("host", parts.hostname or ""))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.lstrip("/") or "postgres",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(parts.port or ""),
+        "OPTIONS": {key: unquote(value) for key, value in query.items()},
+    }

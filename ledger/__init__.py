@@ -1,0 +1,1 @@
+"""Money: accounts, transfers, entries, holds, allowances. Knows money, not tokens."""

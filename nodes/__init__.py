@@ -1,0 +1,1 @@
+"""Own machines: enrolment, presence and the server end of the tunnel."""

@@ -1,0 +1,1 @@
+"""Upstreams: connections, credentials, catalogue and prices, adapters, and the only dialer."""

@@ -1,0 +1,1 @@
+"""The data plane: `/v1`, snapshots, planner, failover, streams."""
