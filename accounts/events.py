@@ -1,0 +1,42 @@
+"""Tells the data plane that an organisation's configuration changed.
+
+`bump` grows the organisation's version in the transaction of the change and publishes it after commit. A
+subscriber that misses the message finds the new version by polling, so publishing may fail silently.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+import redis
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+
+from accounts.models import Organization
+
+CHANNEL = "shareai:versions"
+PLATFORM = 0
+"""Stands for the organisation id in a message about the platform's own connections."""
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
+
+
+def bump(organization: Organization) -> None:
+    """Must run inside the transaction of the change; locks the organisation's row until it ends."""
+    Organization.objects.filter(pk=organization.pk).update(version=F("version") + 1)
+    transaction.on_commit(lambda: publish(organization.pk))
+
+
+def publish(org_id: int) -> None:
+    """Fails open: the poll of the data plane finds what was not published."""
+    try:
+        _client().publish(CHANNEL, str(org_id))
+    except redis.RedisError:
+        logger.warning("could not publish the new version of organisation %s", org_id)

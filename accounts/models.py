@@ -1,0 +1,198 @@
+"""Who there is: users, organisations, memberships, invitations, API keys, entitlements, the audit trail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import roles
+from accounts.tenancy import TenantModel, TenantQuerySet
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        if not email:
+            raise ValueError("A user needs an e-mail address")
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, **{"is_staff": True, "is_superuser": True} | fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    email = models.EmailField(_("e-mail address"), unique=True)
+    name = models.CharField(_("name"), max_length=120, blank=True)
+    language = models.CharField(_("language"), max_length=8, default="en")
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    date_joined = models.DateTimeField(default=timezone.now)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return self.email
+
+    def get_full_name(self) -> str:
+        return self.name or self.email
+
+    def get_short_name(self) -> str:
+        return self.name or self.email.split("@")[0]
+
+
+class Organization(models.Model):
+    """A tenant. `version` grows with every change that the data plane must see."""
+
+    public_id = models.CharField(max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    slug = models.SlugField(max_length=60, unique=True)
+    version = models.BigIntegerField(default=1)
+    time_zone = models.CharField(_("time zone"), max_length=60, default="UTC")
+    default_strategy = models.CharField(_("default strategy"), max_length=20, default="priority")
+    log_content = models.BooleanField(_("log prompts and answers"), default=False)
+    retention_days = models.PositiveIntegerField(_("keep logs for (days)"), default=30)
+    created_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(TenantModel):
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    org = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(_("role"), max_length=20)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["org", "user"], name="membership_once_per_org"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.org}: {self.role}"
+
+    def allows(self, permission: roles.Permission) -> bool:
+        return roles.allows(self.role, permission)
+
+
+class Invitation(TenantModel):
+    """An offer of membership, sent by e-mail; the link's token is stored only as its SHA-256."""
+
+    public_id = models.CharField(max_length=40, unique=True)
+    email = models.EmailField(_("e-mail address"))
+    role = models.CharField(_("role"), max_length=20)
+    token_hash = models.BinaryField(max_length=32, unique=True)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.role}"
+
+    def is_open(self, now: datetime) -> bool:
+        return self.accepted_at is None and self.revoked_at is None and self.expires_at > now
+
+
+class ApiKey(TenantModel):
+    """A key of the `/v1` endpoint or of the management API.
+
+    The secret itself is never stored: `secret_hash` is the SHA-256 of its 32 characters. A rotation makes a new
+    row that points at the old one, whose `expires_at` becomes the end of the overlap.
+    """
+
+    public_id = models.CharField(max_length=12, unique=True)
+    secret_hash = models.BinaryField(max_length=32)
+    name = models.CharField(_("name"), max_length=80)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    scopes = ArrayField(models.CharField(max_length=30), default=list, verbose_name=_("scopes"))
+    allowed_models = ArrayField(
+        models.CharField(max_length=200), null=True, blank=True, verbose_name=_("allowed models")
+    )
+    ip_allow = ArrayField(
+        models.CharField(max_length=50), default=list, blank=True, verbose_name=_("allowed addresses")
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    replaces = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="replaced_by")
+    is_ephemeral = models.BooleanField(default=False, help_text="made for the Playground, hidden from lists")
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["org", "-created_at"], name="apikey_org_created")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def prefix(self) -> str:
+        return f"sk-sai-{self.public_id}"
+
+    def status(self, now: datetime) -> str:
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= now:
+            return "expired"
+        return "active"
+
+
+class Entitlement(TenantModel):
+    """What an organisation may use, written by billing and read by routing through the snapshot."""
+
+    name = models.CharField(max_length=60)
+    value = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "name"], name="entitlement_once_per_org")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditEvent(TenantModel):
+    """One configuration or security action. Append-only: a trigger refuses UPDATE and DELETE.
+
+    `digest` chains the organisation's events: SHA-256 over the previous digest and this event's canonical JSON.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True)
+    sequence = models.BigIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+    actor_type = models.CharField(max_length=10)  # user, key, system
+    actor_id = models.CharField(max_length=60)
+    actor_label = models.CharField(max_length=254)
+    action = models.CharField(max_length=60)
+    object_type = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=60)
+    object_label = models.CharField(max_length=254, blank=True)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    ip = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+    previous_digest = models.BinaryField(max_length=32)
+    digest = models.BinaryField(max_length=32)
+
+    org = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "sequence"], name="audit_sequence_once")]
+        indexes = [models.Index(fields=["org", "-at"], name="audit_org_at")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_type} {self.object_id}"

@@ -1,0 +1,103 @@
+"""Usage facts. `Usage` is partitioned by month in PostgreSQL; the rollups are what pages read."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from accounts.tenancy import TenantModel, TenantQuerySet
+
+
+class UsageFigures(models.Model):
+    """The sums that a row of usage, or a bucket of many, carries. Money in nano-USD."""
+
+    input_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cost_nanos = models.BigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class Usage(UsageFigures):
+    """One request, however it ended. Written by COPY only; the primary key is (started_at, request_id)."""
+
+    pk = models.CompositePrimaryKey("started_at", "request_id")
+    started_at = models.DateTimeField()
+    request_id = models.CharField(max_length=40)
+    org_id = models.BigIntegerField()
+    key_id = models.BigIntegerField(null=True)
+    user_id = models.BigIntegerField(null=True)
+    endpoint = models.CharField(max_length=30)
+    model = models.CharField(max_length=200)  # as asked for
+    route = models.CharField(max_length=200, blank=True)
+    target = models.CharField(max_length=260, blank=True)  # "<connection slug>/<model>", empty if none answered
+    target_id = models.BigIntegerField(null=True)
+    status = models.SmallIntegerField()
+    error_code = models.CharField(max_length=40, blank=True)
+    stream = models.BooleanField(default=False)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    usage_source = models.CharField(max_length=10)  # reported, counted, none
+    billing_reason = models.CharField(max_length=30)
+    price_version = models.IntegerField(null=True)
+    attempts = models.JSONField(default=list)
+    attempt_count = models.SmallIntegerField(default=0)
+    duration_ms = models.IntegerField(default=0)
+    ttft_ms = models.IntegerField(null=True)
+    overhead_us = models.IntegerField(null=True)
+    sdk_retry = models.SmallIntegerField(default=0)
+    user_agent = models.CharField(max_length=120, blank=True)
+    metadata = models.JSONField(null=True)
+    ingested_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        managed = False
+        db_table = "metering_usage"
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class Rollup(TenantModel, UsageFigures):
+    """Sums of one hour or one day per model, route, target, key and outcome."""
+
+    period = models.CharField(max_length=4)  # hour, day
+    starts_at = models.DateTimeField()
+    model = models.CharField(max_length=200)
+    route = models.CharField(max_length=200, blank=True)
+    target = models.CharField(max_length=260, blank=True)
+    key_id = models.BigIntegerField(default=0)
+    user_id = models.BigIntegerField(default=0)
+    requests = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    duration_ms_sum = models.BigIntegerField(default=0)
+    ttft_ms_sum = models.BigIntegerField(default=0)
+    ttft_count = models.BigIntegerField(default=0)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period", "org", "starts_at", "model", "route", "target", "key_id", "user_id"],
+                name="rollup_bucket_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.period} {self.starts_at:%Y-%m-%d %H:%M} {self.model}"
+
+
+class DirtyBucket(models.Model):
+    """An hour whose rollup is older than its usage. Written with the usage, in the same transaction."""
+
+    org_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+    marked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org_id", "hour"], name="dirty_bucket_once")]
+
+    def __str__(self) -> str:
+        return f"{self.org_id} {self.hour:%Y-%m-%d %H}"

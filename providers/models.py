@@ -1,0 +1,105 @@
+"""Rows behind targets: connections of the platform or of an organisation, their keys, the models they serve."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.tenancy import TenantModel, TenantQuerySet
+
+
+class Connection(TenantModel):
+    """An OpenAI-compatible endpoint. `org` is empty for the platform's own, which every organisation may use."""
+
+    org = models.ForeignKey(
+        "accounts.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    public_id = models.CharField(max_length=40, unique=True)
+    slug = models.SlugField(_("short name"), max_length=40)
+    name = models.CharField(_("name"), max_length=80)
+    preset = models.CharField(_("kind"), max_length=30, default="custom")
+    adapter = models.CharField(max_length=30, default="openai")
+    base_url = models.URLField(_("base URL"), max_length=300)
+    priority = models.PositiveIntegerField(_("priority"), default=100, help_text=_("lower is tried first"))
+    enabled = models.BooleanField(_("enabled"), default=True)
+    simulated = models.BooleanField(default=False)
+    options = models.JSONField(default=dict, blank=True)
+    last_test = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["org", "slug"], name="connection_slug_once_per_org", nulls_distinct=False
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ConnectionKey(TenantModel):
+    """A vendor's API key, sealed. `origin` is the one it was saved for; a changed URL clears the key."""
+
+    ACTIVE, PARKED = "active", "parked"
+
+    org = models.ForeignKey(
+        "accounts.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    public_id = models.CharField(max_length=40, unique=True)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="keys")
+    label = models.CharField(_("label"), max_length=60, blank=True)
+    sealed = models.BinaryField()
+    hint = models.CharField(max_length=12, help_text="the last characters, to tell keys apart")
+    origin = models.CharField(max_length=300)
+    weight = models.PositiveIntegerField(_("weight"), default=1)
+    state = models.CharField(max_length=10, default=ACTIVE)
+    state_reason = models.CharField(max_length=200, blank=True)
+    state_changed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.label or 'key'} …{self.hint}"
+
+
+class ServedModel(TenantModel):
+    """One model at one connection: what becomes a Target. Prices are USD per million tokens."""
+
+    org = models.ForeignKey(
+        "accounts.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    public_id = models.CharField(max_length=40, unique=True)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="served_models")
+    model_id = models.CharField(_("public model"), max_length=200)
+    upstream_id = models.CharField(_("model name upstream"), max_length=200)
+    kind = models.CharField(max_length=20, default="chat")  # chat, embedding
+    enabled = models.BooleanField(_("enabled"), default=True)
+    weight = models.PositiveIntegerField(_("weight"), default=1)
+    input_price = models.DecimalField(_("input price"), max_digits=16, decimal_places=6, null=True, blank=True)
+    cached_input_price = models.DecimalField(
+        _("cached input price"), max_digits=16, decimal_places=6, null=True, blank=True
+    )
+    output_price = models.DecimalField(_("output price"), max_digits=16, decimal_places=6, null=True, blank=True)
+    request_price = models.DecimalField(max_digits=16, decimal_places=9, default=0)
+    price_source = models.CharField(max_length=20, default="manual")  # manual, catalog, none
+    price_version = models.PositiveIntegerField(default=1)
+    context_tokens = models.PositiveIntegerField(_("context window"), null=True, blank=True)
+    max_output_tokens = models.PositiveIntegerField(_("most output tokens"), null=True, blank=True)
+    capabilities = models.JSONField(default=list, blank=True)  # tools, json_schema, vision, …
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "model_id"], name="served_model_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} at {self.connection}"

@@ -1,0 +1,56 @@
+"""Targets: the immutable values that the data plane plans over. Rows become targets in `providers.sources`."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Nano-USD per million tokens, and per request. `version` is printed on each usage row."""
+
+    input_nanos: int
+    output_nanos: int
+    cached_input_nanos: int | None = None
+    request_nanos: int = 0
+    version: int = 1
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """One vendor key of a connection. `headers` are ready to send; no repr ever shows them."""
+
+    id: int
+    public_id: str
+    headers: tuple[tuple[str, str], ...]
+    weight: int = 1
+
+    def __repr__(self) -> str:
+        return f"Credential({self.public_id})"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One addressable upstream: where, with what, which model, at which price, able to do what.
+
+    `name` is `<connection slug>/<model id>`; `org_id` is None for the platform's own targets.
+    """
+
+    id: int
+    name: str
+    org_id: int | None
+    connection_id: int
+    connection_slug: str
+    connection_name: str
+    model_id: str
+    upstream_id: str
+    adapter: str
+    transport: str
+    base_url: str
+    credentials: tuple[Credential, ...]
+    kind: str = "chat"
+    price: Price | None = None
+    priority: int = 100
+    weight: int = 1
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] = frozenset()
+    simulated: bool = False
+    options: dict[str, str] = {}
