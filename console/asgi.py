@@ -1,0 +1,61 @@
+"""The ASGI application: `/v1` and `/health` to the lean handler, web sockets to Channels, the rest to Django."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+
+from routing.asgi import LeanHandler  # noqa: E402
+from routing.wiring import start_plane, stop_plane  # noqa: E402
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Application:
+    """Makes the data plane at the lifespan's start and drains it at its end."""
+
+    def __init__(self) -> None:
+        self._console = ASGIHandler()
+        self._gateway: LeanHandler | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            path = scope["path"]
+            if self._gateway is not None and path.startswith(("/v1/", "/health/")):
+                await self._gateway(scope, receive, send)
+            else:
+                await self._console(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            # No consumer is registered yet; refusing the handshake is Channels' own answer to an unknown path.
+            await receive()
+            await send({"type": "websocket.close"})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._gateway = LeanHandler(settings.GATEWAY_URLCONF, start_plane().flights)
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                if self._gateway is not None:
+                    self._gateway.draining = True
+                await stop_plane()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+application = Application()

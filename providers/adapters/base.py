@@ -1,0 +1,81 @@
+"""What a dialect must be able to do. Adapters are pure: values and bytes in, values and bytes out, no I/O.
+
+request     Call + Target + Credential      → UpstreamRequest
+completion  the bytes of a 200              → Completion, or UpstreamFailure
+decoder     a Call                          → StreamDecoder, fed with the bytes of a stream
+error       status and bytes of a non-200   → UpstreamFailure
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import msgspec
+
+from providers.failures import UpstreamFailure
+from providers.schema import Call
+from providers.targets import Credential, Target
+from providers.transport import UpstreamRequest
+
+REPORTED, COUNTED, NONE = "reported", "counted", "none"
+
+
+class TokenUsage(msgspec.Struct, frozen=True):
+    """Tokens of one answer; `cached` is the part of `input` that the upstream read from its cache."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    source: str = NONE
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """A whole answer, in OpenAI's form, ready to be sent."""
+
+    body: bytes
+    usage: TokenUsage | None
+    finish_reason: str
+    text: str = ""
+
+
+class StreamDecoder(ABC):
+    """Follows one stream in OpenAI's form. `feed` gives back what may be sent to the caller.
+
+    Attributes:
+        committed: the first content has been seen, so that what `feed` gave must now be sent.
+        finish_reason: the last one seen, "" before.
+        done: the terminator was seen; it is never part of what `feed` gives.
+        usage: what the upstream reported, or None.
+    """
+
+    committed: bool
+    finish_reason: str
+    done: bool
+    usage: TokenUsage | None
+
+    @abstractmethod
+    def feed(self, chunk: bytes) -> bytes:
+        """Raises UpstreamFailure for an error event, a malformed or an oversized one."""
+
+    @abstractmethod
+    def finish(self) -> bytes:
+        """Called at the end of the upstream's bytes; gives what was still held back."""
+
+    @abstractmethod
+    def delivered_text(self) -> str:
+        """All text that `feed` gave back so far, for counting when the upstream reported no usage."""
+
+
+class Adapter(ABC):
+    @abstractmethod
+    def request(self, call: Call, target: Target, credential: Credential | None) -> UpstreamRequest: ...
+
+    @abstractmethod
+    def completion(self, call: Call, body: bytes) -> Completion: ...
+
+    @abstractmethod
+    def decoder(self, call: Call) -> StreamDecoder: ...
+
+    @abstractmethod
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamFailure: ...

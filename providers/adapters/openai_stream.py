@@ -1,0 +1,199 @@
+"""Follows a stream in OpenAI's form while its bytes pass through.
+
+What a chunk costs is the figure that matters most, so events are parsed only until the first content and
+afterwards only where a marker (usage, error, finish reason, terminator) shows in the bytes. The exact decoder
+of `common.sse` takes over for streams whose lines do not end in plain LF.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from common.sse import SSEDecoder, SSEError
+from providers.adapters.base import REPORTED, StreamDecoder, TokenUsage
+from providers.failures import Kind, UpstreamFailure
+
+MAX_EVENT_BYTES = 1 << 20
+_MARKERS = (b"[DONE]", b'"error"', b'"usage"', b'"finish_reason":"', b'"finish_reason": "')
+_NO_USAGE = (b'"usage":null', b'"usage": null')
+_MOST_TOKENS = 50_000_000
+
+
+def _marked(data: bytes) -> bool:
+    return any(marker in data for marker in _MARKERS)
+
+
+class OpenAIStreamDecoder(StreamDecoder):
+    def __init__(self, *, keep_usage: bool) -> None:
+        self.committed = False
+        self.finish_reason = ""
+        self.done = False
+        self.usage: TokenUsage | None = None
+        self._keep_usage = keep_usage
+        self._tail = b""
+        self._exact: SSEDecoder | None = None
+        self._given: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._exact is None and b"\r" not in chunk:
+            out = self._feed_plain(chunk)
+        else:
+            out = self._feed_exact(chunk)
+        if out:
+            self._given.append(out)
+        return out
+
+    def finish(self) -> bytes:
+        """The stream has ended: a last event without its blank line still counts if it is whole."""
+        tail, self._tail = self._tail.strip(), b""
+        if not tail or self._exact is not None or _parsed(_data(tail) or b"") is None:
+            self.done = self.done or tail == b"data: [DONE]"
+            return b""
+        return self._event(tail + b"\n\n", tail)
+
+    def delivered_text(self) -> str:
+        text = []
+        for line in b"".join(self._given).split(b"\n"):
+            if line.startswith(b"data:"):
+                text.extend(_texts(_parsed(line[5:].strip())))
+        return "".join(text)
+
+    def _feed_plain(self, chunk: bytes) -> bytes:
+        data = self._tail + chunk if self._tail else chunk
+        if data.endswith(b"\n\n"):
+            self._tail = b""
+        else:
+            end = data.rfind(b"\n\n") + 2
+            if end < 2:
+                return self._hold(data)
+            self._hold(data[end:])
+            data = data[:end]
+        if self.committed and not _marked(data):
+            return data
+        return b"".join([self._event(event + b"\n\n", event) for event in data.split(b"\n\n") if event])
+
+    def _hold(self, data: bytes) -> bytes:
+        if len(data) > MAX_EVENT_BYTES:
+            raise UpstreamFailure(Kind.TOO_LARGE, f"an event of more than {MAX_EVENT_BYTES} bytes")
+        self._tail = data
+        return b""
+
+    def _feed_exact(self, chunk: bytes) -> bytes:
+        """Any line endings: events are re-framed, their data unchanged."""
+        if self._exact is None:
+            self._exact = SSEDecoder(max_event_bytes=MAX_EVENT_BYTES)
+            chunk, self._tail = self._tail + chunk, b""
+        try:
+            events = self._exact.feed(chunk)
+        except SSEError as error:
+            raise UpstreamFailure(Kind.TOO_LARGE, str(error)) from error
+        parts = []
+        for event in events:
+            framed = b"".join(b"data: " + line + b"\n" for line in event.data.split(b"\n"))
+            parts.append(self._event(framed + b"\n", framed))
+        return b"".join(parts)
+
+    def _event(self, raw: bytes, event: bytes) -> bytes:
+        """What of one event is sent on; its meaning is noted."""
+        if self.done:
+            return b""
+        if self.committed and not _marked(event):
+            return raw
+        data = _data(event)
+        if data is None:
+            # A comment before the commit point would send a 200 and end failover.
+            return raw if self.committed else b""
+        if data == b"[DONE]":
+            self.done = True
+            return b""
+        if self.committed and b'"error"' not in data and b"finish_reason" not in data and _only_null_usage(data):
+            return raw
+        return self._meaning(raw, _parsed(data))
+
+    def _meaning(self, raw: bytes, parsed: Any) -> bytes:
+        if not isinstance(parsed, dict):
+            raise UpstreamFailure(Kind.MALFORMED, "an event that is no JSON object")
+        if parsed.get("error"):
+            raise UpstreamFailure(Kind.ERROR_IN_BODY, "an error event")
+        usage = parsed.get("usage")
+        choices = parsed.get("choices")
+        if choices is not None and not isinstance(choices, list):
+            raise UpstreamFailure(Kind.MALFORMED, "choices that are no array")
+        if usage:
+            self.usage = usage_of_event(usage) or self.usage
+        for choice in choices or ():
+            self._note(choice)
+        if usage and not self._keep_usage:
+            return b"" if not choices else _event_without_usage(parsed)
+        return raw
+
+    def _note(self, choice: Any) -> None:
+        if not isinstance(choice, dict):
+            raise UpstreamFailure(Kind.MALFORMED, "a choice that is no object")
+        if reason := choice.get("finish_reason"):
+            if reason == "error":
+                raise UpstreamFailure(Kind.ERROR_IN_BODY, "an answer that ended in an error")
+            self.finish_reason = str(reason)
+            self.committed = True
+        elif not self.committed:
+            delta = choice.get("delta")
+            self.committed = bool(choice.get("text")) or (isinstance(delta, dict) and _has_content(delta))
+
+
+def _only_null_usage(data: bytes) -> bool:
+    return b'"usage"' not in data or any(null in data for null in _NO_USAGE)
+
+
+def _data(event: bytes) -> bytes | None:
+    """The data of an event whose lines end in LF, or None for a comment or another field."""
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _has_content(delta: dict[str, Any]) -> bool:
+    return any(value for name, value in delta.items() if name != "role")
+
+
+def _texts(parsed: Any) -> list[str]:
+    if not isinstance(parsed, dict):
+        return []
+    texts = []
+    for choice in parsed.get("choices") or ():
+        delta = choice.get("delta") or {}
+        for value in (choice.get("text"), delta.get("content"), delta.get("reasoning_content")):
+            if isinstance(value, str):
+                texts.append(value)
+        for call in delta.get("tool_calls") or ():
+            texts.append(str((call.get("function") or {}).get("arguments") or ""))
+    return texts
+
+
+def usage_of_event(usage: Any) -> TokenUsage | None:
+    """The reported usage of a stream's chunk, or None when it cannot be true."""
+    if not isinstance(usage, dict):
+        return None
+    input_, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    if not _is_count(input_) or not _is_count(output):
+        return None
+    return TokenUsage(input_, output, min(cached, input_) if _is_count(cached) else 0, REPORTED)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+
+
+def _event_without_usage(parsed: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps({**parsed, "usage": None}) + b"\n\n"

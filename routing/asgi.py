@@ -1,0 +1,135 @@
+"""The lean handler: what Django's own ASGI handler does for a view, without signals and thread hops.
+
+    bytes → bounded body → ASGIRequest → URL resolver → view → Reply → ASGI `send`
+
+Views behind it are async, return a `Reply` or `StreamReply`, and never touch the ORM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from io import BytesIO
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import Http404
+from django.urls import URLResolver, get_resolver
+
+from common.errors import (
+    ClientClosedRequest,
+    Draining,
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    ShareAIError,
+    UnsupportedMediaType,
+)
+from common.ids import new_request_id
+from routing.flights import Flight, Flights, Receive, refusal_of_ended
+from routing.rendering import error_reply
+from routing.replies import Reply, Send, StreamReply
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+BODY_DEADLINE_S = 30.0
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 32 * 1024
+
+Scope = MutableMapping[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+class GatewayRequest(ASGIRequest):
+    """Django's request with what the data plane needs besides: the raw body, the flight, the request's id."""
+
+    def __init__(self, scope: Scope, payload: bytes, flight: Flight, request_id: str) -> None:
+        super().__init__(scope, BytesIO(payload))
+        self.payload = payload
+        self.flight = flight
+        self.request_id = request_id
+
+
+class LeanHandler:
+    """Serves the URLs of `urlconf`. `flights` knows what is in flight; set `draining` before stopping."""
+
+    def __init__(self, urlconf: str, flights: Flights) -> None:
+        self._resolver: URLResolver = get_resolver(urlconf)
+        self._flights = flights
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        flight = self._flights.enter(receive)
+        request_id = new_request_id()
+        try:
+            reply = await self._reply(scope, receive, flight, request_id)
+            try:
+                await reply.send(send, flight)
+            finally:
+                reply.close()
+        except asyncio.CancelledError:
+            if flight.ended_by is None:
+                raise
+            flight.task.uncancel()
+            logger.info("request %s ended early: %s", request_id, flight.ended_by)
+        except ClientClosedRequest:
+            logger.info("request %s: the caller left before its body was whole", request_id)
+        finally:
+            self._flights.leave(flight)
+
+    async def _reply(self, scope: Scope, receive: Receive, flight: Flight, request_id: str) -> Reply | StreamReply:
+        try:
+            if self.draining:
+                raise Draining()
+            body = await self._body(scope, receive)
+            request = GatewayRequest(scope, body, flight, request_id)
+            match = self._resolver.resolve(request.path_info)
+            reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
+        except Http404:
+            reply = error_reply(NotFound(f"There is no {scope['path']} here."), request_id)
+        except ShareAIError as error:
+            reply = error_reply(error, request_id)
+        except asyncio.CancelledError:
+            reply = error_reply(refusal_of_ended(flight), request_id)
+        except Exception:
+            logger.exception("request %s failed unforeseen", request_id)
+            reply = error_reply(InternalError(), request_id)
+        return reply
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        _check_head(scope)
+        try:
+            async with asyncio.timeout(BODY_DEADLINE_S):
+                return await _read_body(receive)
+        except TimeoutError as error:
+            raise InvalidRequest(f"The body did not arrive within {BODY_DEADLINE_S:.0f} seconds.") from error
+
+
+def _check_head(scope: Scope) -> None:
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        raise InvalidRequest(f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them.")
+    for name, value in headers:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise UnsupportedMediaType("Send the body without Content-Encoding.")
+        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY_BYTES:
+            raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
+
+
+async def _read_body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return body
+    parts, size = [body], len(body)
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY_BYTES:
+            raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    if message["type"] == "http.disconnect":
+        raise ClientClosedRequest()
+    return b"".join(parts)

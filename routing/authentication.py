@@ -1,0 +1,39 @@
+"""DRF's authentication class of `/v1`: an API key, from memory, or after one look-up at its first use."""
+
+from __future__ import annotations
+
+from accounts.authentication import Caller, KeyRecord, authenticate
+from routing.asgi import GatewayRequest
+from routing.snapshots import Snapshots
+
+
+class _NotInMemory(Exception):
+    def __init__(self, public_id: str) -> None:
+        self.public_id = public_id
+
+
+def _header_getter(request: GatewayRequest):  # type: ignore[no-untyped-def]
+    meta = request.META
+    return lambda name: meta.get("HTTP_" + name.upper().replace("-", "_"))
+
+
+async def caller_of(request: GatewayRequest, snapshots: Snapshots) -> Caller:
+    """The caller behind the request's key.
+
+    Raises:
+        ShareAIError: 401 or 403 as the key deserves; 503 when a key cannot be looked up now.
+    """
+
+    def find(public_id: str) -> KeyRecord | None:
+        record = snapshots.find_key(public_id)
+        if record is None:
+            raise _NotInMemory(public_id)
+        return record
+
+    header, address = _header_getter(request), request.META.get("REMOTE_ADDR", "")
+    try:
+        record = authenticate(header, address, find)
+    except _NotInMemory as missing:
+        await snapshots.learn_key(missing.public_id)
+        record = authenticate(header, address, snapshots.find_key)
+    return Caller.of(record)

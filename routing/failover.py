@@ -1,0 +1,292 @@
+"""The one loop that retries. It tries candidates in order until one answers, and learns from each that does not.
+
+It ends for ever at the commit point: a stream is handed on once its first content has been seen, and from then
+on a failure is told to the caller instead of hidden.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from common.errors import (
+    BadUpstreamResponse,
+    FirstTokenTimeout,
+    ProviderUnavailable,
+    ShareAIError,
+    UpstreamTimeout,
+)
+from metering.usage import AttemptRecord
+from providers.adapters import ADAPTERS
+from providers.adapters.base import Completion, StreamDecoder
+from providers.failures import TIMEOUTS, Kind, Step, UpstreamFailure
+from providers.schema import Call
+from providers.targets import Credential, Target
+from providers.transport import Deadlines, Transport, UpstreamResponse
+from routing.health import Health, Speed
+from routing.plans import Plan
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+LEAST_CONCURRENT_RETRIES = 64
+RETRY_SHARE = 0.2
+
+_OK = "ok"
+
+
+class RejectedUpstream(Exception):
+    """The upstream refused the request itself; its explanation is the caller's to read."""
+
+    def __init__(self, status: int, body: bytes | None) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.body = body
+
+
+class Trail:
+    """What one request has tried so far, in order. Times are of the loop's clock."""
+
+    __slots__ = ("attempts", "started", "upstream_s")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.attempts: list[AttemptRecord] = []
+        self.upstream_s = 0.0
+
+    def note(self, attempt: Attempt, outcome: str, now: float, status: int | None = None, detail: str = "") -> None:
+        self.attempts.append(
+            AttemptRecord(
+                target=attempt.target.name,
+                target_id=attempt.target.id,
+                credential=attempt.credential.public_id if attempt.credential else "",
+                outcome=outcome,
+                status=status,
+                started_ms=round((attempt.started - self.started) * 1000),
+                duration_ms=round((now - attempt.started) * 1000),
+                ttft_ms=None if attempt.ttft_s is None else round(attempt.ttft_s * 1000),
+                detail=detail,
+            )
+        )
+
+
+class Attempt:
+    """One try at one target with one key. `close` says that it no longer keeps the target busy."""
+
+    __slots__ = ("_open", "credential", "speed", "started", "target", "ttft_s")
+
+    def __init__(self, target: Target, credential: Credential | None, speed: Speed, started: float) -> None:
+        self.target = target
+        self.credential = credential
+        self.speed = speed
+        self.started = started
+        self.ttft_s: float | None = None
+        self._open = True
+        speed.in_flight += 1
+
+    @property
+    def credential_id(self) -> int:
+        return self.credential.id if self.credential else 0
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self.speed.in_flight -= 1
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A whole answer and the attempt that brought it."""
+
+    attempt: Attempt
+    completion: Completion
+
+
+class OpenedStream(msgspec.Struct, frozen=True):
+    """A stream at its commit point: `first` is to be sent, the rest is in `response` through `decoder`."""
+
+    attempt: Attempt
+    response: UpstreamResponse
+    decoder: StreamDecoder
+    first: bytes
+
+
+class RetryBudget:
+    """Bounds the retries in flight to a share of all requests, so that an outage is not answered by a storm."""
+
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        self._in_flight = in_flight
+        self._retrying = 0
+
+    def take(self) -> bool:
+        if self._retrying >= max(LEAST_CONCURRENT_RETRIES, RETRY_SHARE * self._in_flight()):
+            return False
+        self._retrying += 1
+        return True
+
+    def give_back(self) -> None:
+        self._retrying -= 1
+
+
+class Failover:
+    """`on_refused_key` is told of a credential that the upstream no longer accepts."""
+
+    def __init__(
+        self,
+        transports: Mapping[str, Transport],
+        health: Health,
+        budget: RetryBudget,
+        on_refused_key: Callable[[Target, Credential], None],
+    ) -> None:
+        self._transports = transports
+        self._health = health
+        self._budget = budget
+        self._on_refused_key = on_refused_key
+
+    async def run(self, call: Call, plan: Plan, trail: Trail) -> Answered | OpenedStream:
+        """The first good answer.
+
+        Raises:
+            RejectedUpstream: the request itself is at fault.
+            ShareAIError: every candidate failed, or the budget for retries is spent.
+        """
+        failure: UpstreamFailure | None = None
+        retrying = False
+        try:
+            for candidate in plan.candidates[: plan.most_attempts]:
+                if failure is not None and not retrying:
+                    retrying = self._budget.take()
+                    if not retrying:
+                        break
+                for credential in candidate.credentials:
+                    try:
+                        return await self._attempt(call, candidate.target, credential, plan.deadlines, trail)
+                    except UpstreamFailure as error:
+                        failure = error
+                    if failure.step is not Step.NEXT_KEY:
+                        break
+                if failure is not None and failure.step is Step.GIVE_BACK:
+                    raise RejectedUpstream(failure.status or 400, failure.body) from failure
+        finally:
+            if retrying:
+                self._budget.give_back()
+        assert failure is not None  # a plan has at least one candidate, a candidate one key or None
+        raise _final(failure, trail) from failure
+
+    async def _attempt(
+        self, call: Call, target: Target, credential: Credential | None, deadlines: Deadlines, trail: Trail
+    ) -> Answered | OpenedStream:
+        clock = asyncio.get_running_loop().time
+        attempt = Attempt(target, credential, self._health.speed(target.id), clock())
+        breaker = self._health.breaker(target.id, attempt.credential_id)
+        breaker.take(attempt.started)
+        try:
+            if call.stream:
+                async with asyncio.timeout(deadlines.first_byte_s):
+                    result: Answered | OpenedStream = await self._open(call, attempt, deadlines)
+            else:
+                async with asyncio.timeout(deadlines.first_byte_unary_s):
+                    result = await self._complete(call, attempt, deadlines)
+        except TimeoutError as error:
+            failure = UpstreamFailure(Kind.FIRST_BYTE_TIMEOUT, "no first byte in time")
+            self._learn(attempt, failure, trail, clock())
+            raise failure from error
+        except UpstreamFailure as failure:
+            self._learn(attempt, failure, trail, clock())
+            raise
+        except asyncio.CancelledError:
+            breaker.release()
+            trail.note(attempt, "cancelled", clock())
+            attempt.close()
+            raise
+        now = clock()
+        trail.upstream_s += now - attempt.started
+        attempt.ttft_s = now - attempt.started
+        breaker.succeeded(now)
+        return result
+
+    async def _complete(self, call: Call, attempt: Attempt, deadlines: Deadlines) -> Answered:
+        response, adapter = await self._send(call, attempt, deadlines)
+        try:
+            body = await response.read(MAX_ANSWER_BYTES)
+        finally:
+            response.close()
+        return Answered(attempt, adapter.completion(call, body))
+
+    async def _open(self, call: Call, attempt: Attempt, deadlines: Deadlines) -> OpenedStream:
+        response, adapter = await self._send(call, attempt, deadlines)
+        try:
+            decoder = adapter.decoder(call)
+            first = await _until_committed(response, decoder)
+        except BaseException:
+            response.close()
+            raise
+        return OpenedStream(attempt, response, decoder, first)
+
+    async def _send(self, call: Call, attempt: Attempt, deadlines: Deadlines):  # type: ignore[no-untyped-def]
+        target = attempt.target
+        adapter = ADAPTERS[target.adapter]
+        request = adapter.request(call, target, attempt.credential)
+        response = await self._transports[target.transport].send(target, request, deadlines)
+        if response.status == 200:
+            return response, adapter
+        try:
+            body = await response.read(MAX_ERROR_BYTES)
+        except UpstreamFailure:
+            body = b""
+        finally:
+            response.close()
+        raise adapter.error(response.status, response.headers, body)
+
+    def _learn(self, attempt: Attempt, failure: UpstreamFailure, trail: Trail, now: float) -> None:
+        """Draws the consequence of a failure for breaker, cooldown and key, and writes it to the trail."""
+        target, key_id, health = attempt.target, attempt.credential_id, self._health
+        trail.upstream_s += now - attempt.started
+        trail.note(attempt, failure.kind, now, failure.status, failure.detail)
+        attempt.close()
+        breaker = health.breaker(target.id, key_id)
+        if failure.kind is Kind.REJECTED:
+            breaker.succeeded(now)
+        elif failure.kind is Kind.RATE_LIMITED:
+            breaker.release()
+            health.cool_down(target.id, key_id, now, failure.retry_after_s)
+        elif failure.kind is Kind.UNAUTHORIZED:
+            breaker.release()
+            if attempt.credential is not None:
+                health.park(target.id, key_id, now)
+                self._on_refused_key(target, attempt.credential)
+            else:
+                breaker.failed(now)
+        else:
+            breaker.failed(now)
+
+
+async def _until_committed(response: UpstreamResponse, decoder: StreamDecoder) -> bytes:
+    """Reads until the first content; nothing has been sent to the caller before that."""
+    held: list[bytes] = []
+    while not decoder.committed:
+        chunk = await response.next_chunk()
+        if not chunk:
+            held.append(decoder.finish())
+            if decoder.committed:
+                break
+            raise UpstreamFailure(Kind.EMPTY, "a stream without content")
+        held.append(decoder.feed(chunk))
+        if decoder.done and not decoder.committed:
+            raise UpstreamFailure(Kind.EMPTY, "a stream without content")
+    return b"".join(held)
+
+
+def _final(failure: UpstreamFailure, trail: Trail) -> ShareAIError:
+    """What the caller is told when all has been tried. It never holds an upstream's own words."""
+    tried = [{"target": a.target, "reason": a.outcome, "status": a.status} for a in trail.attempts]
+    names = ", ".join(f"{a.target} ({a.outcome.replace('_', ' ')})" for a in trail.attempts)
+    message = f"Every target that could serve this request failed: {names}."
+    refusal: type[ShareAIError] = ProviderUnavailable
+    if failure.kind is Kind.FIRST_BYTE_TIMEOUT:
+        refusal = FirstTokenTimeout
+    elif failure.kind in TIMEOUTS:
+        refusal = UpstreamTimeout
+    elif failure.kind in (Kind.MALFORMED, Kind.ERROR_IN_BODY, Kind.EMPTY, Kind.TOO_LARGE):
+        refusal = BadUpstreamResponse
+    return refusal(message, metadata={"attempts": tried}, should_retry=False)

@@ -1,0 +1,98 @@
+"""Who may serve a call. Each filter is one question and gives one reason; `REASONS` says them in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from providers.schema import NO_PREFERENCES, Call, Preferences
+from providers.targets import Target
+from routing.health import Health
+
+Filter = Callable[[Call, Target], str | None]
+
+BYTES_PER_TOKEN = 4
+"""An estimate for prompts: no refusal rests on it alone unless the prompt is far too long."""
+
+REASONS = {
+    "wrong_kind": "serves another kind of request",
+    "no_key": "has no usable API key",
+    "not_wanted": "excluded by the request's provider preferences",
+    "too_expensive": "costs more than the request's max_price",
+    "price_unknown": "has no known price, and the request set max_price",
+    "lacks_capability": "lacks a capability that the request needs",
+    "context_too_short": "has a shorter context than the prompt needs",
+    "not_local": "is not one of the organisation's own machines",
+    "not_private": "is outside the organisation's own infrastructure",
+    "cooling_down": "asked to be left alone for a while (429)",
+    "breaker_open": "failed too often lately",
+    "weight_zero": "has weight 0",
+}
+
+
+def reject_kind(call: Call, target: Target) -> str | None:
+    return None if target.kind == call.kind else "wrong_kind"
+
+
+def reject_place(call: Call, target: Target) -> str | None:
+    if call.place is None or target.transport == "tunnel":
+        return None
+    return "not_local" if call.place == "local" else "not_private"
+
+
+def reject_capability(call: Call, target: Target) -> str | None:
+    """An empty set means that nobody has found out; then only `require_parameters` refuses."""
+    if not call.requires or call.requires <= target.capabilities:
+        return None
+    return "lacks_capability" if target.capabilities or call.preferences.require_parameters else None
+
+
+def reject_context(call: Call, target: Target) -> str | None:
+    if target.context_tokens is None or call.prompt_bytes < target.context_tokens * BYTES_PER_TOKEN * 2:
+        return None
+    return "context_too_short"
+
+
+def reject_preferences(call: Call, target: Target) -> str | None:
+    preferences = call.preferences
+    if preferences is NO_PREFERENCES:
+        return None
+    if not _is_wanted(preferences, target):
+        return "not_wanted"
+    return _reject_price(preferences, target)
+
+
+def _is_wanted(preferences: Preferences, target: Target) -> bool:
+    names = {target.connection_slug, target.name}
+    if preferences.only and not names & preferences.only:
+        return False
+    if preferences.order and not preferences.allow_fallbacks and not names & set(preferences.order):
+        return False
+    return not names & preferences.ignore
+
+
+def _reject_price(preferences: Preferences, target: Target) -> str | None:
+    limits = (preferences.max_input_nanos, preferences.max_output_nanos)
+    if limits == (None, None):
+        return None
+    if target.price is None:
+        return "price_unknown"
+    prices = (target.price.input_nanos, target.price.output_nanos)
+    dear = any(limit is not None and price > limit for limit, price in zip(limits, prices, strict=True))
+    return "too_expensive" if dear else None
+
+
+FILTERS: tuple[Filter, ...] = (
+    reject_kind,
+    reject_place,
+    reject_preferences,
+    reject_capability,
+    reject_context,
+)
+
+
+def unusable_keys(target: Target, health: Health, now: float) -> tuple[str, float | None]:
+    """Why no key of a target can be used now, and the earliest time at which one could."""
+    pairs = [(target.id, credential.id) for credential in target.credentials] or [(target.id, 0)]
+    waits = [until for pair in pairs if (until := health.skipped_until(*pair, now)) is not None]
+    cooling = any(health.is_cooling(*pair, now) for pair in pairs)
+    return ("cooling_down" if cooling else "breaker_open"), (max(0.0, min(waits) - now) if waits else None)

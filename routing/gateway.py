@@ -1,0 +1,151 @@
+"""The data plane's main line: an authenticated call comes in, a reply goes out, the end is settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from accounts.authentication import Caller
+from common.errors import ModelNotAllowed, ShareAIError
+from providers.schema import Call
+from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
+from routing.flights import Flight
+from routing.health import Health
+from routing.planner import Planner
+from routing.plans import Plan
+from routing.rendering import (
+    answer_headers,
+    cost_header,
+    error_reply,
+    rejected_error,
+    trace_of,
+    with_trace,
+    with_usage,
+)
+from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
+from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement, counted_usage
+from routing.snapshots import Snapshots
+from routing.streams import MeteredStream
+
+CLOSED_STATUS = 499
+
+
+class Gateway:
+    """One per process; made by `routing.wiring`."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        planner: Planner,
+        failover: Failover,
+        health: Health,
+        append: Append,
+        clock: Callable[[], float],
+    ) -> None:
+        self._snapshots = snapshots
+        self._planner = planner
+        self._failover = failover
+        self._health = health
+        self._append = append
+        self._clock = clock
+
+    async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply:
+        """Never raises for a refusal: what cannot be served is a reply as well, and is recorded."""
+        trail = Trail(flight.started)
+        settlement = Settlement(call, caller, trail, self._append, self._clock)
+        try:
+            snapshot = self._snapshots.get(caller.org_id)
+            _check_models(call, caller)
+            plan = self._planner.plan(call, snapshot, self._clock())
+            settlement.plan = plan
+            flight.deadline = flight.started + self._total_s(call, plan)
+            result = await self._failover.run(call, plan, trail)
+        except RejectedUpstream as rejected:
+            return self._rejected(call, rejected, trail, settlement)
+        except ShareAIError as error:
+            return self._refused(call, error, trail, settlement)
+        except asyncio.CancelledError:
+            settlement.settle(status=CLOSED_STATUS, billing_reason=NO_CHARGE, error_code=flight.ended_by or "stopped")
+            raise
+        if isinstance(result, OpenedStream):
+            return self._streamed(call, plan, result, trail, settlement)
+        return await self._answered(call, plan, result, trail, settlement)
+
+    @staticmethod
+    def _total_s(call: Call, plan: Plan) -> float:
+        return plan.deadlines.total_stream_s if call.stream else plan.deadlines.total_unary_s
+
+    def _streamed(
+        self, call: Call, plan: Plan, opened: OpenedStream, trail: Trail, settlement: Settlement
+    ) -> StreamReply:
+        attempt, now = opened.attempt, self._clock()
+        source = MeteredStream(call, opened, trail, settlement, self._health, self._clock)
+        headers = answer_headers(
+            call.request_id,
+            attempt.target.name,
+            plan.route,
+            len(trail.attempts) + 1,
+            max(now - trail.started - trail.upstream_s, 0.0),
+            now - trail.started,
+        )
+        return StreamReply(200, [*STREAM_HEADERS, *headers], source)
+
+    async def _answered(
+        self, call: Call, plan: Plan, answered: Answered, trail: Trail, settlement: Settlement
+    ) -> Reply:
+        attempt, completion = answered.attempt, answered.completion
+        now = self._clock()
+        attempt.close()
+        trail.note(attempt, "ok", now, 200)
+        usage, body = completion.usage, completion.body
+        if usage is None:
+            loop = asyncio.get_running_loop()
+            usage = await loop.run_in_executor(None, counted_usage, call, completion.text)
+            body = with_usage(body, usage)
+        if attempt.ttft_s is not None:
+            attempt.speed.note(attempt.ttft_s, usage.output, attempt.ttft_s)
+        cost_nanos = settlement.settle(
+            status=200,
+            billing_reason=COMPLETED,
+            attempt=attempt,
+            usage=usage,
+            finish_reason=completion.finish_reason,
+        )
+        if call.wants_trace:
+            body = with_trace(body, trace_of(plan, trail.attempts))
+        headers = answer_headers(
+            call.request_id,
+            attempt.target.name,
+            plan.route,
+            len(trail.attempts),
+            max(now - trail.started - trail.upstream_s, 0.0),
+            attempt.ttft_s,
+        )
+        return Reply(200, [JSON_TYPE, *headers, cost_header(cost_nanos)], body)
+
+    def _refused(self, call: Call, error: ShareAIError, trail: Trail, settlement: Settlement) -> Reply:
+        settlement.settle(status=error.status, billing_reason=NO_CHARGE, error_code=error.code)
+        trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
+        headers = [(b"x-shareai-attempts", b"%d" % len(trail.attempts))]
+        return error_reply(error, call.request_id, headers, trace)
+
+    def _rejected(self, call: Call, rejected: RejectedUpstream, trail: Trail, settlement: Settlement) -> Reply:
+        """The upstream's explanation of the caller's own mistake, with OpenAI's four keys always there."""
+        settlement.settle(status=rejected.status, billing_reason=NO_CHARGE, error_code="rejected_upstream")
+        target = trail.attempts[-1].target
+        error = rejected_error(rejected.status, rejected.body, target)
+        headers = [(b"x-shareai-target", target.encode("latin-1", "replace"))]
+        trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
+        return error_reply(error, call.request_id, headers, trace)
+
+
+def _check_models(call: Call, caller: Caller) -> None:
+    allowed = caller.allowed_models
+    if allowed is None:
+        return
+    for name in call.models:
+        if name not in allowed:
+            raise ModelNotAllowed(
+                f"This key may not use the model '{name}'. It may use: {', '.join(sorted(allowed)) or 'none'}.",
+                param="model",
+            )

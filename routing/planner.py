@@ -1,0 +1,204 @@
+"""From a call and a snapshot to a plan: resolve the name, filter, score, order. Pure, but for the health it reads.
+
+A name is, in this order: a route, a public model that targets serve, or `<connection>/<model>` that pins one.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from common.errors import ModelNotFound, NoProviderAvailable
+from providers.schema import Call
+from providers.targets import Credential, Target
+from providers.transport import Deadlines
+from routing.filters import FILTERS, REASONS, unusable_keys
+from routing.health import Health, weighted_key
+from routing.plans import Candidate, Plan, Rejected
+from routing.scorers import SCORERS, RoundRobin
+from routing.snapshots import OrgSnapshot, RouteRecord
+
+LONGEST_RETRY_AFTER_S = 120.0
+
+
+_Ranked = tuple[int, float, float, Candidate]
+"""Tier, score, a random tie-break in proportion to the weight, and what is ranked."""
+
+
+class Planner:
+    def __init__(self, health: Health, deadlines: Deadlines) -> None:
+        self._health = health
+        self._deadlines = deadlines
+        self._turns = RoundRobin()
+
+    def plan(self, call: Call, snapshot: OrgSnapshot, now: float) -> Plan:
+        """The order in which to try.
+
+        Raises:
+            ModelNotFound: no name of the call is known; the message names near ones.
+            NoProviderAvailable: known, but nobody may serve it now; with each one's reason.
+        """
+        candidates: list[Candidate] = []
+        rejected: list[Rejected] = []
+        first: tuple[str, str, RouteRecord | None] | None = None
+        for name in call.models:
+            found = _resolve(name, snapshot)
+            if found is None:
+                continue
+            targets, route = found
+            strategy = call.preferences.sort or (route.strategy if route else snapshot.default_strategy)
+            first = first or (name, strategy, route)
+            candidates += self._ordered(call, targets, name, strategy, rejected, now)
+        if first is None:
+            raise _not_found(call, snapshot)
+        if not candidates:
+            raise _unavailable(call, rejected)
+        name, strategy, route = first
+        return Plan(
+            route=route.name if route else "",
+            strategy=strategy,
+            candidates=tuple(candidates),
+            rejected=tuple(rejected),
+            deadlines=self._deadlines_of(route),
+        )
+
+    def _ranked(
+        self,
+        call: Call,
+        target: Target,
+        weight: int,
+        tier: int,
+        strategy: str,
+        keys: tuple[Credential | None, ...],
+    ) -> _Ranked:
+        score = SCORERS[strategy](call, target, weight, self._health)
+        return tier, score, weighted_key(weight), Candidate(target, keys, score)
+
+    def _deadlines_of(self, route: RouteRecord | None) -> Deadlines:
+        if route is None or route.first_byte_s is None:
+            return self._deadlines
+        return msgspec.structs.replace(self._deadlines, first_byte_s=route.first_byte_s)
+
+    def _ordered(
+        self,
+        call: Call,
+        targets: list[tuple[Target, int, int]],
+        name: str,
+        strategy: str,
+        rejected: list[Rejected],
+        now: float,
+    ) -> list[Candidate]:
+        """`targets` come with weight and tier; what may not serve goes to `rejected`."""
+        kept: list[_Ranked] = []
+        ejected: list[tuple[_Ranked, Rejected]] = []
+        for target, weight, tier in targets:
+            reason = _rejection(call, target, weight)
+            if reason is not None:
+                rejected.append(Rejected(target.name, reason))
+                continue
+            keys = _usable_keys(target, self._health, now)
+            if keys:
+                kept.append(self._ranked(call, target, weight, tier, strategy, keys))
+                continue
+            reason, until_s = unusable_keys(target, self._health, now)
+            refusal = Rejected(target.name, reason, until_s)
+            if reason == "breaker_open":
+                all_keys = target.credentials or (None,)
+                ejected.append((self._ranked(call, target, weight, tier, strategy, all_keys), refusal))
+            else:
+                rejected.append(refusal)
+        if kept:
+            rejected += [refusal for _, refusal in ejected]
+        else:
+            # The last target is never ejected: better to try one that failed than to refuse without trying.
+            kept = [ranked for ranked, _ in ejected]
+        if len(kept) > 1:
+            kept.sort(key=_order)
+            if strategy == "round_robin":
+                turn = self._turns.rotated(name, len(kept))
+                kept = kept[turn:] + kept[:turn]
+        ordered = [entry[3] for entry in kept]
+        return _preferred_first(ordered, call.preferences.order) if call.preferences.order else ordered
+
+
+def _order(entry: _Ranked) -> tuple[int, float, float]:
+    return entry[:3]
+
+
+def _rejection(call: Call, target: Target, weight: int) -> str | None:
+    if weight == 0:
+        return "weight_zero"
+    for reject in FILTERS:
+        if (reason := reject(call, target)) is not None:
+            return reason
+    if not target.credentials and target.options.get("needs_key"):
+        return "no_key"
+    return None
+
+
+def _usable_keys(target: Target, health: Health, now: float) -> tuple[Credential | None, ...]:
+    """The keys that may be used now, one drawn first by weight."""
+    if len(target.credentials) == 1:
+        only = target.credentials[0]
+        return target.credentials if health.skipped_until(target.id, only.id, now) is None else ()
+    if not target.credentials:
+        return (None,) if health.skipped_until(target.id, 0, now) is None else ()
+    usable = [key for key in target.credentials if health.skipped_until(target.id, key.id, now) is None]
+    return tuple(sorted(usable, key=lambda key: weighted_key(key.weight)))
+
+
+def _resolve(name: str, snapshot: OrgSnapshot) -> tuple[list[tuple[Target, int, int]], RouteRecord | None] | None:
+    route = snapshot.routes.get(name)
+    if route is not None:
+        legs = [
+            (target, leg.weight, leg.tier) for leg in route.legs for target in _targets_of_leg(leg.target, snapshot)
+        ]
+        return legs, route
+    targets = snapshot.by_model.get(name)
+    if targets is not None:
+        return [(target, target.weight, 0) for target in targets], None
+    pinned = snapshot.by_name.get(name)
+    return ([(pinned, 1, 0)], None) if pinned is not None else None
+
+
+def _targets_of_leg(name: str, snapshot: OrgSnapshot) -> tuple[Target, ...]:
+    pinned = snapshot.by_name.get(name)
+    return (pinned,) if pinned is not None else snapshot.by_model.get(name, ())
+
+
+def _preferred_first(candidates: list[Candidate], order: tuple[str, ...]) -> list[Candidate]:
+    rank = {name: index for index, name in enumerate(order)}
+
+    def position(candidate: Candidate) -> int:
+        target = candidate.target
+        return min(rank.get(target.name, len(rank)), rank.get(target.connection_slug, len(rank)))
+
+    return sorted(candidates, key=position)
+
+
+def _not_found(call: Call, snapshot: OrgSnapshot) -> ModelNotFound:
+    near = snapshot.near(call.models[0])
+    hint = f" Did you mean {', '.join(repr(name) for name in near)}?" if near else ""
+    return ModelNotFound(
+        f"The model '{call.model}' does not exist or is not served to this organisation.{hint}",
+        param="model",
+        metadata={"near": near} if near else None,
+    )
+
+
+def _unavailable(call: Call, rejected: list[Rejected]) -> NoProviderAvailable:
+    reasons = [
+        {
+            "target": item.target,
+            "reason": item.reason,
+            "message": f"{item.target} {REASONS[item.reason]}",
+            **({"retry_after_s": round(item.until_s, 3)} if item.until_s is not None else {}),
+        }
+        for item in rejected
+    ]
+    waits = [item.until_s for item in rejected if item.until_s is not None]
+    said = "; ".join(str(reason["message"]) for reason in reasons[:5]) or "no target serves it"
+    return NoProviderAvailable(
+        f"No target can serve '{call.model}' now: {said}.",
+        retry_after_s=max(min(waits), 0.001) if waits else None,
+        metadata={"rejected": reasons},
+    )

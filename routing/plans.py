@@ -1,0 +1,35 @@
+"""The values of planning: who could serve a call, who may not and why, in which order, until when."""
+
+from __future__ import annotations
+
+import msgspec
+
+from providers.targets import Credential, Target
+from providers.transport import Deadlines
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A target with the keys that may be tried on it now, best first, and its score (lower is better)."""
+
+    target: Target
+    credentials: tuple[Credential | None, ...]
+    score: float = 0.0
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A target that may not serve this call. `until_s` is when that could change, as seconds from now."""
+
+    target: str
+    reason: str
+    until_s: float | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Ordered candidates and the refused ones, how often to try, and the deadlines of each try."""
+
+    route: str
+    strategy: str
+    candidates: tuple[Candidate, ...]
+    rejected: tuple[Rejected, ...]
+    deadlines: Deadlines = Deadlines()
+    most_attempts: int = 3

@@ -1,0 +1,153 @@
+"""How answers and refusals look: OpenAI's JSON, SSE, and the headers of ShareAI."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from common.errors import ShareAIError
+from common.money import usd_from_nanos
+from metering.usage import AttemptRecord
+from providers.adapters.base import TokenUsage
+from providers.failures import Kind, UpstreamFailure
+from providers.schema import CHAT, Call
+from routing.plans import Plan
+from routing.replies import JSON_TYPE, Headers, Reply
+
+DONE = b"data: [DONE]\n\n"
+
+
+def json_reply(status: int, value: Any, request_id: str, headers: Headers | None = None) -> Reply:
+    return Reply(status, [JSON_TYPE, (b"x-request-id", request_id.encode()), *(headers or [])], orjson.dumps(value))
+
+
+def error_reply(
+    error: ShareAIError, request_id: str, headers: Headers | None = None, trace: dict[str, Any] | None = None
+) -> Reply:
+    body = error.body()
+    if trace is not None:
+        body["shareai"] = trace
+    return json_reply(error.status, body, request_id, [*error.headers(), *(headers or [])])
+
+
+def answer_headers(
+    request_id: str, target: str, route: str, attempts: int, overhead_s: float, ttft_s: float | None
+) -> Headers:
+    headers = [
+        (b"x-request-id", request_id.encode()),
+        (b"x-shareai-target", target.encode("latin-1", "replace")),
+        (b"x-shareai-attempts", b"%d" % attempts),
+        (b"x-shareai-overhead-ms", b"%.2f" % (overhead_s * 1000)),
+    ]
+    if route:
+        headers.append((b"x-shareai-route", route.encode("latin-1", "replace")))
+    if ttft_s is not None:
+        headers.append((b"x-shareai-ttft-ms", b"%d" % round(ttft_s * 1000)))
+    return headers
+
+
+def cost_header(cost_nanos: int) -> tuple[bytes, bytes]:
+    return b"x-shareai-cost", format(usd_from_nanos(cost_nanos), "f").encode()
+
+
+def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]:
+    """The routing trace, for a body whose caller asked for it."""
+    tried = [
+        {
+            "target": attempt.target,
+            "outcome": attempt.outcome,
+            "status": attempt.status,
+            "started_ms": attempt.started_ms,
+            "duration_ms": attempt.duration_ms,
+        }
+        for attempt in attempts
+    ]
+    if plan is None:
+        return {"attempts": tried}
+    return {
+        "route": plan.route or None,
+        "strategy": plan.strategy,
+        "candidates": [candidate.target.name for candidate in plan.candidates],
+        "rejected": [{"target": item.target, "reason": item.reason} for item in plan.rejected],
+        "attempts": tried,
+    }
+
+
+def with_usage(body: bytes, usage: TokenUsage) -> bytes:
+    """The body of a whole answer with what the gateway counted, for an upstream that said nothing believable."""
+    return orjson.dumps({**orjson.loads(body), "usage": _usage(usage.input, usage.output)})
+
+
+def rejected_error(status: int, body: bytes | None, target: str) -> ShareAIError:
+    """An upstream's refusal of the request itself, as our error: its words, the four keys always present."""
+    said = orjson.loads(body)["error"] if body else {}
+    return ShareAIError(
+        said.get("message") or f"The provider refused the request with HTTP {status}.",
+        code=str(said.get("code") or "rejected_upstream"),
+        type=str(said.get("type") or "invalid_request_error"),
+        status=status,
+        param=said.get("param"),
+        metadata={"target": target},
+    )
+
+
+def with_trace(body: bytes, trace: dict[str, Any]) -> bytes:
+    """The body of a whole answer with the trace under `shareai`."""
+    return orjson.dumps({**orjson.loads(body), "shareai": trace})
+
+
+def trace_event(call: Call, trace: dict[str, Any]) -> bytes:
+    """The last chunk before the terminator, holding nothing but the trace."""
+    return _event({**_chunk(call), "choices": [], "shareai": trace})
+
+
+def usage_event(call: Call, input_tokens: int, output_tokens: int) -> bytes:
+    """The usage chunk that the caller asked for and the upstream did not send."""
+    return _event({**_chunk(call), "choices": [], "usage": _usage(input_tokens, output_tokens)})
+
+
+def error_event(call: Call, code: str, message: str, metadata: dict[str, Any] | None = None) -> bytes:
+    """How a stream that cannot go on says so; the SDKs raise on it. Not followed by a terminator."""
+    empty: dict[str, Any] = {"delta": {"content": ""}} if call.endpoint == CHAT else {"text": ""}
+    return _event(
+        {
+            **_chunk(call),
+            "error": {
+                "message": message,
+                "type": "upstream_error",
+                "param": None,
+                "code": code,
+                "metadata": metadata,
+            },
+            "choices": [{"index": 0, **empty, "finish_reason": "error"}],
+        }
+    )
+
+
+def interrupted_event(call: Call, failure: UpstreamFailure, target: str) -> bytes:
+    code = "upstream_timeout" if failure.kind is Kind.IDLE_TIMEOUT else "upstream_interrupted"
+    return error_event(
+        call,
+        code,
+        "The provider broke off in the middle of its answer.",
+        {"target": target, "reason": str(failure.kind)},
+    )
+
+
+def _usage(input_tokens: int, output_tokens: int) -> dict[str, int]:
+    return {
+        "prompt_tokens": input_tokens,
+        "completion_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+    }
+
+
+def _chunk(call: Call) -> dict[str, Any]:
+    kind = "chat.completion.chunk" if call.endpoint == CHAT else "text_completion"
+    return {"id": call.request_id, "object": kind, "created": int(time.time()), "model": call.model}
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"

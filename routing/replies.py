@@ -1,0 +1,85 @@
+"""What goes back to the caller: a whole answer, or a stream. Both write to ASGI's `send` themselves.
+
+A stream here costs a third of Django's `StreamingHttpResponse` per chunk, and it owns its end: `close` settles
+the request exactly once, also when nobody ever asked for the first chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from common.errors import ShareAIError
+from routing.flights import Flight, refusal_of_ended
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON_TYPE = (b"content-type", b"application/json")
+STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Reply:
+    """A whole answer."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    async def send(self, send: Send, flight: Flight) -> None:
+        headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Source(ABC):
+    """Where a stream's bytes come from."""
+
+    @abstractmethod
+    async def next(self) -> bytes:
+        """The next bytes to send, `b""` when the stream is complete. Never raises for an upstream's failure."""
+
+    @abstractmethod
+    def abort(self, error: ShareAIError) -> bytes:
+        """The bytes that end a stream which the gateway itself must break off: an explicit error event."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends and settles, whatever happened. Idempotent."""
+
+
+class StreamReply:
+    __slots__ = ("headers", "source", "status")
+
+    def __init__(self, status: int, headers: Headers, source: Source) -> None:
+        self.status = status
+        self.headers = headers
+        self.source = source
+
+    async def send(self, send: Send, flight: Flight) -> None:
+        clock = flight.task.get_loop().time
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        try:
+            while chunk := await self.source.next():
+                flight.sending_since = clock()
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                flight.sending_since = None
+            last = b""
+        except asyncio.CancelledError:
+            last = self.source.abort(refusal_of_ended(flight))
+        await send({"type": "http.response.body", "body": last})
+
+    def close(self) -> None:
+        self.source.close()

@@ -1,0 +1,86 @@
+"""In which order candidates are tried: a score per target, lower first. One scorer per strategy name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from itertools import count
+
+from common.money import TOKENS_PER_PRICE
+from providers.schema import Call
+from providers.targets import Target
+from routing.health import Health, weighted_key
+
+EXPECTED_OUTPUT_TOKENS = 400
+EXPECTED_BYTES_PER_TOKEN = 4
+
+Scorer = Callable[[Call, Target, int, Health], float]
+"""Called with the call, the target, the weight of its leg, and what is known of its health."""
+
+
+def expected_cost_nanos(call: Call, target: Target) -> float:
+    """What this call will probably cost there: the prompt's estimate and the output's, bounded by max_tokens."""
+    if target.price is None:
+        return float("inf")
+    input_tokens = call.prompt_bytes / EXPECTED_BYTES_PER_TOKEN
+    output_tokens = min(call.max_tokens or EXPECTED_OUTPUT_TOKENS, EXPECTED_OUTPUT_TOKENS)
+    tokens_nanos = input_tokens * target.price.input_nanos + output_tokens * target.price.output_nanos
+    return tokens_nanos / TOKENS_PER_PRICE + target.price.request_nanos
+
+
+def by_priority(call: Call, target: Target, weight: int, health: Health) -> float:
+    return target.priority
+
+
+def by_weight(call: Call, target: Target, weight: int, health: Health) -> float:
+    return weighted_key(weight)
+
+
+def by_cost(call: Call, target: Target, weight: int, health: Health) -> float:
+    return expected_cost_nanos(call, target)
+
+
+def by_first_token(call: Call, target: Target, weight: int, health: Health) -> float:
+    """A target that was never measured goes first, to be measured."""
+    ttft_s = health.speed(target.id).ttft_s
+    return ttft_s if ttft_s is not None else -1.0
+
+
+def by_throughput(call: Call, target: Target, weight: int, health: Health) -> float:
+    rate = health.speed(target.id).tokens_per_s
+    return -rate if rate is not None else float("-inf")
+
+
+def by_load(call: Call, target: Target, weight: int, health: Health) -> float:
+    return health.speed(target.id).in_flight / max(weight, 1)
+
+
+def by_session(call: Call, target: Target, weight: int, health: Health) -> float:
+    """Rendezvous hashing: one session stays with one target, and only its share moves when targets change."""
+    digest = hashlib.blake2b(f"{call.session or call.prompt_bytes}|{target.id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / max(weight, 1)
+
+
+class RoundRobin:
+    """Each model's targets in turn. The score is the distance from the one whose turn it is."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, count[int]] = {}
+
+    def rotated(self, model: str, size: int) -> int:
+        """The index that goes first this time."""
+        return next(self._turns.setdefault(model, count())) % size
+
+
+SCORERS: dict[str, Scorer] = {
+    "priority": by_priority,
+    "weighted": by_weight,
+    "cheapest": by_cost,
+    "fastest": by_first_token,
+    "throughput": by_throughput,
+    "least_busy": by_load,
+    "sticky": by_session,
+    "round_robin": by_priority,
+}
+
+STRATEGIES = tuple(name for name in SCORERS if name != "throughput")

@@ -1,0 +1,185 @@
+"""The end of a request, written once: usage, cost, attempts, into the journal.
+
+Whoever serves a request holds its `Settlement` and must call `settle`; the first call counts. When the upstream
+reported no usage, the tokens of what was delivered are counted, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from accounts.authentication import Caller
+from common.money import request_cost_nanos
+from metering.tokens import count_tokens
+from metering.usage import UsageRecord
+from providers.adapters.base import COUNTED, NONE, TokenUsage
+from providers.schema import Call
+from providers.targets import Price, Target
+from routing.failover import Attempt, Trail
+from routing.plans import Plan
+
+COMPLETED, CANCELLED, INTERRUPTED, NO_CHARGE = (
+    "completed",
+    "cancelled_delivered",
+    "interrupted_delivered",
+    "no_charge_error",
+)
+
+Append = Callable[[UsageRecord], None]
+
+_counting: set[asyncio.Future[None]] = set()
+
+
+def cost_of(usage: TokenUsage, price: Price | None) -> int:
+    """In nano-USD; a target without a price costs nothing."""
+    if price is None:
+        return 0
+    return request_cost_nanos(
+        input_tokens=usage.input,
+        cached_input_tokens=usage.cached,
+        output_tokens=usage.output,
+        input_nanos=price.input_nanos,
+        cached_input_nanos=price.cached_input_nanos,
+        output_nanos=price.output_nanos,
+        request_nanos=price.request_nanos,
+    )
+
+
+class Settlement:
+    """Of one request. `clock` is the loop's; `append` writes the journal."""
+
+    __slots__ = ("_append", "_began_at", "_call", "_caller", "_clock", "_done", "_trail", "plan")
+
+    def __init__(self, call: Call, caller: Caller, trail: Trail, append: Append, clock: Callable[[], float]) -> None:
+        self._call = call
+        self._caller = caller
+        self._trail = trail
+        self._append = append
+        self._clock = clock
+        self._began_at = datetime.now(UTC)
+        self._done = False
+        self.plan: Plan | None = None
+
+    def settle(
+        self,
+        *,
+        status: int,
+        billing_reason: str,
+        attempt: Attempt | None = None,
+        usage: TokenUsage | None = None,
+        finish_reason: str = "",
+        error_code: str = "",
+    ) -> int:
+        """Writes the record; gives the cost in nano-USD. Later calls do nothing and give 0."""
+        if self._done:
+            return 0
+        self._done = True
+        usage = usage or TokenUsage(source=NONE)
+        target = attempt.target if attempt else None
+        cost_nanos = cost_of(usage, target.price if target else None)
+        self._append(
+            self._record(status, billing_reason, attempt, target, usage, cost_nanos, finish_reason, error_code)
+        )
+        return cost_nanos
+
+    def settle_counted(
+        self, text: str, *, attempt: Attempt, status: int, billing_reason: str, finish_reason: str, error_code: str
+    ) -> None:
+        """As `settle`, after counting the prompt and `text` off the loop."""
+        if self._done:
+            return
+        loop = asyncio.get_running_loop()
+
+        async def count() -> None:
+            usage = await loop.run_in_executor(None, counted_usage, self._call, text)
+            self.settle(
+                status=status,
+                billing_reason=billing_reason,
+                attempt=attempt,
+                usage=usage,
+                finish_reason=finish_reason,
+                error_code=error_code,
+            )
+
+        task = loop.create_task(count())
+        _counting.add(task)
+        task.add_done_callback(_counting.discard)
+
+    def _record(
+        self,
+        status: int,
+        billing_reason: str,
+        attempt: Attempt | None,
+        target: Target | None,
+        usage: TokenUsage,
+        cost_nanos: int,
+        finish_reason: str,
+        error_code: str,
+    ) -> UsageRecord:
+        call, caller, trail = self._call, self._caller, self._trail
+        elapsed_s = self._clock() - trail.started
+        ttft_s = attempt.ttft_s if attempt else None
+        return UsageRecord(
+            request_id=call.request_id,
+            started_at=self._began_at.isoformat(),
+            org_id=caller.org_id,
+            key_id=caller.key_id,
+            user_id=caller.user_id,
+            endpoint=call.endpoint,
+            model=call.model,
+            route=self.plan.route if self.plan else "",
+            target=target.name if target else "",
+            target_id=target.id if target else None,
+            status=status,
+            error_code=error_code,
+            stream=call.stream,
+            finish_reason=finish_reason[:20],
+            input_tokens=usage.input,
+            cached_tokens=usage.cached,
+            output_tokens=usage.output,
+            cost_nanos=cost_nanos,
+            usage_source=usage.source,
+            billing_reason=billing_reason,
+            price_version=target.price.version if target and target.price else None,
+            attempts=tuple(trail.attempts),
+            attempt_count=len(trail.attempts),
+            duration_ms=round(elapsed_s * 1000),
+            ttft_ms=None
+            if ttft_s is None
+            else round((attempt.started - trail.started + ttft_s) * 1000)
+            if attempt
+            else None,
+            overhead_us=round(max(elapsed_s - trail.upstream_s, 0.0) * 1e6),
+            sdk_retry=call.sdk_retry,
+            user_agent=call.user_agent,
+        )
+
+
+async def drain_counting() -> None:
+    """Waits for the counts that are still running; called before the journal closes."""
+    if _counting:
+        await asyncio.wait(_counting)
+
+
+def counted_usage(call: Call, text: str) -> TokenUsage:
+    """What the gateway itself counts, for an upstream that reported nothing believable."""
+    return TokenUsage(count_tokens(_prompt_text(call)), count_tokens(text), 0, COUNTED)
+
+
+def _prompt_text(call: Call) -> str:
+    body = call.body
+    if "messages" not in body:
+        return _flat(body.get("prompt", body.get("input", "")))
+    return "\n".join(_flat(message.get("content")) for message in body["messages"])
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return " ".join(_flat(item) for item in value)
+    if isinstance(value, dict):
+        return _flat(value.get("text", ""))
+    return "" if value is None else "0"

@@ -1,0 +1,235 @@
+"""What the data plane knows of each organisation, in memory and immutable.
+
+    accounts.sources, providers.sources  →  OrgSnapshot  →  every request
+
+A snapshot is loaded at an organisation's first request, reloaded when its version changes (told by pub/sub,
+found by polling once a second in any case), and usable for a minute when PostgreSQL is away. Loading runs in a
+thread, off the loop; a request waits for it only when the process has never seen its key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from accounts.authentication import KeyRecord
+from common.errors import TemporarilyUnavailable
+from providers.targets import Target
+
+POLL_S = 1.0
+STALE_S = 60.0
+UNKNOWN_KEY_S = 5.0
+MOST_UNKNOWN_KEYS = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+class RouteTarget(msgspec.Struct, frozen=True):
+    """One leg of a route. `tier` orders groups, lower first; `weight` 0 gets no traffic."""
+
+    target: str
+    weight: int = 1
+    tier: int = 0
+
+
+class RouteRecord(msgspec.Struct, frozen=True):
+    """An organisation's alias in front of targets."""
+
+    name: str
+    strategy: str
+    legs: tuple[RouteTarget, ...]
+    first_byte_s: float | None = None
+
+
+class OrgSnapshot(msgspec.Struct, frozen=True):
+    """Everything that serving a request of this organisation takes. `version` is the one it was loaded at."""
+
+    org_id: int
+    slug: str
+    version: int
+    default_strategy: str
+    keys: dict[str, KeyRecord]
+    by_model: dict[str, tuple[Target, ...]]
+    by_name: dict[str, Target]
+    routes: dict[str, RouteRecord]
+
+    def model_names(self) -> list[str]:
+        """Every name that a caller may ask for without pinning: routes and public models."""
+        return sorted({*self.routes, *self.by_model})
+
+    def near(self, name: str) -> list[str]:
+        """Up to three names that look like `name`, for the message of a 404."""
+        return difflib.get_close_matches(name, [*self.model_names(), *self.by_name], n=3, cutoff=0.5)
+
+
+class Loader(msgspec.Struct, frozen=True):
+    """Where snapshots come from: blocking functions, called in a thread.
+
+    `find_key_org` gives the organisation of a key's public id or None; `load` gives None for an organisation
+    that is gone; `load_versions` gives the current version of each id that still exists.
+    """
+
+    find_key_org: Callable[[str], int | None]
+    load: Callable[[int], OrgSnapshot | None]
+    load_versions: Callable[[Iterable[int]], dict[int, int]]
+
+
+def snapshot_of(
+    *,
+    org_id: int,
+    slug: str,
+    version: int,
+    default_strategy: str,
+    keys: Iterable[KeyRecord],
+    targets: Iterable[Target],
+    routes: Iterable[RouteRecord],
+) -> OrgSnapshot:
+    """Indexes what was loaded."""
+    by_model: dict[str, list[Target]] = {}
+    by_name: dict[str, Target] = {}
+    for target in targets:
+        by_model.setdefault(target.model_id, []).append(target)
+        by_name[target.name] = target
+    return OrgSnapshot(
+        org_id=org_id,
+        slug=slug,
+        version=version,
+        default_strategy=default_strategy,
+        keys={key.public_id: key for key in keys},
+        by_model={model: tuple(group) for model, group in by_model.items()},
+        by_name=by_name,
+        routes={route.name: route for route in routes},
+    )
+
+
+class Snapshots:
+    """The store of one process."""
+
+    def __init__(self, loader: Loader, unavailable: tuple[type[Exception], ...]) -> None:
+        """`unavailable` lists what the loader raises while PostgreSQL is away."""
+        self._loader = loader
+        self._unavailable = unavailable
+        self._orgs: dict[int, OrgSnapshot] = {}
+        self._key_orgs: dict[str, int] = {}
+        self._unknown: dict[str, float] = {}
+        self._loading: dict[int, asyncio.Task[None]] = {}
+        self._fresh_at = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        self._poller: asyncio.Task[None] | None = None
+
+    def find_key(self, public_id: str) -> KeyRecord | None:
+        """From memory only."""
+        org_id = self._key_orgs.get(public_id)
+        if org_id is None:
+            return None
+        snapshot = self._orgs.get(org_id)
+        return snapshot.keys.get(public_id) if snapshot else None
+
+    def get(self, org_id: int) -> OrgSnapshot:
+        """The snapshot of an organisation one of whose keys was found.
+
+        Raises:
+            TemporarilyUnavailable: PostgreSQL has been away for longer than a cached authority may live.
+        """
+        if time.monotonic() - self._fresh_at > STALE_S:
+            raise TemporarilyUnavailable("The configuration could not be checked for a minute.", retry_after_s=5)
+        return self._orgs[org_id]
+
+    def is_revoked(self, public_id: str) -> bool:
+        """Whether a key that was once good no longer is, by what this process knows now."""
+        key = self.find_key(public_id)
+        return key is None or key.revoked_at_s is not None
+
+    async def learn_key(self, public_id: str) -> KeyRecord | None:
+        """Looks a key up that memory does not hold, and loads its organisation.
+
+        Raises:
+            TemporarilyUnavailable: PostgreSQL is away; the key may well be good.
+        """
+        now = time.monotonic()
+        if self._unknown.get(public_id, 0) > now:
+            return None
+        try:
+            org_id = await self._in_thread(self._loader.find_key_org, public_id)
+            if org_id is None:
+                self._note_unknown(public_id, now)
+                return None
+            await self.reload(org_id)
+        except self._unavailable as error:
+            raise TemporarilyUnavailable("The key could not be checked.", retry_after_s=2) from error
+        return self.find_key(public_id)
+
+    async def reload(self, org_id: int) -> None:
+        """Loads an organisation anew; concurrent calls for one organisation share the work."""
+        task = self._loading.get(org_id)
+        if task is None:
+            task = asyncio.create_task(self._load(org_id))
+            self._loading[org_id] = task
+            task.add_done_callback(lambda _: self._loading.pop(org_id, None))
+        await asyncio.shield(task)
+
+    async def changed(self, org_id: int) -> None:
+        """A message said that this organisation changed; 0 stands for the platform, hence for all."""
+        self._unknown.clear()
+        if (running := self._loading.get(org_id)) is not None:
+            # What is being loaded may be from before the change.
+            await asyncio.wait([running])
+        if org_id == 0:
+            await self._poll()
+        elif org_id in self._orgs:
+            await self.reload(org_id)
+
+    async def is_reachable(self) -> bool:
+        """Whether the source of snapshots answers now."""
+        try:
+            await self._in_thread(self._loader.load_versions, [])
+        except self._unavailable:
+            return False
+        return True
+
+    def start(self) -> None:
+        self._poller = asyncio.create_task(self._poll_for_ever())
+
+    async def aclose(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _load(self, org_id: int) -> None:
+        snapshot = await self._in_thread(self._loader.load, org_id)
+        old = self._orgs.pop(org_id, None)
+        for public_id in old.keys if old else ():
+            self._key_orgs.pop(public_id, None)
+        if snapshot is not None:
+            self._orgs[org_id] = snapshot
+            self._key_orgs.update(dict.fromkeys(snapshot.keys, org_id))
+
+    async def _poll(self) -> None:
+        known = {org_id: snapshot.version for org_id, snapshot in self._orgs.items()}
+        versions = await self._in_thread(self._loader.load_versions, list(known)) if known else {}
+        self._fresh_at = time.monotonic()
+        for org_id, version in known.items():
+            if versions.get(org_id) != version:
+                await self.reload(org_id)
+
+    async def _poll_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self._poll()
+            except self._unavailable as error:
+                logger.warning("could not poll for new versions: %s", error)
+
+    async def _in_thread(self, function: Callable, *args: object):  # type: ignore[no-untyped-def, type-arg]
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    def _note_unknown(self, public_id: str, now: float) -> None:
+        if len(self._unknown) >= MOST_UNKNOWN_KEYS:
+            self._unknown.clear()
+        self._unknown[public_id] = now + UNKNOWN_KEY_S

@@ -1,0 +1,65 @@
+"""Loads snapshots from PostgreSQL: blocking, run in a thread by `routing.snapshots`, never on a request's path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, InterfaceError, close_old_connections
+
+from accounts import sources as accounts
+from providers import sources as providers
+from routing.models import Route
+from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, snapshot_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+UNAVAILABLE = (DatabaseError, InterfaceError)
+
+
+def _fresh(function: Callable[P, R]) -> Callable[P, R]:
+    """In a thread of our own nobody ends a request, so a dead connection would be kept for ever."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        close_old_connections()
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
+def load_snapshot(org_id: int) -> OrgSnapshot | None:
+    # The version is read first: a change in between makes it look old and is found by the next poll.
+    organization = accounts.load_organization(org_id)
+    if organization is None:
+        return None
+    return snapshot_of(
+        org_id=org_id,
+        slug=organization.slug,
+        version=organization.version,
+        default_strategy=organization.default_strategy,
+        keys=accounts.load_keys(org_id),
+        targets=providers.load_targets(org_id),
+        routes=load_routes(org_id),
+    )
+
+
+def load_routes(org_id: int) -> list[RouteRecord]:
+    rows = Route.objects.filter(org_id=org_id, enabled=True)
+    return [_route_record(row) for row in rows]
+
+
+def _route_record(row: Route) -> RouteRecord:
+    legs = tuple(
+        RouteTarget(str(leg["target"]), int(leg.get("weight", 1)), int(leg.get("tier", 0))) for leg in row.targets
+    )
+    return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"))
+
+
+LOADER = Loader(
+    find_key_org=_fresh(accounts.find_key_org),
+    load=_fresh(load_snapshot),
+    load_versions=_fresh(accounts.load_versions),
+)

@@ -1,0 +1,165 @@
+"""A stream in flight: follows the upstream, passes its bytes on, and settles once however it ends.
+
+A class and not an async generator: a generator that was never started never runs its `finally`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from common.errors import ShareAIError
+from providers.adapters.base import COUNTED, TokenUsage
+from providers.failures import Kind, UpstreamFailure
+from providers.schema import Call
+from routing.failover import OpenedStream, Trail
+from routing.health import Health
+from routing.rendering import DONE, error_event, interrupted_event, trace_event, trace_of, usage_event
+from routing.replies import Source
+from routing.settlement import CANCELLED, COMPLETED, INTERRUPTED, Settlement, counted_usage
+
+LINGER_S = 0.2
+"""How long the end of an upstream's answer is awaited after its terminator, to keep its connection."""
+
+
+class MeteredStream(Source):
+    def __init__(
+        self,
+        call: Call,
+        opened: OpenedStream,
+        trail: Trail,
+        settlement: Settlement,
+        health: Health,
+        clock: Callable[[], float],
+    ) -> None:
+        self._call = call
+        self._attempt = opened.attempt
+        self._response = opened.response
+        self._decoder = opened.decoder
+        self._first = opened.first
+        self._trail = trail
+        self._settlement = settlement
+        self._health = health
+        self._clock = clock
+        self._waiting_since = clock()
+        self._ended = False
+        self._closed = False
+        self._noted = False
+        self._outcome = "cancelled"
+        self._error_code = "client_closed_request"
+
+    async def next(self) -> bytes:
+        if self._first:
+            first, self._first = self._first, b""
+            return first if not self._decoder.done else first + await self._finish()
+        if self._ended:
+            await self._linger()
+            return b""
+        return await self._read()
+
+    async def _read(self) -> bytes:
+        decoder, response = self._decoder, self._response
+        try:
+            while True:
+                chunk = await response.next_chunk()
+                if not chunk:
+                    return await self._end_of_upstream()
+                out = decoder.feed(chunk)
+                if decoder.done:
+                    return out + await self._finish()
+                if out:
+                    return out
+        except UpstreamFailure as failure:
+            return self._broken(failure)
+
+    async def _end_of_upstream(self) -> bytes:
+        """The upstream closed without a terminator: whole if it had said why it finished, broken if not."""
+        rest = self._decoder.finish()
+        if self._decoder.done or self._decoder.finish_reason:
+            return rest + await self._finish()
+        return rest + self._broken(UpstreamFailure(Kind.INTERRUPTED, "the stream ended without its end"))
+
+    async def _finish(self) -> bytes:
+        self._ended = True
+        self._outcome, self._error_code = "ok", ""
+        tail = DONE
+        if self._call.wants_trace:
+            self._note_attempt()
+            tail = trace_event(self._call, trace_of(self._settlement.plan, self._trail.attempts)) + tail
+        if self._call.include_usage and self._decoder.usage is None:
+            usage = await self._count()
+            tail = usage_event(self._call, usage.input, usage.output) + tail
+        return tail
+
+    async def _count(self) -> TokenUsage:
+        text = self._decoder.delivered_text()
+        usage = await asyncio.get_running_loop().run_in_executor(None, counted_usage, self._call, text)
+        self._decoder.usage = usage
+        return usage
+
+    def _broken(self, failure: UpstreamFailure) -> bytes:
+        self._ended = True
+        self._outcome, self._error_code = failure.kind, "upstream_interrupted"
+        attempt = self._attempt
+        self._health.breaker(attempt.target.id, attempt.credential_id).failed(self._clock())
+        self._response.close()
+        return interrupted_event(self._call, failure, attempt.target.name)
+
+    async def _linger(self) -> None:
+        """Reads the end of the upstream's answer, so that its connection can serve again."""
+        if self._outcome != "ok":
+            return
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while await self._response.next_chunk():
+                    pass
+        except (TimeoutError, UpstreamFailure):
+            self._response.close()
+
+    def abort(self, error: ShareAIError) -> bytes:
+        self._ended = True
+        self._outcome = self._error_code = error.code
+        return error_event(self._call, error.code, error.message)
+
+    def _note_attempt(self) -> None:
+        if not self._noted:
+            self._noted = True
+            self._trail.note(self._attempt, self._outcome, self._clock(), 200)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._response.close()
+        self._attempt.close()
+        now = self._clock()
+        self._trail.upstream_s += now - self._waiting_since
+        self._note_attempt()
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        usage, complete = self._decoder.usage, self._outcome == "ok"
+        reason = COMPLETED if complete else CANCELLED if self._outcome == "cancelled" else INTERRUPTED
+        status = 499 if self._outcome == "cancelled" else 200
+        finish_reason = self._decoder.finish_reason if complete else ""
+        if usage is None or (not complete and usage.source == COUNTED):
+            self._settlement.settle_counted(
+                self._decoder.delivered_text(),
+                attempt=self._attempt,
+                status=status,
+                billing_reason=reason,
+                finish_reason=finish_reason,
+                error_code=self._error_code,
+            )
+            return
+        self._settlement.settle(
+            status=status,
+            billing_reason=reason,
+            attempt=self._attempt,
+            usage=usage,
+            finish_reason=finish_reason,
+            error_code=self._error_code,
+        )
+        if complete and self._attempt.ttft_s is not None:
+            duration_s = now - self._attempt.started - self._attempt.ttft_s
+            self._attempt.speed.note(self._attempt.ttft_s, usage.output, duration_s)

@@ -1,0 +1,16 @@
+"""The URLs behind the lean handler."""
+
+from django.urls import path
+
+from routing import probes, views
+
+urlpatterns = [
+    path("v1/chat/completions", views.ChatCompletionsView.as_view()),
+    path("v1/completions", views.CompletionsView.as_view()),
+    path("v1/embeddings", views.EmbeddingsView.as_view()),
+    path("v1/models", views.ModelsView.as_view()),
+    path("v1/models/<path:model>", views.ModelView.as_view()),
+    path("v1/key", views.KeyView.as_view()),
+    path("health/live", probes.live),
+    path("health/ready", probes.ready),
+]

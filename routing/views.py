@@ -1,0 +1,122 @@
+"""The views of `/v1`. They decide nothing: authenticate, parse, hand over, give the reply back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from rest_framework.exceptions import APIException
+from rest_framework.views import APIView
+
+from accounts.authentication import INFERENCE, Caller
+from common.errors import ModelNotFound, ShareAIError
+from common.jsongate import loads
+from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, parse
+from routing.asgi import GatewayRequest
+from routing.authentication import caller_of
+from routing.catalogue import key_of, model_of, models_of
+from routing.rendering import error_reply, json_reply
+from routing.replies import Reply, StreamReply
+from routing.wiring import plane
+
+LARGE_BODY_BYTES = 1 << 20
+
+
+class GatewayView(APIView):
+    """DRF's life of a request without its negotiation and parsers, asynchronous, answering with a Reply.
+
+    Subclasses set `scope` and write `get` or `post`, called with the authenticated `Caller`.
+    """
+
+    scope: ClassVar[str] = INFERENCE
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+
+    async def dispatch(self, request: GatewayRequest, *args: Any, **kwargs: Any) -> Reply | StreamReply:  # type: ignore[override]
+        self.request, self.args, self.kwargs = request, args, kwargs
+        try:
+            handler = self._handler(request)
+            caller = await caller_of(request, plane().snapshots)
+            self.check_caller(request, caller)
+            return await handler(request, caller, *args, **kwargs)
+        except (ShareAIError, APIException) as error:
+            return self.handle_exception(error)
+
+    def _handler(self, request: GatewayRequest) -> Any:
+        name = (request.method or "").lower()
+        handler = getattr(self, name, None) if name in self.http_method_names else None
+        return handler or self.http_method_not_allowed(request)
+
+    def check_caller(self, request: GatewayRequest, caller: Caller) -> None:
+        caller.require_scope(self.scope)
+        request.flight.key_id = caller.key_public_id
+
+    def handle_exception(self, exc: Exception) -> Reply:  # type: ignore[override]
+        if isinstance(exc, APIException):
+            exc = ShareAIError(
+                str(exc.detail), code=str(exc.default_code), type="invalid_request_error", status=exc.status_code
+            )
+        assert isinstance(exc, ShareAIError)
+        return error_reply(exc, self.request.request_id)
+
+
+async def _loaded(payload: bytes) -> dict[str, Any]:
+    """Large bodies are parsed in a thread: a megabyte takes milliseconds, which others would wait."""
+    if len(payload) <= LARGE_BODY_BYTES:
+        return loads(payload)
+    return await asyncio.get_running_loop().run_in_executor(None, loads, payload)
+
+
+class CallView(GatewayView):
+    """An endpoint that is served by an upstream."""
+
+    endpoint: ClassVar[str] = ""
+
+    async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
+        meta = request.META
+        retries = meta.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
+        call = parse(
+            self.endpoint,
+            await _loaded(request.payload),
+            request_id=request.request_id,
+            body_bytes=len(request.payload),
+            sdk_retry=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
+            user_agent=meta.get("HTTP_USER_AGENT", "")[:120],
+            wants_trace=meta.get("HTTP_X_SHAREAI_METADATA") == "enabled",
+        )
+        return await plane().gateway.serve(call, caller, request.flight)
+
+
+class ChatCompletionsView(CallView):
+    endpoint = CHAT
+
+
+class CompletionsView(CallView):
+    endpoint = COMPLETIONS
+
+
+class EmbeddingsView(CallView):
+    endpoint = EMBEDDINGS
+
+
+class ModelsView(GatewayView):
+    async def get(self, request: GatewayRequest, caller: Caller) -> Reply:
+        snapshot = plane().snapshots.get(caller.org_id)
+        return json_reply(200, {"object": "list", "data": models_of(snapshot, caller)}, request.request_id)
+
+
+class ModelView(GatewayView):
+    async def get(self, request: GatewayRequest, caller: Caller, model: str) -> Reply:
+        found = model_of(plane().snapshots.get(caller.org_id), caller, model)
+        if found is None:
+            raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
+        return json_reply(200, found, request.request_id)
+
+
+class KeyView(GatewayView):
+    async def get(self, request: GatewayRequest, caller: Caller) -> Reply:
+        snapshots = plane().snapshots
+        record = snapshots.find_key(caller.key_public_id)
+        assert record is not None  # authenticated a moment ago, nothing was awaited since
+        return json_reply(200, key_of(record, snapshots.get(caller.org_id)), request.request_id)

@@ -1,0 +1,107 @@
+"""Puts the data plane of one process together, at its start, and takes it apart, at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from django.conf import settings
+
+from metering.journal import Journal
+from metering.recorder import Recorder
+from metering.wiring import open_journal, start_recorder
+from providers import keypool
+from providers.egress import AllowList, guarded_connector
+from providers.targets import Credential, Target
+from providers.transport import Deadlines
+from providers.upstream import DirectTransport
+from routing.failover import Failover, RetryBudget
+from routing.flights import Flights
+from routing.gateway import Gateway
+from routing.health import Health
+from routing.listener import listen
+from routing.planner import Planner
+from routing.settlement import drain_counting
+from routing.snapshots import Snapshots
+from routing.sources import LOADER, UNAVAILABLE
+
+DRAIN_S = 20.0
+
+logger = logging.getLogger(__name__)
+
+
+class Plane:
+    """The data plane of this process. `start` inside the running loop, `aclose` before it ends."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.snapshots = Snapshots(LOADER, UNAVAILABLE)
+        self.flights = Flights(self.snapshots.is_revoked)
+        self._journal: Journal = open_journal()
+        self._recorder: Recorder = start_recorder(self._journal)
+        self._direct = DirectTransport(guarded_connector(AllowList.parse(settings.EGRESS_ALLOW), limit=0))
+        self._tasks: set[asyncio.Future[None]] = set()
+        health = Health()
+        failover = Failover(
+            {"direct": self._direct}, health, RetryBudget(self.flights.__len__), self._park_refused_key
+        )
+        self.gateway = Gateway(
+            self.snapshots, Planner(health, Deadlines()), failover, health, self._journal.append, loop.time
+        )
+
+    def start(self) -> None:
+        self.flights.start()
+        self.snapshots.start()
+        self._keep(asyncio.ensure_future(listen(settings.REDIS_URL, self.snapshots)))
+
+    async def aclose(self) -> None:
+        await self.flights.aclose(DRAIN_S)
+        await drain_counting()
+        for task in self._tasks:
+            task.cancel()
+        await self.snapshots.aclose()
+        await self._direct.aclose()
+        await asyncio.to_thread(self._recorder.stop, 10.0)
+        self._journal.close()
+
+    async def missing(self) -> list[str]:
+        """What this process lacks to serve, by name."""
+        missing = [] if await self.snapshots.is_reachable() else ["postgresql"]
+        return [*missing, "journal"] if self._journal.is_full else missing
+
+    def _park_refused_key(self, target: Target, credential: Credential) -> None:
+        """Stores that a vendor's key was refused, in a thread; every other process then drops it too."""
+        logger.warning("key %s of %s was refused upstream", credential.public_id, target.connection_slug)
+        loop = asyncio.get_running_loop()
+        self._keep(loop.run_in_executor(None, keypool.park_refused_key, credential.public_id))
+
+    def _keep(self, task: asyncio.Future[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+_plane: Plane | None = None
+
+
+def plane() -> Plane:
+    """The plane of this process, which serves only after `start_plane`."""
+    assert _plane is not None, "the data plane was not started; serve console.asgi with --lifespan on"
+    return _plane
+
+
+def find_plane() -> Plane | None:
+    return _plane
+
+
+def start_plane() -> Plane:
+    global _plane
+    _plane = Plane()
+    _plane.start()
+    return _plane
+
+
+async def stop_plane() -> None:
+    global _plane
+    if _plane is not None:
+        await _plane.aclose()
+        _plane = None
