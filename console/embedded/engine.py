@@ -23,11 +23,12 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running engine: its name for people, the URL for settings, and its process."""
+    """A running engine: its name for people, the URL for settings, its process and what that writes down."""
 
     name: str
     url: str
     process: subprocess.Popen[bytes]
+    log: Path
 
     def stopped(self) -> bool:
         return self.process.poll() is not None
@@ -82,24 +83,24 @@ def end_leftovers(program: str, folder: Path, ask: signal.Signals, within_s: flo
         if process.info["ppid"] not in pids:  # children follow their parent
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(ask)
-    for process in _alive_after(left, within_s):
+    for process in alive_after(left, within_s):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    _alive_after(left, within_s)
+    alive_after(left, within_s)
     return len(left)
 
 
-def _alive_after(processes: list[psutil.Process], within_s: float) -> list[psutil.Process]:
+def alive_after(processes: list[psutil.Process], within_s: float) -> list[psutil.Process]:
     """Those still alive when the time is over. A zombie is dead: its parent is only slow to notice."""
     give_up_at = time.monotonic() + within_s
-    while alive := [process for process in processes if _is_alive(process)]:
+    while alive := [process for process in processes if is_alive(process)]:
         if time.monotonic() > give_up_at:
             break
         time.sleep(POLL_S)
     return alive
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -133,7 +133,7 @@ def _serve(
     try:
         wait_until_up(NAME, process, lambda: _has_database(socket_folder), log, UP_WITHIN_S)
         url = f"postgresql://{USER}@/{DATABASE}?host={quote(str(socket_folder))}"
-        yield Engine(NAME, url, process)
+        yield Engine(NAME, url, process, log)
     finally:
         stop(process, FAST_SHUTDOWN)
 

@@ -23,6 +23,7 @@ from console.embedded.engine import Engine, EngineError, end_leftovers, notice, 
 
 NAME = "Redis"
 HOST = "127.0.0.1"
+LOG = "server.log"
 UP_WITHIN_S = 60  # a long append-only file is read before the first answer
 PROJECT = Path(__file__).resolve().parents[2]
 TRIES = 3  # a free port may be taken between the look and the start
@@ -73,13 +74,13 @@ def _start(program: Path, folder: Path, durable: bool) -> Engine:
         port, password = _free_port(), secrets.token_hex(16)
         process = _launch([str(program), "-"], folder, _configuration(port, password, durable))
         try:
-            wait_until_up(NAME, process, partial(_answers, port), folder / "server.log", UP_WITHIN_S)
+            wait_until_up(NAME, process, partial(_answers, port), folder / LOG, UP_WITHIN_S)
         except EngineError:
             stop(process, signal.SIGTERM)
             if not remaining:
                 raise
         else:
-            return Engine(NAME, f"redis://:{password}@{HOST}:{port}/0", process)
+            return Engine(NAME, f"redis://:{password}@{HOST}:{port}/0", process, folder / LOG)
     raise AssertionError("unreachable: the last try returns or raises")
 
 
@@ -105,13 +106,13 @@ def _start_fake(folder: Path) -> Engine:
     )
     port = _free_port()
     process = _launch([sys.executable, "-m", "console.embedded.fake_redis", str(port)], folder, "")
-    wait_until_up(NAME, process, partial(_answers, port), folder / "server.log", UP_WITHIN_S)
-    return Engine(NAME, f"redis://{HOST}:{port}/0", process)
+    wait_until_up(NAME, process, partial(_answers, port), folder / LOG, UP_WITHIN_S)
+    return Engine(NAME, f"redis://{HOST}:{port}/0", process, folder / LOG)
 
 
 def _launch(command: list[str], folder: Path, standard_input: str) -> subprocess.Popen[bytes]:
     """Starts the server in its folder; what it reads on standard input never shows in a list of processes."""
-    with (folder / "server.log").open("wb") as log:
+    with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=folder,
