@@ -1,0 +1,84 @@
+"""The processes of `make run`: their commands, and the environment that they all share."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from console.embedded import leftovers, upstreams
+from console.embedded.engine import Engine
+from console.embedded.keep import kept_ports, kept_secrets
+from console.embedded.wishes import HOST, Wishes
+
+HERALD = "run"
+GRACE_S = 3  # for answers under way when it is stopped; the supervisor kills after five
+URL_NAMES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
+BACKGROUND = ("nice", "-n", "5")  # answering goes before background work, most of all while everything starts
+CELERY = (sys.executable, "-m", "celery", "-A", "console.celery")
+WORKER = ("--pool=threads", "--concurrency=2", "--loglevel=WARNING", "--without-gossip", "--without-mingle")
+
+
+@dataclass(frozen=True, slots=True)
+class Procfile:
+    environment: dict[str, str]
+    commands: dict[str, list[str]]
+
+
+def write_procfile(wishes: Wishes, engines: Sequence[Engine], started_at: float) -> Procfile:
+    """
+    Args:
+        engines: the embedded ones that run.
+        started_at: seconds since the epoch.
+    """
+    kept = kept_secrets(wishes.data_dir)
+    secrets = {name: os.environ.get(name) or value for name, value in kept.items()}
+    ports = kept_ports(wishes.data_dir, [upstream.name for upstream in upstreams.UPSTREAMS])
+    background = {
+        **upstreams.commands(ports, secrets["SECRET_KEY"], wishes.data_dir),
+        "worker": [*CELERY, "worker", *WORKER],
+        "beat": [*CELERY, "beat", "--loglevel=WARNING", "--pidfile=", f"--schedule={wishes.data_dir}/beat-schedule"],
+    }
+    commands = {
+        "web": _web(wishes),
+        HERALD: _herald(wishes, engines, started_at),
+        **{name: [*BACKGROUND, *command] for name, command in background.items()},
+    }
+    return Procfile(_environment(wishes, engines, secrets, ports), commands)
+
+
+def _environment(
+    wishes: Wishes, engines: Sequence[Engine], secrets: Mapping[str, str], ports: Mapping[str, int]
+) -> dict[str, str]:
+    """What the caller's environment says stands, except for what is made here."""
+    return {
+        **os.environ,
+        **secrets,
+        **{URL_NAMES[engine.name]: engine.url for engine in engines},
+        **upstreams.environment(ports, secrets["SECRET_KEY"], os.environ.get("EGRESS_ALLOW", "")),
+        "DATA_DIR": str(wishes.data_dir),
+        "PORT": str(wishes.port),
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "PYTHONUNBUFFERED": "1",
+        leftovers.MARK: str(wishes.data_dir),
+    }
+
+
+def _web(wishes: Wishes) -> list[str]:
+    words = [sys.executable, "-m", "uvicorn", "console.asgi:application"]
+    words += ["--host", HOST, "--port", str(wishes.port), "--timeout-graceful-shutdown", str(GRACE_S)]
+    words += ["--ws", "websockets-sansio", "--loop", "uvloop", "--http", "httptools"]
+    words += ["--log-level", "warning", "--no-access-log", "--no-server-header"]
+    return words + (["--workers", str(wishes.web_workers)] if wishes.web_workers > 1 else [])
+
+
+def _herald(wishes: Wishes, engines: Sequence[Engine], started_at: float) -> list[str]:
+    watch = {
+        "port": wishes.port,
+        "supervisor_pid": os.getpid(),
+        "started_at": started_at,
+        "engines": [(engine.name, engine.process.pid, str(engine.log)) for engine in engines],
+    }
+    return [sys.executable, "-m", "console.embedded.herald", json.dumps(watch)]

@@ -1,0 +1,109 @@
+"""`make run`: engines, database, demo, and then every process of ShareAI under one supervisor.
+
+    wishes → lock → engines → prepare → supervise (web, worker, beat, the demo's upstreams, run)
+
+Everything it starts ends with it. Everything that must survive is in the data folder.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+from console.embedded.engine import Engine, EngineError
+from console.embedded.keep import lock
+from console.embedded.leftovers import end_processes
+from console.embedded.postgres import postgres
+from console.embedded.prepare import MARK as PREPARED
+from console.embedded.prepare import fingerprint, is_prepared
+from console.embedded.procfile import write_procfile
+from console.embedded.redis import redis
+from console.embedded.supervisor import supervise
+from console.embedded.wishes import PROJECT, CannotRun, Wishes, read_wishes, require_free_port
+
+
+def main() -> int:
+    """
+    Returns:
+        the exit status; a reason for failing is one sentence on standard error.
+    """
+    started_at = time.time()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _unwind)
+    try:
+        return _run(read_wishes(), started_at)
+    except (CannotRun, EngineError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _unwind(number: int, _: object) -> None:
+    """Ends what has been started so far, on the way out of the `with` blocks, where no signal interrupts."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _run(wishes: Wishes, started_at: float) -> int:
+    data_dir = _made(wishes.data_dir)
+    with lock(data_dir) as unclean, ExitStack() as stack:
+        if unclean and (count := end_processes(data_dir)):
+            say(f"Ended {count} processes that an earlier run had left behind.")
+        require_free_port(wishes.port)
+        engines = [stack.enter_context(_told(name, engine)) for name, engine in _engines(wishes)]
+        procfile = write_procfile(wishes, engines, started_at)
+        _prepare(wishes, procfile.environment)
+        say("Starting the processes of ShareAI and the demo's providers.")
+        return supervise(procfile)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _made(data_dir: Path) -> Path:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        (data_dir / "journal").mkdir(exist_ok=True)
+    except OSError as error:
+        raise CannotRun(f"DATA_DIR={data_dir} cannot be used: {error.strerror}.") from error
+    return data_dir
+
+
+def _engines(wishes: Wishes) -> list[tuple[str, AbstractContextManager[Engine]]]:
+    wanted: list[tuple[str, AbstractContextManager[Engine]]] = []
+    if not wishes.database_url:
+        wanted.append(("PostgreSQL", postgres(wishes.data_dir / "postgres")))
+    if not wishes.redis_url:
+        wanted.append(("Redis", redis(wishes.data_dir / "redis")))
+    return wanted
+
+
+@contextmanager
+def _told(name: str, engine: AbstractContextManager[Engine]) -> Iterator[Engine]:
+    say(f"Starting {name}.")
+    with engine as running:
+        yield running
+        say(f"Stopping {name}.")
+
+
+def _prepare(wishes: Wishes, environment: dict[str, str]) -> None:
+    """Migrates and seeds, unless this embedded cluster is known to be up to date."""
+    cluster, demo_env = wishes.data_dir / "postgres", wishes.data_dir / "demo.env"
+    if not wishes.database_url and is_prepared(cluster, demo_env, environment):
+        return
+    say("Bringing the database up to date and preparing the demo.")
+    (cluster / PREPARED).unlink(missing_ok=True)
+    command = [sys.executable, "-m", "console.embedded.prepare"]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, check=False)
+    if done.returncode:
+        raise CannotRun(f"Preparing the database failed with status {done.returncode}; the reason is above.")
+    if not wishes.database_url:
+        (cluster / PREPARED).write_text(fingerprint(environment))

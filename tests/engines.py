@@ -1,0 +1,64 @@
+"""Gives the tests a real PostgreSQL and a real Redis, before Django reads its settings.
+
+Loaded by `-p tests.engines` (pyproject.toml). DATABASE_URL and REDIS_URL, where set, are used instead. With
+pytest-xdist the controller alone starts engines; its workers inherit the environment, have a database of their own
+(pytest-django) and a Redis database of their own (here).
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from console.embedded.postgres import postgres
+from console.embedded.redis import redis
+
+ENGINES = {"DATABASE_URL": postgres, "REDIS_URL": redis}
+DEFAULTS = {
+    "SECRET_KEY": "for-tests-only-for-tests-only-for-tests-only-for-tests",
+    "SHAREAI_KEYRING": "1:" + base64.b64encode(bytes(range(32))).decode(),
+}
+_running = ExitStack()
+atexit.register(_running.close)  # pytest_unconfigure is not called when the settings turn out to be wrong
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Wraps, because pytest-django reads the settings inside this very hook."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        os.environ["REDIS_URL"] = redis_of_worker(os.environ["REDIS_URL"], worker)
+    else:
+        start_engines()
+    return (yield)
+
+
+def start_engines() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="shareai-tests-"))
+    folder.chmod(0o711)  # PostgreSQL's own user passes through when root runs the tests
+    _running.callback(shutil.rmtree, folder, ignore_errors=True)
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("DATA_DIR", str(folder / "data"))
+    Path(os.environ["DATA_DIR"]).mkdir(parents=True, exist_ok=True)
+    for name, engine in ENGINES.items():
+        if not os.environ.get(name):
+            running = engine(folder / name.removesuffix("_URL").lower(), durable=False)
+            os.environ[name] = _running.enter_context(running).url
+
+
+def redis_of_worker(url: str, worker: str) -> str:
+    """The same server, the database numbered as the worker (`gw0` has 1); 0 stays the controller's."""
+    found = re.fullmatch(r"gw(\d+)", worker)
+    number = int(found[1]) + 1 if found else 0
+    return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
