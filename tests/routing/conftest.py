@@ -1,0 +1,69 @@
+"""One gateway of two processes for all tests of the data plane, in front of three fault servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from tests.fakes.upstream import FaultUpstream
+from tests.stack import GatewayProcess, Tenant, make_tenant
+
+
+@dataclass
+class Upstreams:
+    a: FaultUpstream
+    b: FaultUpstream
+    c: FaultUpstream
+
+    def __iter__(self) -> Iterator[FaultUpstream]:
+        return iter((self.a, self.b, self.c))
+
+
+@pytest.fixture(scope="session")
+def upstream_servers() -> Iterator[Upstreams]:
+    with FaultUpstream(name="A") as a, FaultUpstream(name="B") as b, FaultUpstream(name="C") as c:
+        yield Upstreams(a, b, c)
+
+
+@pytest.fixture
+def upstreams(upstream_servers: Upstreams) -> Upstreams:
+    for upstream in upstream_servers:
+        upstream.recover()
+        upstream.log.clear()
+    return upstream_servers
+
+
+@pytest.fixture(scope="session")
+def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
+    allow = ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstream_servers)
+    with django_db_blocker.unblock():
+        process = GatewayProcess(tmp_path_factory.mktemp("gateway"), egress_allow=allow, workers=2)
+        process.start()
+        yield process
+        process.stop()
+
+
+@pytest.fixture
+def tenant(gateway: GatewayProcess, django_db_blocker, settings, upstream_servers) -> Iterator[Tenant]:
+    """Rows are committed, for the gateway's processes to see, and stay; names are new each time."""
+    settings.EGRESS_ALLOW = ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstream_servers)
+    with django_db_blocker.unblock():
+        yield make_tenant()
+
+
+@pytest.fixture
+def client(gateway: GatewayProcess, tenant: Tenant) -> Iterator[OpenAI]:
+    """The official SDK without its own retries, so that one call is one call."""
+    with OpenAI(base_url=gateway.base_url, api_key=tenant.api_key, max_retries=0, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def http(gateway: GatewayProcess, tenant: Tenant) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {tenant.api_key}"}
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
+        yield client
