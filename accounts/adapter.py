@@ -1,9 +1,68 @@
-"""allauth's hooks."""
+"""allauth's hooks: language, invitations and redirects that stay in the house."""
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language, override
+
+from accounts import current, invitations
+from accounts.models import User
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    pass
+    def new_user(self, request: HttpRequest) -> User:
+        return User(language=_language_of_visitor())
+
+    def is_email_verified(self, request: HttpRequest, email: str) -> bool:
+        """An invitation's link was read in that mailbox."""
+        invitation = invitations.find_remembered(request)
+        return invitation is not None and invitation.email == email.lower()
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Only this site, by the name it was called by or its public one."""
+        hosts = {self.request.get_host(), urlsplit(settings.PUBLIC_URL).netloc}
+        return url_has_allowed_host_and_scheme(url, allowed_hosts=hosts, require_https=self.request.is_secure())
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Whoever came by an invitation and has yet to accept it goes back to it."""
+        if invitations.find_remembered(request):
+            return invitations.REMEMBERED_PATH
+        return super().get_login_redirect_url(request)
+
+    def post_login(self, request: HttpRequest, user: User, **facts: Any) -> HttpResponse:
+        current.note_sign_in(request)
+        response: HttpResponse = super().post_login(request, user, **facts)
+        response.set_cookie(
+            settings.LANGUAGE_COOKIE_NAME,
+            user.language,
+            max_age=settings.LANGUAGE_COOKIE_AGE,
+            secure=settings.SESSION_COOKIE_SECURE,
+            samesite="Lax",
+        )
+        return response
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """In the reader's language where the reader is known, else in that of the page."""
+        reader = User.objects.filter(email__iexact=email).first()
+        with override(reader.language if reader else get_language()):
+            super().send_mail(template_prefix, email, context)
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):
+    def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
+        user: User = super().populate_user(request, sociallogin, data)
+        parts = (data.get("first_name"), data.get("last_name"))
+        user.name = (data.get("name") or " ".join(part for part in parts if part))[:120]
+        return user
+
+
+def _language_of_visitor() -> str:
+    language = get_language() or settings.LANGUAGE_CODE
+    return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE

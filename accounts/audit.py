@@ -1,7 +1,7 @@
 """The audit trail: who did what to which object, chained per organisation so that a gap or an edit shows.
 
-`record` runs in the transaction of the change itself. The organisation's row is locked by the version bump
-that goes with every change, so the sequence has no gaps and the chain needs no later sealing.
+`record` runs in the transaction of the change itself. The organisation's row, locked meanwhile, holds the length and
+the last digest of its chain: the sequence has no gaps, and a chain cut off at its end no longer fits.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from ipaddress import ip_address
 from typing import Any
 
 import orjson
 from django.utils import timezone
 
+from accounts.audit_values import storable
 from accounts.models import ApiKey, AuditEvent, Organization, User
 from common.ids import new_id
 
 GENESIS = bytes(32)
-_MASK = "••••"
-_SECRET_WORDS = ("secret", "password", "token", "api_key", "sealed", "authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +45,25 @@ class Actor:
         return cls("system", label, label)
 
 
-def masked(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The same mapping with everything that may be a secret blotted out, at any depth."""
-    if values is None:
-        return None
-    return {name: _masked_value(name, value) for name, value in values.items()}
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """The first event that does not fit, and why: "gap", "edited", "moved" or "cut off"."""
+
+    sequence: int
+    reason: str
 
 
-def _masked_value(name: str, value: Any) -> Any:
-    if any(word in name.lower() for word in _SECRET_WORDS):
-        return _MASK if value else value
-    if isinstance(value, Mapping):
-        return masked(value)
-    return value
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """`head` is the last digest: noted elsewhere, it proves later that the chain up to it was not rewritten."""
+
+    events: int
+    head: bytes
+    breach: Breach | None
+
+    @property
+    def ok(self) -> bool:
+        return self.breach is None
 
 
 def record(
@@ -73,28 +78,28 @@ def record(
     after: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
     """Appends one event. Call inside `transaction.atomic`; `action` reads like `api_key.created`."""
-    Organization.objects.select_for_update().only("pk").get(pk=organization.pk)
-    last = AuditEvent.objects.filter(org=organization).order_by("-sequence").first()
+    chain = _chains().select_for_update(no_key=True).get(pk=organization.pk)
     event = AuditEvent(
         org=organization,
         public_id=new_id("evt"),
-        sequence=last.sequence + 1 if last else 1,
+        sequence=chain.audit_length + 1,
         at=timezone.now(),
         actor_type=actor.type,
         actor_id=actor.id,
-        actor_label=actor.label,
+        actor_label=storable(actor.label[:254]),
         action=action,
         object_type=object_type,
         object_id=object_id,
-        object_label=label[:254],
-        before=masked(before),
-        after=masked(after),
-        ip=actor.ip,
-        user_agent=actor.user_agent,
-        previous_digest=bytes(last.digest) if last else GENESIS,
+        object_label=storable(label[:254]),
+        before=storable(before),
+        after=storable(after),
+        ip=_canonical_ip(actor.ip),
+        user_agent=storable(actor.user_agent),
+        previous_digest=bytes(chain.audit_head),
     )
     event.digest = digest(event)
     event.save(force_insert=True)
+    _chains().filter(pk=organization.pk).update(audit_length=event.sequence, audit_head=event.digest)
     return event
 
 
@@ -102,17 +107,55 @@ def digest(event: AuditEvent) -> bytes:
     """SHA-256 over the previous digest and the canonical JSON of everything the event says."""
     said = {
         "org": event.org_id,
+        "id": event.public_id,
         "sequence": event.sequence,
         "at": event.at.isoformat(),
-        "actor": [event.actor_type, event.actor_id, event.actor_label, event.ip, event.user_agent],
+        "actor": [
+            event.actor_type,
+            event.actor_id,
+            event.actor_label,
+            _canonical_ip(event.ip),
+            event.user_agent,
+        ],
         "action": event.action,
         "object": [event.object_type, event.object_id, event.object_label],
         "before": event.before,
         "after": event.after,
     }
-    canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS, default=_plain)
+    canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(bytes(event.previous_digest) + canonical).digest()
 
 
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def verify(organization: Organization) -> VerifyReport:
+    """Recomputes the organisation's chain. Events that are written meanwhile are left for the next time."""
+    chain = _chains().get(pk=organization.pk)
+    head, sequence = GENESIS, 0
+    events = AuditEvent.objects.of(organization).filter(sequence__lte=chain.audit_length)
+    for event in events.order_by("sequence").iterator(chunk_size=1000):
+        reason = _misfit(event, sequence, head)
+        if reason:
+            return VerifyReport(sequence, head, Breach(sequence + 1, reason))
+        head, sequence = bytes(event.digest), event.sequence
+    complete = sequence == chain.audit_length and head == bytes(chain.audit_head)
+    return VerifyReport(sequence, head, None if complete else Breach(sequence + 1, "cut off"))
+
+
+def _misfit(event: AuditEvent, previous_sequence: int, previous_digest: bytes) -> str:
+    if event.sequence != previous_sequence + 1:
+        return "gap"
+    if bytes(event.digest) != digest(event):
+        return "edited"
+    return "" if bytes(event.previous_digest) == previous_digest else "moved"
+
+
+def _chains() -> Any:
+    return Organization.objects.only("audit_length", "audit_head")
+
+
+def _canonical_ip(text: str | None) -> str | None:
+    """One spelling per address, for PostgreSQL returns another than it was given; what is none becomes None."""
+    try:
+        address = ip_address((text or "").partition("%")[0])
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import roles
-from accounts.tenancy import TenantModel, TenantQuerySet
+from accounts.tenancy import TenantModel
 
 
 class UserManager(BaseUserManager["User"]):
@@ -52,12 +52,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Organization(models.Model):
-    """A tenant. `version` grows with every change that the data plane must see."""
+    """A tenant. `version` grows with every change that the data plane must see; `audit_*` end its audit chain."""
 
     public_id = models.CharField(max_length=40, unique=True)
     name = models.CharField(_("name"), max_length=120)
     slug = models.SlugField(max_length=60, unique=True)
     version = models.BigIntegerField(default=1)
+    audit_length = models.BigIntegerField(default=0)
+    audit_head = models.BinaryField(max_length=32, default=bytes(32))
     time_zone = models.CharField(_("time zone"), max_length=60, default="UTC")
     default_strategy = models.CharField(_("default strategy"), max_length=20, default="priority")
     log_content = models.BooleanField(_("log prompts and answers"), default=False)
@@ -78,6 +80,7 @@ class Membership(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["org", "user"], name="membership_once_per_org"),
+            models.UniqueConstraint(fields=["org", "id"], name="membership_of_org"),
         ]
 
     def __str__(self) -> str:
@@ -99,6 +102,15 @@ class Invitation(TenantModel):
     expires_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["org", "email"],
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="invitation_open_once",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.email} as {self.role}"
@@ -132,9 +144,8 @@ class ApiKey(TenantModel):
     replaces = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="replaced_by")
     is_ephemeral = models.BooleanField(default=False, help_text="made for the Playground, hidden from lists")
 
-    objects = TenantQuerySet.as_manager()
-
     class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "id"], name="apikey_of_org")]
         indexes = [models.Index(fields=["org", "-created_at"], name="apikey_org_created")]
 
     def __str__(self) -> str:
@@ -166,7 +177,7 @@ class Entitlement(TenantModel):
 
 
 class AuditEvent(TenantModel):
-    """One configuration or security action. Append-only: a trigger refuses UPDATE and DELETE.
+    """One configuration or security action. Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
 
     `digest` chains the organisation's events: SHA-256 over the previous digest and this event's canonical JSON.
     """

@@ -22,6 +22,8 @@ class Permission(StrEnum):
     VIEW_AUDIT = "view_audit"
     MANAGE_MEMBERS = "manage_members"
     MANAGE_ORGANIZATION = "manage_organization"
+    MANAGE_OWNERS = "manage_owners"
+    DELETE_ORGANIZATION = "delete_organization"
 
 
 P = Permission
@@ -58,7 +60,7 @@ ROLE_NAMES = {
 
 GRANTS: dict[str, frozenset[Permission]] = {
     OWNER: frozenset(Permission),
-    ADMIN: frozenset(Permission),
+    ADMIN: frozenset(Permission) - {P.MANAGE_OWNERS, P.DELETE_ORGANIZATION},
     DEVELOPER: frozenset({P.VIEW, P.USE_PLAYGROUND, P.MANAGE_OWN_KEYS, P.VIEW_USAGE}),
     BILLING: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.MANAGE_BILLING}),
     AUDITOR: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.VIEW_AUDIT}),

@@ -1,0 +1,79 @@
+"""The audit trail as a file, written while it is read: CSV for spreadsheets, JSON lines for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from accounts.models import AuditEvent
+
+COLUMNS = (
+    "sequence",
+    "id",
+    "at",
+    "actor_type",
+    "actor_id",
+    "actor_label",
+    "action",
+    "object_type",
+    "object_id",
+    "object_label",
+    "before",
+    "after",
+    "ip",
+    "user_agent",
+    "digest",
+)
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def export_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
+    """Lines of CSV, the header first."""
+    yield _line(COLUMNS)
+    for event in events:
+        row = exported(event)
+        yield _line([_cell(row[column]) for column in COLUMNS])
+
+
+def export_json_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
+    for event in events:
+        yield orjson.dumps(exported(event)).decode() + "\n"
+
+
+def exported(event: AuditEvent) -> dict[str, Any]:
+    """One event in the shape of the export and of the management API."""
+    return {
+        "sequence": event.sequence,
+        "id": event.public_id,
+        "at": event.at.isoformat(),
+        "actor_type": event.actor_type,
+        "actor_id": event.actor_id,
+        "actor_label": event.actor_label,
+        "action": event.action,
+        "object_type": event.object_type,
+        "object_id": event.object_id,
+        "object_label": event.object_label,
+        "before": event.before,
+        "after": event.after,
+        "ip": event.ip,
+        "user_agent": event.user_agent,
+        "digest": bytes(event.digest).hex(),
+    }
+
+
+def _cell(value: Any) -> str:
+    """A spreadsheet would run a name that starts like a formula; the apostrophe makes it text."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _line(cells: Iterable[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(cells)
+    return buffer.getvalue()

@@ -1,0 +1,114 @@
+"""What the data plane reads of this room. Plain synchronous queries, to be called off the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import msgspec
+from django.db import connection
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.authentication import KeyRecord
+from accounts.models import ApiKey, Entitlement, Organization
+
+TOLD_FOR = timedelta(days=30)
+"""So long after its end a key is answered "revoked" or "expired", later merely "invalid"."""
+EPHEMERAL_TOLD_FOR = timedelta(hours=1)
+
+
+class OrgRecord(msgspec.Struct, frozen=True):
+    """An organisation's settings as the data plane holds them."""
+
+    id: int
+    public_id: str
+    slug: str
+    version: int
+    default_strategy: str
+    log_content: bool
+    retention_days: int
+    time_zone: str
+    entitlements: dict[str, Any]
+
+
+def load_keys(org_id: int) -> list[KeyRecord]:
+    """The organisation's keys, those that ended lately too; none of a deleted organisation."""
+    now = timezone.now()
+    ended_before = Q(revoked_at__lt=now - TOLD_FOR) | Q(expires_at__lt=now - TOLD_FOR)
+    gone = ended_before | Q(is_ephemeral=True, expires_at__lt=now - EPHEMERAL_TOLD_FOR)
+    keys = ApiKey.objects.filter(org_id=org_id, org__deleted_at=None).exclude(gone)
+    return [_key_record(key) for key in keys.iterator(chunk_size=1000)]
+
+
+def find_key_org(public_id: str) -> int | None:
+    """The organisation of a key, None for an unknown key or a deleted organisation."""
+    keys = ApiKey.objects.filter(public_id=public_id, org__deleted_at=None)
+    return keys.values_list("org_id", flat=True).first()
+
+
+def load_versions(org_ids: Collection[int]) -> dict[int, int]:
+    """The version of each; a deleted organisation still has one, which grew when it was deleted."""
+    return dict(Organization.objects.filter(pk__in=org_ids).values_list("pk", "version"))
+
+
+def load_organization(org_id: int) -> OrgRecord | None:
+    """None when it is deleted or never was.
+
+    The version is read before everything else that a snapshot holds: what changes in between is then loaded twice
+    rather than missed.
+    """
+    found = Organization.objects.filter(pk=org_id, deleted_at=None).first()
+    if found is None:
+        return None
+    entitlements = dict(Entitlement.objects.of(found).values_list("name", "value"))
+    return OrgRecord(
+        id=found.pk,
+        public_id=found.public_id,
+        slug=found.slug,
+        version=found.version,
+        default_strategy=found.default_strategy,
+        log_content=found.log_content,
+        retention_days=found.retention_days,
+        time_zone=found.time_zone,
+        entitlements=entitlements,
+    )
+
+
+def touch_last_used(pairs: Iterable[tuple[int, float]]) -> None:
+    """Notes when keys were last used: (key id, Unix time). One statement; never moves a time back."""
+    seen = list(pairs)
+    if not seen:
+        return
+    ids = [key_id for key_id, _ in seen]
+    times = [datetime.fromtimestamp(at_s, UTC) for _, at_s in seen]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE accounts_apikey AS k SET last_used_at = used.at
+            FROM (
+                SELECT id, max(at) AS at FROM unnest(%s::bigint[], %s::timestamptz[]) AS u (id, at) GROUP BY id
+            ) AS used
+            WHERE k.id = used.id AND (k.last_used_at IS NULL OR k.last_used_at < used.at)
+            """,
+            [ids, times],
+        )
+
+
+def _key_record(key: ApiKey) -> KeyRecord:
+    return KeyRecord(
+        id=key.pk,
+        public_id=key.public_id,
+        secret_hash=bytes(key.secret_hash),
+        org_id=key.org_id,
+        user_id=key.created_by_id,
+        name=key.name,
+        scopes=frozenset(key.scopes),
+        allowed_models=None if key.allowed_models is None else frozenset(key.allowed_models),
+        ip_networks=tuple(ip_network(entry) for entry in key.ip_allow),
+        expires_at_s=key.expires_at.timestamp() if key.expires_at else None,
+        revoked_at_s=key.revoked_at.timestamp() if key.revoked_at else None,
+        is_ephemeral=key.is_ephemeral,
+    )
