@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from django.db import models
 from django.db.models.functions import Now
 
-from accounts.tenancy import TenantModel, TenantQuerySet
+from accounts.tenancy import TenantModel
+
+if TYPE_CHECKING:
+    from accounts.models import Organization
 
 
 class UsageFigures(models.Model):
@@ -20,8 +25,16 @@ class UsageFigures(models.Model):
         abstract = True
 
 
+class UsageQuerySet(models.QuerySet["Usage"]):
+    def of(self, organization: Organization) -> Self:
+        return self.filter(org_id=organization.pk)
+
+
 class Usage(UsageFigures):
-    """One request, however it ended. Written by COPY only; the primary key is (started_at, request_id)."""
+    """One request, however it ended. Written by the recorder only; the primary key is (started_at, request_id).
+
+    The table is partitioned by month of `started_at`: a query without bounds on it reads all months.
+    """
 
     pk = models.CompositePrimaryKey("started_at", "request_id")
     started_at = models.DateTimeField()
@@ -51,6 +64,8 @@ class Usage(UsageFigures):
     metadata = models.JSONField(null=True)
     ingested_at = models.DateTimeField(db_default=Now())
 
+    objects = UsageQuerySet.as_manager()
+
     class Meta:
         managed = False
         db_table = "metering_usage"
@@ -75,8 +90,6 @@ class Rollup(TenantModel, UsageFigures):
     ttft_ms_sum = models.BigIntegerField(default=0)
     ttft_count = models.BigIntegerField(default=0)
 
-    objects = TenantQuerySet.as_manager()
-
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -90,14 +103,28 @@ class Rollup(TenantModel, UsageFigures):
 
 
 class DirtyBucket(models.Model):
-    """An hour whose rollup is older than its usage. Written with the usage, in the same transaction."""
+    """A mark: this hour got usage that its rollup does not hold yet. Written in the transaction of that usage.
+
+    Every batch adds its own mark and never touches another's, so writers wait neither for each other nor for the
+    rollups, and a mark that appears while its hour is being rolled up is still there afterwards.
+    """
 
     org_id = models.BigIntegerField()
     hour = models.DateTimeField()
     marked_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["org_id", "hour"], name="dirty_bucket_once")]
+        indexes = [models.Index(fields=["org_id", "hour"], name="dirty_bucket_org_hour")]
 
     def __str__(self) -> str:
         return f"{self.org_id} {self.hour:%Y-%m-%d %H}"
+
+
+class UsageExpiry(TenantModel):
+    """Up to when an organisation's usage rows were deleted. The rollups of that time are all that is left of it."""
+
+    org = models.OneToOneField("accounts.Organization", on_delete=models.CASCADE, related_name="+")
+    expired_before = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.org_id} before {self.expired_before:%Y-%m-%d %H:%M}"

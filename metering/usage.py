@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -22,8 +24,11 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of `metering_usage` by their names. `started_at` is ISO 8601 in UTC; money in nano-USD."""
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The columns of `metering_usage` by their names. `started_at` is ISO 8601 in UTC; money in nano-USD.
+
+    In the journal a field with its default value is left out.
+    """
 
     request_id: str
     started_at: str
@@ -54,3 +59,21 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
     sdk_retry: int = 0
     user_agent: str = ""
     metadata: dict[str, str] | None = None
+
+
+def cleaned(record: UsageRecord) -> UsageRecord:
+    """Without what JSON or PostgreSQL cannot hold: NUL characters are dropped, lone surrogates become `?`.
+
+    Such text comes from callers; it must never be a way to be served and not recorded.
+    """
+    return msgspec.convert(_cleaned(msgspec.to_builtins(record)), UsageRecord)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(inner) for inner in value]
+    return value

@@ -1,0 +1,214 @@
+"""The journal: where a usage record is safe the moment `append` returns, whatever happens to the process.
+
+One file per process, one JSON line per record, one `write` per line, so a `kill -9` loses nothing that was
+appended. The recorder ships the lines to PostgreSQL and syncs the file for the case of a power failure. Knows no
+Django: the data plane appends on its event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from metering import segments
+from metering.segments import Segment
+from metering.usage import UsageRecord, cleaned
+
+CAPACITY_BYTES = 1 << 30
+HEADROOM_BYTES = 16 << 20
+ROTATE_BYTES = 8 << 20
+ROTATE_AFTER_S = 600.0
+DISK_RESERVE_BYTES = 64 << 20
+
+logger = logging.getLogger(__name__)
+_data_sync = getattr(os, "fdatasync", os.fsync)
+
+
+class JournalFull(Exception):
+    """Neither the journal's limit nor the disk leaves room for one more record."""
+
+
+class Journal:
+    """Appends usage records to this process's file and says when no more may be promised.
+
+    `append` may be called from any thread; everything else is for the recorder and for `close`. Create it after
+    the last fork: a child would inherit the lock and keep a dead parent's file from being adopted.
+
+    Args:
+        directory: shared by all processes of the host, on a local disk; made when missing.
+        capacity_bytes: the limit for all that waits in the directory to be shipped.
+        headroom_bytes: `is_full` says so this much before the limit, so that calls in flight can still be recorded.
+        rotate_bytes: size at which a new file is begun.
+        rotate_after_s: age at which a shipped file makes place for a new one.
+        disk_reserve_bytes: `is_full` when the disk has less than this left.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        capacity_bytes: int = CAPACITY_BYTES,
+        headroom_bytes: int = HEADROOM_BYTES,
+        rotate_bytes: int = ROTATE_BYTES,
+        rotate_after_s: float = ROTATE_AFTER_S,
+        disk_reserve_bytes: int = DISK_RESERVE_BYTES,
+    ) -> None:
+        self.directory = directory
+        self._capacity_bytes = capacity_bytes
+        self._headroom_bytes = headroom_bytes
+        self._rotate_bytes = rotate_bytes
+        self._rotate_after_s = rotate_after_s
+        self._disk_reserve_bytes = disk_reserve_bytes
+        self._encode = msgspec.json.Encoder().encode
+        self._lock = threading.Lock()  # the current file and the counters
+        self._files_lock = threading.Lock()  # no file is closed while it is synced
+        self._appended_bytes = self._shipped_bytes = self._foreign_bytes = 0
+        self._synced_bytes = 0
+        self._limit_bytes = capacity_bytes  # of `_appended_bytes`: moves on with what is shipped
+        self._disk_refuses = False
+        self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._sequence = 0
+        self._sealed: list[Segment] = []
+        self._unsynced: list[Segment] = []  # sealed since the last sync
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._begin()
+
+    @property
+    def pending_bytes(self) -> int:
+        """What waits to be shipped: our own, and as of the last `refresh` everybody else's."""
+        return self.unshipped_bytes + self._foreign_bytes
+
+    @property
+    def unshipped_bytes(self) -> int:
+        """What this process appended and PostgreSQL does not have yet."""
+        return self._appended_bytes - self._shipped_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether admission must refuse what it would have to record. Costs an attribute or two."""
+        return self._disk_refuses or self.pending_bytes >= self._capacity_bytes - self._headroom_bytes
+
+    def append(self, record: UsageRecord) -> None:
+        """Writes one record; when this returns it outlives the process.
+
+        Raises:
+            JournalFull: at the limit, or the disk is full or broken. The record is not written.
+        """
+        try:
+            line = self._encode(record) + b"\n"
+        except UnicodeEncodeError:
+            line = self._encode(cleaned(record)) + b"\n"
+        with self._lock:
+            if self._appended_bytes >= self._limit_bytes:
+                raise JournalFull(f"{self.pending_bytes} bytes wait to be shipped")
+            try:
+                written_bytes = os.write(self._current.fd, line)
+            except OSError as error:
+                raise self._refusal(error) from error
+            if written_bytes != len(line):
+                raise self._partly(written_bytes, line)
+            self._appended_bytes += written_bytes
+            if self._appended_bytes >= self._rotate_at_bytes:
+                self._rotate()
+
+    def _refusal(self, reason: object) -> JournalFull:
+        self._disk_refuses = True
+        return JournalFull(f"cannot write {self._current.path}: {reason}")
+
+    def _partly(self, written_bytes: int, line: bytes) -> JournalFull:
+        """A disk that is nearly full takes the beginning of a line: takes it back."""
+        os.ftruncate(self._current.fd, self._size_bytes)
+        return self._refusal(f"the disk took {written_bytes} of {len(line)} bytes")
+
+    @property
+    def _size_bytes(self) -> int:
+        return self._appended_bytes - self._begun_at_bytes
+
+    def _set_limit(self) -> None:
+        self._limit_bytes = self._capacity_bytes + self._shipped_bytes - self._foreign_bytes
+
+    def _begin(self) -> None:
+        self._current = segments.create(self.directory, f"{self._name}-{self._sequence:06d}")
+        self._sequence += 1
+        self._begun_at_bytes = self._appended_bytes
+        self._rotate_at_bytes = self._appended_bytes + self._rotate_bytes
+        self._begun_at_s = time.monotonic()
+
+    def _rotate(self) -> None:
+        old = self._current
+        try:
+            self._begin()
+        except OSError as error:
+            logger.warning("the journal stays with %s: %s", old.path, error)
+            self._rotate_at_bytes += self._rotate_bytes
+            return
+        old.sealed = True
+        self._sealed.append(old)
+        self._unsynced.append(old)
+
+    # -- for the recorder ----------------------------------------------------------------------
+
+    def segments(self) -> list[Segment]:
+        """This process's files, oldest first; the last one is being written."""
+        with self._lock:
+            return [*self._sealed, self._current]
+
+    def own_paths(self) -> set[Path]:
+        return {segment.path for segment in self.segments()}
+
+    def sync(self) -> None:
+        """Makes what was appended before survive a power failure too. Blocks for the disk, not for `append`."""
+        with self._files_lock:
+            with self._lock:
+                appended_bytes, sealed, current = self._appended_bytes, self._unsynced, self._current
+                self._unsynced = []
+            if appended_bytes == self._synced_bytes:
+                return
+            for segment in [*sealed, current]:
+                if not segment.closed:
+                    _data_sync(segment.fd)
+            if sealed or not self._synced_bytes:  # the new file's name is on the disk once its directory is
+                segments.sync_directory(self.directory)
+            self._synced_bytes = appended_bytes
+
+    def ship(self, segment: Segment, shipped_bytes: int) -> None:
+        """Notes that so many more bytes of one of our files are in PostgreSQL."""
+        segment.shipped_bytes += shipped_bytes
+        with self._lock:
+            self._shipped_bytes += shipped_bytes
+            self._set_limit()
+
+    def discard(self, segment: Segment) -> None:
+        """Deletes a sealed file of ours, all of which was shipped."""
+        with self._lock:
+            self._sealed.remove(segment)
+        with self._files_lock:
+            segment.discard()
+
+    def refresh(self) -> None:
+        """Looks at what changes without us: other processes' files, room on the disk, the age of the current file."""
+        foreign_bytes = segments.foreign_bytes(self.directory, self.own_paths())
+        disk = os.statvfs(self.directory)
+        self._disk_refuses = disk.f_bavail * disk.f_frsize < self._disk_reserve_bytes
+        with self._lock:
+            self._foreign_bytes = foreign_bytes
+            self._set_limit()
+            old = time.monotonic() - self._begun_at_s >= self._rotate_after_s
+            if old and 0 < self._size_bytes == self._current.shipped_bytes:
+                self._rotate()
+
+    def close(self) -> None:
+        """Ends writing. Files that are not shipped wholly stay for another process to adopt."""
+        with self._files_lock, self._lock:
+            for segment in [*self._sealed, self._current]:
+                if os.fstat(segment.fd).st_size == segment.shipped_bytes:
+                    segment.discard()
+                else:
+                    segment.release()
+            self._sealed.clear()

@@ -1,0 +1,253 @@
+"""The recorder: two threads that make the journal durable and carry it into PostgreSQL.
+
+One syncs the journal's file to the disk, the other ships complete lines in batches, each batch in one transaction,
+and adopts the files of processes that died. While PostgreSQL is away lines stay in the journal. Shipping twice is
+harmless, so a file is deleted only after all of it was committed. A record that PostgreSQL can never take goes to
+`<file>.rejected` with the reason, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import psycopg
+
+from metering import segments
+from metering.ingest import BatchHook, insert
+from metering.journal import Journal
+from metering.segments import Segment
+from metering.usage import UsageRecord
+
+SHIP_EVERY_S = 0.25
+SYNC_EVERY_S = 0.05
+LOOK_AROUND_EVERY_S = 5.0
+BACKOFF_LONGEST_S = 5.0
+RETRY_AT_STOP_S = 0.05
+SESSION = "SET TIME ZONE 'UTC'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
+CONNECT_TIMEOUT_S = 5
+SILENCE_LONGEST_MS = 10_000
+POISON = (msgspec.MsgspecError, UnicodeDecodeError, psycopg.DataError, psycopg.IntegrityError)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RecorderStats:
+    """Since the start of this process."""
+
+    recorded: int = 0
+    rejected: int = 0
+    failures_in_a_row: int = 0
+    last_error: str = ""
+
+
+class Recorder:
+    """Ships one process's journal, and orphaned ones of the same directory.
+
+    Args:
+        journal: this process's; the caller closes it, after `stop`.
+        conninfo: of PostgreSQL, as libpq reads it; the recorder keeps one connection of its own.
+        on_batch: run inside the transaction of each batch, with the records that are new.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        conninfo: str,
+        *,
+        on_batch: Sequence[BatchHook] = (),
+        ship_every_s: float = SHIP_EVERY_S,
+        sync_every_s: float = SYNC_EVERY_S,
+        look_around_every_s: float = LOOK_AROUND_EVERY_S,
+    ) -> None:
+        self.stats = RecorderStats()
+        self._journal = journal
+        self._conninfo = conninfo
+        self._hooks = tuple(on_batch)
+        self._ship_every_s = ship_every_s
+        self._sync_every_s = sync_every_s
+        self._look_around_every_s = look_around_every_s
+        self._decode = msgspec.json.Decoder(UsageRecord).decode
+        self._connection: psycopg.Connection | None = None
+        self._adopted: list[Segment] = []
+        self._look_around_at_s = 0.0
+        self._stopping = threading.Event()
+        self._give_up_at_s = float("inf")
+        self._drained = False
+        self._threads = [
+            threading.Thread(target=self._keep_syncing, name="journal-sync", daemon=True),
+            threading.Thread(target=self._keep_shipping, name="recorder", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ships what is left, for at most so long, and ends the threads.
+
+        Returns:
+            Whether all of this process's records are in PostgreSQL. What is not stays on the disk.
+        """
+        self._give_up_at_s = time.monotonic() + timeout_s
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(max(0.0, self._give_up_at_s - time.monotonic()) + 1)
+        return self._drained
+
+    # -- loops ---------------------------------------------------------------------------------
+
+    def _keep_syncing(self) -> None:
+        pause_s = self._sync_every_s
+        while not self._stopping.wait(pause_s):
+            try:
+                self._journal.sync()
+                pause_s = self._sync_every_s
+            except OSError as error:
+                logger.error("the journal is not safe from a power failure: %s", error)
+                pause_s = self._look_around_every_s
+
+    def _keep_shipping(self) -> None:
+        while not self._is_over():
+            try:
+                self._ship_all()
+                self.stats.failures_in_a_row = 0
+                self._wait(self._ship_every_s)
+            # Whatever a hook, the disk or the driver raises: without this thread the journal fills up and paid
+            # traffic ends, so it never dies.
+            except Exception as error:  # noqa: BLE001
+                self._note_failure(error)
+                self._wait(self._backoff_s())
+        self._disconnect()
+        for segment in self._adopted:
+            segment.release()
+
+    def _is_over(self) -> bool:
+        if not self._stopping.is_set():
+            return False
+        self._drained = self._journal.unshipped_bytes == 0
+        return self._drained or time.monotonic() >= self._give_up_at_s
+
+    def _wait(self, pause_s: float) -> None:
+        if self._stopping.is_set():
+            time.sleep(min(pause_s, RETRY_AT_STOP_S))
+        else:
+            self._stopping.wait(pause_s)
+
+    def _backoff_s(self) -> float:
+        doubled_s = self._ship_every_s * 2.0 ** min(self.stats.failures_in_a_row, 10)
+        return min(doubled_s, BACKOFF_LONGEST_S) * random.uniform(0.5, 1)  # noqa: S311  not a secret
+
+    def _note_failure(self, error: Exception) -> None:
+        stats = self.stats
+        stats.failures_in_a_row += 1
+        stats.last_error = f"{type(error).__name__}: {error}"
+        expected = isinstance(error, psycopg.OperationalError)
+        if stats.failures_in_a_row == 1 or not expected:
+            logger.error("usage waits in the journal: %s", stats.last_error, exc_info=None if expected else error)
+        self._disconnect()
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def _ship_all(self) -> None:
+        """Batch by batch, a turn for each file, until nothing is left to ship."""
+        self._look_around()
+        busy = True
+        while busy and not self._is_over():
+            shipped = [self._ship(segment) for segment in [*self._journal.segments(), *self._adopted]]
+            busy = any(shipped)
+        self._retire()
+
+    def _look_around(self) -> None:
+        now_s = time.monotonic()
+        if now_s < self._look_around_at_s:
+            return
+        self._look_around_at_s = now_s + self._look_around_every_s
+        self._journal.refresh()
+        ours = self._journal.own_paths() | {segment.path for segment in self._adopted}
+        self._adopted += segments.orphans(self._journal.directory, ours)
+
+    def _ship(self, segment: Segment) -> bool:
+        """One batch of one file; False when it has no more complete lines."""
+        block = segment.read()
+        if not block:
+            return False
+        self._record(segment, block.split(b"\n")[:-1])
+        self._advance(segment, len(block))
+        return True
+
+    def _advance(self, segment: Segment, shipped_bytes: int) -> None:
+        if segment in self._adopted:
+            segment.shipped_bytes += shipped_bytes
+        else:
+            self._journal.ship(segment, shipped_bytes)
+
+    def _retire(self) -> None:
+        """Deletes the files of which all was shipped and that nobody writes any more."""
+        for segment in self._journal.segments():
+            if segment.sealed and not segment.read():
+                self._journal.discard(segment)
+        for segment in [*self._adopted]:
+            if not segment.read():
+                self._ship_torn(segment)
+                self._adopted.remove(segment)
+                segment.discard()
+
+    def _ship_torn(self, segment: Segment) -> None:
+        """The end of a file whose writer died in the middle of a line, or just before the line's end."""
+        torn = segment.torn()
+        if torn:
+            logger.warning("%s ends in the middle of a line of %d bytes", segment.path, len(torn))
+            self._record(segment, [torn])
+            self._advance(segment, len(torn))
+
+    # -- records -------------------------------------------------------------------------------
+
+    def _record(self, segment: Segment, lines: list[bytes]) -> None:
+        """Records the lines; those that cannot be are found by halving, so that they do not hold up the others."""
+        try:
+            self.stats.recorded += self._commit(lines)
+        except POISON as error:
+            if len(lines) == 1:
+                self._reject(segment, lines[0], error)
+                return
+            middle = len(lines) // 2
+            self._record(segment, lines[:middle])
+            self._record(segment, lines[middle:])
+
+    def _commit(self, lines: list[bytes]) -> int:
+        records = [self._decode(line) for line in lines]
+        connection = self._connected()
+        with connection.transaction(), connection.cursor() as cursor:
+            return insert(cursor, lines, records, self._hooks)
+
+    def _reject(self, segment: Segment, line: bytes, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        logger.error("a record of %s was set aside: %s", segment.path, reason)
+        segment.set_aside(line, reason)
+        self.stats.rejected += 1
+
+    # -- the connection ------------------------------------------------------------------------
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self._conninfo,
+                application_name="shareai recorder",
+                connect_timeout=CONNECT_TIMEOUT_S,
+                tcp_user_timeout=SILENCE_LONGEST_MS,
+            )
+            self._connection.execute(SESSION)
+            self._connection.commit()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

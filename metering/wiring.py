@@ -1,0 +1,31 @@
+"""Builds the journal and its recorder from Django's settings, for a process that serves `/v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.db import connection
+from psycopg.conninfo import make_conninfo
+
+from metering.ingest import BatchHook
+from metering.journal import Journal
+from metering.recorder import Recorder
+
+
+def open_journal() -> Journal:
+    return Journal(settings.JOURNAL_DIR)
+
+
+def start_recorder(journal: Journal, on_batch: Sequence[BatchHook] = ()) -> Recorder:
+    recorder = Recorder(journal, conninfo(), on_batch=on_batch)
+    recorder.start()
+    return recorder
+
+
+def conninfo() -> str:
+    """Django's default database, as libpq reads it."""
+    database = connection.settings_dict
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    options = {key: value for key, value in database["OPTIONS"].items() if isinstance(value, str)}
+    return make_conninfo(**options, **{key: database[name] for key, name in names.items() if database[name]})
