@@ -1,0 +1,141 @@
+"""The fault server as a tool of tests: starting it, setting its faults, reading its log."""
+
+import httpx
+import orjson
+import pytest
+from openai import AuthenticationError, NotFoundError, OpenAI
+
+from demo.faults import MENU
+from tests.fakes.upstream import KEY, FaultUpstream, refusing_url
+from tests.fakes.wirelog import End, WireLog, settled
+from tests.fakes.wiretap import connect, events, read_all, request_bytes, tap, text_of
+
+ANSWER = "This is a simulated answer from Fault. No model was asked. You said: hello there"
+
+
+def client(upstream: FaultUpstream) -> OpenAI:
+    return OpenAI(base_url=upstream.base_url, api_key=KEY, max_retries=0)
+
+
+class TestRightAnswers:
+    def test_whole(self, upstream: FaultUpstream) -> None:
+        seen = tap(upstream, "ok", stream=False)
+        assert (seen.status, seen.end) == (200, "eof")
+        assert seen.json["choices"][0]["message"]["content"] == ANSWER
+        assert upstream.log.last.sent_tokens == seen.json["usage"]["completion_tokens"]
+        assert upstream.log.last.usage == seen.json["usage"]
+
+    def test_stream(self, upstream: FaultUpstream) -> None:
+        seen = tap(upstream, "ok", stream=True)
+        assert seen.rest.endswith(b"0\r\n\r\n")
+        assert events(seen.body)[-1] == b"[DONE]"
+        assert text_of(seen.body) == ANSWER
+        usage = orjson.loads(events(seen.body)[-2])["usage"]
+        assert usage["completion_tokens"] == upstream.log.last.sent_tokens > 0
+        assert upstream.log.last.usage == usage
+        assert upstream.log.last.end is End.COMPLETED
+
+    def test_other_names_are_served_when_configured(self) -> None:
+        with FaultUpstream(models=["gpt-5"]) as own, client(own) as sdk:
+            said = sdk.chat.completions.create(model="gpt-5", messages=[{"role": "user", "content": "hi"}])
+            assert "simulated answer" in (said.choices[0].message.content or "")
+            assert "gpt-5" in [model.id for model in sdk.models.list()]
+            with pytest.raises(NotFoundError):
+                sdk.chat.completions.create(model="stal", messages=[{"role": "user", "content": "hi"}])
+
+    async def test_on_the_running_loop(self) -> None:
+        async with FaultUpstream() as own, httpx.AsyncClient() as http:
+            answer = await http.get(f"{own.base_url}/models", headers={"authorization": f"Bearer {KEY}"})
+            await own.log.until(settled)
+        assert {model["id"] for model in answer.json()["data"]} == set(MENU)
+        assert own.log.last.method == "GET"
+
+    def test_started_again_it_keeps_its_port(self) -> None:
+        own = FaultUpstream()
+        with own:
+            first_url = own.base_url
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(first_url)
+        with own:
+            assert own.base_url == first_url
+            assert httpx.get(f"{first_url}/models").status_code == 401
+
+
+class TestControl:
+    def test_the_share_is_exact_and_predictable(self, upstream: FaultUpstream) -> None:
+        statuses = [tap(upstream, "500@0.3", stream=False).status for _ in range(10)]
+        assert [nth for nth, status in enumerate(statuses) if status == 500] == [3, 6, 9]
+
+    def test_a_rule_beats_the_model_name_until_it_is_cleared(self, upstream: FaultUpstream) -> None:
+        upstream.fail("503|empty@0.5")
+        for _ in range(8):
+            tap(upstream, "ok", stream=True)
+        faults = [exchange.fault for exchange in upstream.log]
+        assert faults == ["ok", "503", "ok", "empty"] * 2
+        upstream.heal()
+        assert tap(upstream, "ok", stream=False).status == 200
+
+    def test_an_unknown_fault_is_refused(self, upstream: FaultUpstream) -> None:
+        with pytest.raises(ValueError, match="stal"):
+            upstream.fail("stal")
+        with pytest.raises(ValueError, match="share"):
+            upstream.fail("stall@3")
+
+    def test_a_revoked_key(self, upstream: FaultUpstream) -> None:
+        upstream.keys.add("second")
+        upstream.keys.discard(KEY)
+        with client(upstream) as sdk:
+            with pytest.raises(AuthenticationError) as refused:
+                sdk.models.list()
+            assert refused.value.code == "invalid_api_key"
+            assert len(list(sdk.with_options(api_key="second").models.list())) == len(MENU)
+        assert [exchange.key for exchange in upstream.log] == [KEY, "second"]
+
+    def test_a_model_list_out_of_order(self, upstream: FaultUpstream) -> None:
+        upstream.models_status = 500
+        answer = httpx.get(f"{upstream.base_url}/models", headers={"authorization": f"Bearer {KEY}"})
+        assert answer.status_code == 500
+
+    def test_a_refusing_port(self) -> None:
+        with refusing_url() as url, pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+
+
+class TestLog:
+    def test_it_keeps_what_was_asked(self, upstream: FaultUpstream) -> None:
+        with client(upstream) as sdk:
+            for word in ("sentinel-1", "sentinel-2"):
+                sdk.chat.completions.create(
+                    model="ok", messages=[{"role": "user", "content": word}], extra_headers={"x-mark": word}
+                )
+        upstream.log.wait_until(settled)
+        first, second = upstream.log
+        assert (first.prompt, second.prompt) == ("sentinel-1", "sentinel-2")
+        assert second.headers["x-mark"] == "sentinel-2"
+        assert second.body["model"] == second.model == "ok"
+        assert first.connection == second.connection
+        assert second.text.endswith("sentinel-2")
+
+    def test_it_sees_the_client_leave(self, upstream: FaultUpstream) -> None:
+        with client(upstream) as sdk:
+            stream = sdk.chat.completions.create(
+                model="endless-tokens", messages=[{"role": "user", "content": "hi"}], stream=True
+            )
+            next(iter(stream))
+            stream.close()
+        upstream.log.wait_until(settled)
+        exchange = upstream.log.last
+        assert exchange.end is End.CLIENT_LEFT
+        assert exchange.received_at <= (exchange.first_sent_at or 0) <= (exchange.client_left_at or 0)
+
+    def test_waiting_for_what_never_comes_fails(self) -> None:
+        with pytest.raises(TimeoutError):
+            WireLog().wait_until(lambda log: len(log) > 0, timeout_s=0.01)
+
+    def test_a_stopped_server_breaks_what_is_open(self) -> None:
+        with FaultUpstream() as own, connect(own.base_url) as line:
+            line.sendall(request_bytes("stall", stream=True))
+            own.log.wait_until(lambda log: bool(len(log)) and log.last.sent_tokens > 0)
+            own.close()
+            assert read_all(line).end == "reset"
+        assert own.log.last.end is End.STOPPED
