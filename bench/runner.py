@@ -1,0 +1,156 @@
+"""Starts the gateways side by side and measures them in turn, so that a noisy minute meets them all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bench import load, results
+from bench.cases import Case
+from bench.gateways import GATEWAYS, Endpoint, Gateway
+from bench.processes import GatewayError, cpu_nanos, rss_mb
+
+_WARM_UP_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    gateways: Sequence[str]
+    cases: Sequence[Case]
+    rounds: int = 3
+    connections: int = 16
+    requests: int | None = None  # per round and gateway, instead of the case's own number
+    scale: float = 1.0  # of the case's own number
+
+
+def say(text: str) -> None:
+    print(f"[{datetime.now(UTC):%H:%M:%S}] {text}", flush=True)
+
+
+@contextlib.contextmanager
+def upstream() -> Iterator[str]:
+    """The mock upstream in a process of its own; yields its URL without a path."""
+    command = [sys.executable, "-m", "bench.upstream"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def started(gateway: Gateway, upstream_url: str) -> Iterator[Endpoint]:
+    """Builds and starts one gateway, and stops it whatever happens.
+
+    Raises:
+        GatewayError: it cannot be built or does not come up.
+    """
+    try:
+        say(f"{gateway.name}: building its environment (minutes, the first time)")
+        gateway.build()
+        say(f"{gateway.name}: starting")
+        yield gateway.start(upstream_url)
+    finally:
+        gateway.stop()
+
+
+def aim(endpoint: Endpoint, case: Case) -> load.Aim:
+    body = case.body(endpoint.models[case.name])
+    request = load.post(endpoint.host, endpoint.port, endpoint.path, body, endpoint.headers)
+    return load.Aim(endpoint.host, endpoint.port, request, case.check)
+
+
+def count(settings: Settings, gateway: Gateway, case: Case) -> int:
+    wanted = settings.requests or int(case.requests * gateway.share * settings.scale)
+    return max(wanted, settings.connections)
+
+
+def measure(gateway: Gateway, endpoint: Endpoint, case: Case, settings: Settings) -> results.Row:
+    """One round of one case: a warm-up, then the run that counts.
+
+    Raises:
+        GatewayError: the gateway died, or answered nothing right in the warm-up.
+    """
+    requests = count(settings, gateway, case)
+    target = aim(endpoint, case)
+    warm_up = load.run(target, max(settings.connections, int(requests * _WARM_UP_SHARE)), settings.connections)
+    if warm_up.failed == warm_up.requests:
+        raise GatewayError(f"{case.name}: no right answer in the warm-up: {faults(warm_up)}")
+    before = cpu_nanos(gateway.pids)
+    seen = load.run(target, requests, settings.connections)
+    cpu_us = (cpu_nanos(gateway.pids) - before) / 1000 / requests
+    if seen.failed:
+        say(f"{gateway.name} {case.name}: {seen.failed} of {seen.requests} failed: {faults(seen)}")
+    return results.Row(
+        gateway=gateway.name,
+        case=case.name,
+        cpu_us=cpu_us,
+        rps=seen.rps,
+        p50_ms=seen.percentile_ms(0.50),
+        p99_ms=seen.percentile_ms(0.99),
+        rss_mb=rss_mb(gateway.pids, peak=True),
+        requests=seen.requests,
+        failed=seen.failed,
+    )
+
+
+def faults(seen: load.Load) -> str:
+    return ", ".join(f"{number} × {fault}" for fault, number in seen.faults.most_common(3))
+
+
+def compare(settings: Settings) -> results.Results:
+    """The whole comparison. A gateway that fails is named in `missing`, the others go on."""
+    missing: dict[str, str] = {}
+    rounds: dict[tuple[str, str], list[results.Row]] = {}
+    with contextlib.ExitStack() as stack:
+        upstream_url = stack.enter_context(upstream())
+        running: dict[str, tuple[Gateway, Endpoint]] = {}
+        for name in settings.gateways:
+            gateway = GATEWAYS[name]()
+            try:
+                running[name] = (gateway, stack.enter_context(started(gateway, upstream_url)))
+            except GatewayError as error:
+                _miss(missing, name, error)
+        for number in range(1, settings.rounds + 1):
+            for case in settings.cases:
+                _one_turn(number, case, settings, running, rounds, missing)
+    rows = [results.median_row(of_one) for of_one in rounds.values()]
+    rows.sort(key=lambda row: (results.CASE_NAMES.index(row.case), results.GATEWAY_NAMES.index(row.gateway)))
+    return results.Results(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", results.machine(), rows, missing)
+
+
+def _one_turn(
+    number: int,
+    case: Case,
+    settings: Settings,
+    running: Mapping[str, tuple[Gateway, Endpoint]],
+    rounds: dict[tuple[str, str], list[results.Row]],
+    missing: dict[str, str],
+) -> None:
+    """One case on every gateway that serves it."""
+    for name, (gateway, endpoint) in running.items():
+        if case.name not in endpoint.models or name in missing:
+            continue
+        requests = count(settings, gateway, case)
+        say(f"round {number}/{settings.rounds}, {case.name}: {requests:,} requests to {name}")
+        try:
+            row = measure(gateway, endpoint, case, settings)
+        except GatewayError as error:
+            _miss(missing, name, error)
+            continue
+        say(
+            f"    {row.cpu_us:,.0f} µs CPU, {row.rps:,.0f}/s, p50 {row.p50_ms:.1f} ms, p99 {row.p99_ms:.1f} ms, "
+            f"{row.rss_mb:.0f} MB"
+        )
+        rounds.setdefault((name, case.name), []).append(row)
+
+
+def _miss(missing: dict[str, str], name: str, error: GatewayError) -> None:
+    missing[name] = str(error)
+    say(f"{name}: NOT MEASURED: {error}")
