@@ -1,0 +1,106 @@
+"""The cast: acme with alice (owner), bob (developer) and carol (viewer); rival with mallory (owner)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from accounts import roles
+from accounts.audit import Actor
+from accounts.models import Membership, Organization, User
+from accounts.organizations import create_organization
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Tests that commit are cleaned up by TRUNCATE, which the audit trail refuses everywhere else."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("GRANT TRUNCATE ON accounts_auditevent TO CURRENT_USER")
+        cursor.execute("ALTER TABLE accounts_auditevent DISABLE TRIGGER audit_no_truncate")
+
+
+@pytest.fixture
+def make_user(db) -> Callable[..., User]:
+    def make(email: str, **fields) -> User:
+        return User.objects.create_user(email, fields.pop("password", None), **fields)
+
+    return make
+
+
+@pytest.fixture
+def join() -> Callable[[Organization, User, str], Membership]:
+    def join(organization: Organization, user: User, role: str) -> Membership:
+        return Membership.objects.create(org=organization, user=user, role=role)
+
+    return join
+
+
+@pytest.fixture
+def alice(make_user) -> User:
+    return make_user("alice@acme.test", name="Alice")
+
+
+@pytest.fixture
+def acme(alice) -> Organization:
+    return create_organization(alice, "Acme")
+
+
+@pytest.fixture
+def bob(make_user, acme, join) -> User:
+    bob = make_user("bob@acme.test", name="Bob")
+    join(acme, bob, roles.DEVELOPER)
+    return bob
+
+
+@pytest.fixture
+def carol(make_user, acme, join) -> User:
+    carol = make_user("carol@acme.test", name="Carol")
+    join(acme, carol, roles.VIEWER)
+    return carol
+
+
+@pytest.fixture
+def mallory(make_user) -> User:
+    return make_user("mallory@rival.test", name="Mallory")
+
+
+@pytest.fixture
+def rival(mallory) -> Organization:
+    return create_organization(mallory, "Rival")
+
+
+@pytest.fixture
+def client_of() -> Callable[[User], Client]:
+    """A browser in which the user is signed in."""
+
+    def client_of(user: User) -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return client_of
+
+
+@pytest.fixture
+def as_alice(alice) -> Actor:
+    return Actor.of_user(alice, "192.0.2.1", "tests")
+
+
+@pytest.fixture
+def as_bob(bob) -> Actor:
+    return Actor.of_user(bob, "192.0.2.2", "tests")
+
+
+@pytest.fixture
+def as_carol(carol) -> Actor:
+    return Actor.of_user(carol, "192.0.2.3", "tests")
+
+
+@pytest.fixture
+def as_mallory(mallory) -> Actor:
+    return Actor.of_user(mallory, "192.0.2.66", "tests")
