@@ -103,7 +103,7 @@ class Gateway:
             usage = await loop.run_in_executor(None, counted_usage, call, completion.text)
             body = with_usage(body, usage)
         if attempt.ttft_s is not None:
-            attempt.speed.note(attempt.ttft_s, usage.output, attempt.ttft_s)
+            attempt.speed.note(attempt.ttft_s, usage.output_tokens, attempt.ttft_s)
         cost_nanos = settlement.settle(
             status=200,
             billing_reason=COMPLETED,

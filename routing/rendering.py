@@ -77,7 +77,7 @@ def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]
 
 def with_usage(body: bytes, usage: TokenUsage) -> bytes:
     """The body of a whole answer with what the gateway counted, for an upstream that said nothing believable."""
-    return orjson.dumps({**orjson.loads(body), "usage": _usage(usage.input, usage.output)})
+    return orjson.dumps({**orjson.loads(body), "usage": _usage(usage.input_tokens, usage.output_tokens)})
 
 
 def rejected_error(status: int, body: bytes | None, target: str) -> ShareAIError:

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable
 from itertools import count
 
-from common.money import TOKENS_PER_PRICE
 from providers.schema import Call
 from providers.targets import Target
 from routing.health import Health, weighted_key
 
+TOKENS_PER_PRICE = 1_000_000
 EXPECTED_OUTPUT_TOKENS = 400
 EXPECTED_BYTES_PER_TOKEN = 4
 

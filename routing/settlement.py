@@ -36,15 +36,7 @@ def cost_of(usage: TokenUsage, price: Price | None) -> int:
     """In nano-USD; a target without a price costs nothing."""
     if price is None:
         return 0
-    return request_cost_nanos(
-        input_tokens=usage.input,
-        cached_input_tokens=usage.cached,
-        output_tokens=usage.output,
-        input_nanos=price.input_nanos,
-        cached_input_nanos=price.cached_input_nanos,
-        output_nanos=price.output_nanos,
-        request_nanos=price.request_nanos,
-    )
+    return request_cost_nanos(usage, price)
 
 
 class Settlement:
@@ -136,9 +128,9 @@ class Settlement:
             error_code=error_code,
             stream=call.stream,
             finish_reason=finish_reason[:20],
-            input_tokens=usage.input,
-            cached_tokens=usage.cached,
-            output_tokens=usage.output,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
             cost_nanos=cost_nanos,
             usage_source=usage.source,
             billing_reason=billing_reason,

@@ -88,7 +88,7 @@ class MeteredStream(Source):
             tail = trace_event(self._call, trace_of(self._settlement.plan, self._trail.attempts)) + tail
         if self._call.include_usage and self._decoder.usage is None:
             usage = await self._count()
-            tail = usage_event(self._call, usage.input, usage.output) + tail
+            tail = usage_event(self._call, usage.input_tokens, usage.output_tokens) + tail
         return tail
 
     async def _count(self) -> TokenUsage:
@@ -162,4 +162,4 @@ class MeteredStream(Source):
         )
         if complete and self._attempt.ttft_s is not None:
             duration_s = now - self._attempt.started - self._attempt.ttft_s
-            self._attempt.speed.note(self._attempt.ttft_s, usage.output, duration_s)
+            self._attempt.speed.note(self._attempt.ttft_s, usage.output_tokens, duration_s)

@@ -22,11 +22,11 @@ REPORTED, COUNTED, NONE = "reported", "counted", "none"
 
 
 class TokenUsage(msgspec.Struct, frozen=True):
-    """Tokens of one answer; `cached` is the part of `input` that the upstream read from its cache."""
+    """Of one answer; `cached_tokens` are the part of `input_tokens` that the upstream read from its cache."""
 
-    input: int = 0
-    output: int = 0
-    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
     source: str = NONE
 
 

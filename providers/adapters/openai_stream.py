@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from common.sse import SSEDecoder, SSEError
+from common.sse import EventTooLarge, SSEDecoder
 from providers.adapters.base import REPORTED, StreamDecoder, TokenUsage
 from providers.failures import Kind, UpstreamFailure
 
@@ -47,9 +47,10 @@ class OpenAIStreamDecoder(StreamDecoder):
 
     def finish(self) -> bytes:
         """The stream has ended: a last event without its blank line still counts if it is whole."""
-        tail, self._tail = self._tail.strip(), b""
-        if not tail or self._exact is not None or _parsed(_data(tail) or b"") is None:
-            self.done = self.done or tail == b"data: [DONE]"
+        held = self._tail if self._exact is None else self._exact.unfinished
+        tail, self._tail, self._exact = held.strip(), b"", None
+        data = _data(tail)
+        if data is None or (data != b"[DONE]" and _parsed(data) is None):
             return b""
         return self._event(tail + b"\n\n", tail)
 
@@ -87,7 +88,7 @@ class OpenAIStreamDecoder(StreamDecoder):
             chunk, self._tail = self._tail + chunk, b""
         try:
             events = self._exact.feed(chunk)
-        except SSEError as error:
+        except EventTooLarge as error:
             raise UpstreamFailure(Kind.TOO_LARGE, str(error)) from error
         parts = []
         for event in events:

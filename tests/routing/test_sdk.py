@@ -1,0 +1,195 @@
+"""The official Python SDK against the gateway, only `base_url` and key changed: S1 and S2."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+import openai
+import pytest
+from openai import OpenAI
+
+MODEL = "sim-chat"
+EMBED = "sim-embed"
+ASK = [{"role": "user", "content": "Say something about gateways."}]
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a place",
+        "parameters": {
+            "type": "object",
+            "properties": {"place": {"type": "string"}},
+            "required": ["place"],
+        },
+    },
+}
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "person",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+            "required": ["name", "age"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+FIELDS = {
+    "plain": {},
+    "system": {"messages": [{"role": "system", "content": "Be brief."}, *ASK]},
+    "developer": {"messages": [{"role": "developer", "content": "Be brief."}, *ASK]},
+    "turns": {"messages": [*ASK, {"role": "assistant", "content": "Well."}, {"role": "user", "content": "Go on."}]},
+    "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]},
+    "thai": {"messages": [{"role": "user", "content": "สวัสดีครับ บอกเล่าเรื่องเกตเวย์ \u2028 หน่อย"}]},
+    "temperature": {"temperature": 0.2},
+    "top_p": {"top_p": 0.9},
+    "max_tokens": {"max_tokens": 5},
+    "max_completion_tokens": {"max_completion_tokens": 5},
+    "stop": {"stop": ["."]},
+    "n": {"n": 2},
+    "seed": {"seed": 7},
+    "penalties": {"frequency_penalty": 0.5, "presence_penalty": -0.5},
+    "logit_bias": {"logit_bias": {"50256": -100}},
+    "logprobs": {"logprobs": False},
+    "user": {"user": "someone"},
+    "metadata": {"metadata": {"team": "a"}, "store": False},
+    "reasoning_effort": {"reasoning_effort": "low"},
+    "service_tier": {"service_tier": "auto"},
+    "parallel_tool_calls": {"tools": [TOOL], "parallel_tool_calls": False},
+    "tools_auto": {"tools": [TOOL], "tool_choice": "auto"},
+    "tools_none": {"tools": [TOOL], "tool_choice": "none"},
+    "json_object": {"response_format": {"type": "json_object"}},
+    "json_schema": {"response_format": SCHEMA},
+    "unknown_field": {"extra_body": {"some_vendor_field": {"a": 1}}},
+    "routing_fields": {"extra_body": {"models": ["nothing-else"], "provider": {"sort": "price"}}},
+}
+
+
+@pytest.fixture
+def sdk(client: OpenAI, tenant, upstreams) -> OpenAI:
+    """The SDK in front of one well-behaved upstream."""
+    tenant.connect(upstreams.a.base_url, [MODEL, {"id": EMBED, "kind": "embedding"}])
+    return client
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS.keys())
+def test_each_request_field_unary(sdk, upstreams, fields):
+    answer = sdk.chat.completions.create(**{"model": MODEL, "messages": ASK} | fields)
+    assert answer.object == "chat.completion"
+    assert len(answer.choices) == fields.get("n", 1)
+    assert answer.choices[0].finish_reason in {"stop", "length", "tool_calls"}
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+    assert answer._request_id.startswith("req_")
+    _assert_arrived(upstreams.a.log.last.body, fields)
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS.keys())
+def test_each_request_field_streamed(sdk, upstreams, fields):
+    wish = {"model": MODEL, "messages": ASK, "stream": True, "stream_options": {"include_usage": True}}
+    chunks = list(sdk.chat.completions.create(**wish | fields))
+    usage = chunks[-1].usage
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens > 0
+    reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+    assert len(reasons) == fields.get("n", 1)
+    assert set(reasons) <= {"stop", "length", "tool_calls"}
+    _assert_arrived(upstreams.a.log.last.body, fields)
+
+
+def _assert_arrived(received: dict, fields: dict) -> None:
+    """What was asked arrived unchanged; what is ours was taken out."""
+    expected = {name: value for name, value in fields.items() if name != "extra_body"}
+    if "some_vendor_field" in fields.get("extra_body", {}):
+        expected["some_vendor_field"] = {"a": 1}
+    assert {name: received.get(name) for name in expected} == expected
+    assert "provider" not in received
+    assert "models" not in received
+
+
+def test_a_stream_without_include_usage_shows_none(sdk):
+    chunks = list(sdk.chat.completions.create(model=MODEL, messages=ASK, stream=True))
+    assert all(chunk.usage is None for chunk in chunks)
+    assert all(chunk.choices for chunk in chunks)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "stop"),
+        ({"max_tokens": 2}, "length"),
+        ({"tools": [TOOL], "tool_choice": "required"}, "tool_calls"),
+        ({"messages": [{"role": "user", "content": "please content_filter this"}]}, "content_filter"),
+    ],
+)
+def test_each_finish_reason(sdk, fields, reason, stream):
+    answer = sdk.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream} | fields)
+    if stream:
+        seen = [choice.finish_reason for chunk in answer for choice in chunk.choices if choice.finish_reason]
+        assert seen == [reason]
+    else:
+        assert answer.choices[0].finish_reason == reason
+        assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_stream_and_unary_say_the_same(sdk):
+    whole = sdk.chat.completions.create(model=MODEL, messages=ASK).choices[0].message.content
+    chunks = sdk.chat.completions.create(model=MODEL, messages=ASK, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole
+    assert len(whole) > 20
+
+
+def test_structured_output_by_the_sdk_parser(sdk):
+    from pydantic import BaseModel
+
+    class Person(BaseModel):
+        name: str
+        age: int
+
+    parsed = sdk.chat.completions.parse(model=MODEL, messages=ASK, response_format=Person)
+    assert isinstance(parsed.choices[0].message.parsed, Person)
+
+
+def test_legacy_completions(sdk):
+    answer = sdk.completions.create(model=MODEL, prompt="Once upon a time", max_tokens=8)
+    assert answer.object == "text_completion"
+    assert answer.choices[0].text
+    chunks = list(sdk.completions.create(model=MODEL, prompt="Once upon a time", max_tokens=8, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == answer.choices[0].text
+
+
+@pytest.mark.parametrize("given", ["one text", ["two", "texts"], [[1, 2, 3]], [1, 2, 3]])
+def test_embeddings_of_texts_and_tokens(sdk, given):
+    answer = sdk.embeddings.create(model=EMBED, input=given)
+    assert answer.object == "list"
+    assert len(answer.data) == (2 if given == ["two", "texts"] else 1)
+    assert isinstance(answer.data[0].embedding[0], float)
+    assert answer.usage.total_tokens > 0
+
+
+def test_embeddings_in_base64_hold_the_same_figures(sdk):
+    floats = sdk.embeddings.create(model=EMBED, input="x", encoding_format="float").data[0].embedding
+    packed = sdk.with_raw_response.embeddings.create(model=EMBED, input="x", encoding_format="base64")
+    text = packed.http_response.json()["data"][0]["embedding"]
+    figures = struct.unpack(f"<{len(floats)}f", base64.b64decode(text))
+    assert figures == pytest.approx(floats, rel=1e-6)
+
+
+def test_models_are_listed_and_found(sdk):
+    listed = {model.id: model for model in sdk.models.list()}
+    assert {MODEL, EMBED} <= set(listed)
+    assert sdk.models.retrieve(MODEL).id == MODEL
+    pinned = sdk.models.retrieve(f"upstream-a/{MODEL}")
+    assert pinned.id == f"upstream-a/{MODEL}"
+    with pytest.raises(openai.NotFoundError):
+        sdk.models.retrieve("no/such/model")
+
+
+async def test_the_asynchronous_client_streams(sdk, gateway, tenant):
+    async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=tenant.api_key, max_retries=0) as client:
+        stream = await client.chat.completions.create(model=MODEL, messages=ASK, stream=True)
+        text = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    assert "".join(text)
