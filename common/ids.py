@@ -4,16 +4,12 @@ Both sort by the millisecond of their making, which keeps indexes compact. They 
 must not be guessed is made with `secrets`.
 """
 
-import os
 import uuid
 from datetime import UTC, datetime
 
 import uuid_utils
 
 _HEX_LENGTH = 32
-
-# The generator is seeded once per process; without this, workers forked from one parent would repeat each other.
-os.register_at_fork(after_in_child=uuid_utils.reseed_rng)
 
 
 def new_uuid() -> uuid.UUID:
