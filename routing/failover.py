@@ -13,6 +13,7 @@ import msgspec
 
 from common.errors import (
     BadUpstreamResponse,
+    CodedError,
     FirstTokenTimeout,
     ProviderUnavailable,
     ShareAIError,
@@ -282,7 +283,7 @@ def _final(failure: UpstreamFailure, trail: Trail) -> ShareAIError:
     tried = [{"target": a.target, "reason": a.outcome, "status": a.status} for a in trail.attempts]
     names = ", ".join(f"{a.target} ({a.outcome.replace('_', ' ')})" for a in trail.attempts)
     message = f"Every target that could serve this request failed: {names}."
-    refusal: type[ShareAIError] = ProviderUnavailable
+    refusal: type[CodedError] = ProviderUnavailable
     if failure.kind is Kind.FIRST_BYTE_TIMEOUT:
         refusal = FirstTokenTimeout
     elif failure.kind in TIMEOUTS:

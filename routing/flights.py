@@ -91,7 +91,7 @@ class Flights:
         """Waits for what is in flight, at most `drain_s`, then cancels the rest."""
         loop = asyncio.get_running_loop()
         until = loop.time() + drain_s
-        while self._flights and loop.time() < until:
+        while self._flights and loop.time() < until:  # noqa: ASYNC110  at the end of a process only
             await asyncio.sleep(0.05)
         for flight in list(self._flights):
             flight.end(TIME_UP)

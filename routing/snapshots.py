@@ -13,7 +13,7 @@ import asyncio
 import difflib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -77,7 +77,7 @@ class Loader(msgspec.Struct, frozen=True):
 
     find_key_org: Callable[[str], int | None]
     load: Callable[[int], OrgSnapshot | None]
-    load_versions: Callable[[Iterable[int]], dict[int, int]]
+    load_versions: Callable[[Collection[int]], dict[int, int]]
 
 
 def snapshot_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.views import APIView
 
 from accounts.authentication import INFERENCE, Caller
@@ -34,7 +34,7 @@ class GatewayView(APIView):
     throttle_classes = ()
 
     async def dispatch(self, request: GatewayRequest, *args: Any, **kwargs: Any) -> Reply | StreamReply:  # type: ignore[override]
-        self.request, self.args, self.kwargs = request, args, kwargs
+        self.gateway_request, self.args, self.kwargs = request, args, kwargs
         try:
             handler = self._handler(request)
             caller = await caller_of(request, plane().snapshots)
@@ -46,7 +46,9 @@ class GatewayView(APIView):
     def _handler(self, request: GatewayRequest) -> Any:
         name = (request.method or "").lower()
         handler = getattr(self, name, None) if name in self.http_method_names else None
-        return handler or self.http_method_not_allowed(request)
+        if handler is None:
+            raise MethodNotAllowed(request.method or "")
+        return handler
 
     def check_caller(self, request: GatewayRequest, caller: Caller) -> None:
         caller.require_scope(self.scope)
@@ -58,7 +60,7 @@ class GatewayView(APIView):
                 str(exc.detail), code=str(exc.default_code), type="invalid_request_error", status=exc.status_code
             )
         assert isinstance(exc, ShareAIError)
-        return error_reply(exc, self.request.request_id)
+        return error_reply(exc, self.gateway_request.request_id)
 
 
 async def _loaded(payload: bytes) -> dict[str, Any]:

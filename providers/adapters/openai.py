@@ -92,7 +92,7 @@ def usage_of(usage: _Usage | None) -> TokenUsage | None:
 
 class OpenAIAdapter(Adapter):
     def request(self, call: Call, target: Target, credential: Credential | None) -> UpstreamRequest:
-        headers = _HEADERS_STREAM if call.stream else _HEADERS_JSON
+        headers: tuple[tuple[str, str], ...] = _HEADERS_STREAM if call.stream else _HEADERS_JSON
         if credential is not None:
             headers = headers + credential.headers
         body = upstream_body(call, target.upstream_id)

@@ -7,7 +7,7 @@ of `common.sse` takes over for streams whose lines do not end in plain LF.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -192,7 +192,7 @@ def usage_of_event(usage: Any) -> TokenUsage | None:
     return TokenUsage(input_, output, min(cached, input_) if _is_count(cached) else 0, REPORTED)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 

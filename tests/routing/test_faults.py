@@ -1,4 +1,4 @@
-"""The fault menu through the real gateway: A misbehaves in every way, B is well; the caller gets B's answer or is told."""
+"""The fault menu through the real gateway: A misbehaves in every way, B is well."""
 
 from __future__ import annotations
 

@@ -1,0 +1,219 @@
+"""The planner: who is tried, in which order, and why the others are not."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from common.errors import ModelNotFound, NoProviderAvailable
+from providers.targets import Credential, Price
+from providers.transport import Deadlines
+from routing.health import FAILURES_IN_A_ROW, Health
+from routing.planner import Planner
+from routing.snapshots import RouteRecord, RouteTarget
+from tests.routing.builders import call, snapshot, target
+
+
+@pytest.fixture
+def health():
+    return Health()
+
+
+@pytest.fixture
+def planner(health):
+    return Planner(health, Deadlines())
+
+
+def names(plan) -> list[str]:
+    return [candidate.target.connection_slug for candidate in plan.candidates]
+
+
+def reasons(plan_or_error) -> dict[str, str]:
+    if isinstance(plan_or_error, NoProviderAvailable):
+        return {item["target"]: item["reason"] for item in plan_or_error.metadata["rejected"]}
+    return {item.target: item.reason for item in plan_or_error.rejected}
+
+
+def test_priority_goes_first(planner):
+    plan = planner.plan(call(), snapshot(target("b", priority=20), target("a", priority=10)), 0)
+    assert names(plan) == ["a", "b"]
+
+
+def test_cheapest_counts_prompt_and_expected_output(planner):
+    dear_in = target("dear-in", price=Price(9_000_000_000, 1_000_000_000))
+    dear_out = target("dear-out", price=Price(1_000_000_000, 9_000_000_000))
+    unpriced = target("unpriced", price=None)
+    both = snapshot(dear_in, dear_out, unpriced, strategy="cheapest")
+    long_prompt = planner.plan(call(size=400_000, max_tokens=10), both, 0)
+    long_answer = planner.plan(call(size=40, max_tokens=4000), both, 0)
+    assert names(long_prompt) == ["dear-out", "dear-in", "unpriced"]
+    assert names(long_answer) == ["dear-in", "dear-out", "unpriced"]
+
+
+def test_fastest_follows_what_was_measured(planner, health):
+    a, b = target("a"), target("b")
+    both = snapshot(a, b, strategy="fastest")
+    health.speed(a.id).note(0.1, 0, 0)
+    health.speed(b.id).note(0.2, 0, 0)
+    assert names(planner.plan(call(), both, 0)) == ["a", "b"]
+    for _ in range(10):
+        health.speed(a.id).note(1.0, 0, 0)
+    assert names(planner.plan(call(), both, 0)) == ["b", "a"]
+
+
+def test_weights_over_ten_thousand(planner):
+    both = snapshot(target("a", weight=70), target("b", weight=30), target("c", weight=0), strategy="weighted")
+    first = Counter(names(planner.plan(call(), both, 0))[0] for _ in range(10_000))
+    # Four standard deviations of a binomial with p = 0.7 over 10,000 are 183.
+    assert abs(first["a"] - 7000) < 184
+    assert first["c"] == 0
+    assert reasons(planner.plan(call(), both, 0)) == {"c/m": "weight_zero"}
+
+
+def test_round_robin_takes_turns(planner):
+    three = snapshot(
+        target("a", priority=1), target("b", priority=2), target("c", priority=3), strategy="round_robin"
+    )
+    assert [names(planner.plan(call(), three, 0))[0] for _ in range(6)] == ["a", "b", "c"] * 2
+
+
+def test_least_busy(planner, health):
+    a, b = target("a"), target("b")
+    health.speed(a.id).in_flight = 3
+    assert names(planner.plan(call(), snapshot(a, b, strategy="least_busy"), 0)) == ["b", "a"]
+
+
+def test_sticky_stays_with_one_and_moves_little(planner):
+    four = [target(slug) for slug in "abcd"]
+    sessions = [f"user-{number}" for number in range(400)]
+
+    def places(targets):
+        shot = snapshot(*targets, strategy="sticky")
+        return {session: names(planner.plan(call(user=session), shot, 0))[0] for session in sessions}
+
+    before, again, after = places(four), places(four), places(four[:3])
+    assert before == again
+    assert {place for session, place in before.items() if place != after[session]} == {"d"}
+
+
+def test_the_requests_own_wishes(planner):
+    a, b, c = target("a", priority=1), target("b", priority=2), target("c", priority=3)
+    all_three = snapshot(a, b, c)
+    assert names(planner.plan(call(provider={"order": ["c", "b"]}), all_three, 0)) == ["c", "b", "a"]
+    only = planner.plan(call(provider={"only": ["b"]}), all_three, 0)
+    assert names(only) == ["b"]
+    assert reasons(only) == {"a/m": "not_wanted", "c/m": "not_wanted"}
+    assert names(planner.plan(call(provider={"ignore": ["a"]}), all_three, 0)) == ["b", "c"]
+    strict = call(provider={"order": ["c"], "allow_fallbacks": False})
+    assert names(planner.plan(strict, all_three, 0)) == ["c"]
+
+
+def test_max_price(planner):
+    dear, cheap, unknown = target("dear", price=Price(5 * 10**9, 0)), target("cheap"), target("unknown", price=None)
+    plan = planner.plan(call(provider={"max_price": {"prompt": "2"}}), snapshot(dear, cheap, unknown), 0)
+    assert names(plan) == ["cheap"]
+    assert reasons(plan) == {"dear/m": "too_expensive", "unknown/m": "price_unknown"}
+
+
+def test_suffixes(planner):
+    cheap, dear = target("cheap", priority=9), target("dear", priority=1, price=Price(10**10, 10**10))
+    both = snapshot(cheap, dear)
+    assert names(planner.plan(call("m:floor"), both, 0)) == ["cheap", "dear"]
+    with pytest.raises(NoProviderAvailable) as caught:
+        planner.plan(call("m:local"), both, 0)
+    assert set(reasons(caught.value).values()) == {"not_local"}
+    own = target("own", transport="tunnel")
+    assert names(planner.plan(call("m:private"), snapshot(cheap, own), 0)) == ["own"]
+
+
+def test_capabilities(planner):
+    able, unable, unknown = (
+        target("able", capabilities=frozenset({"tools"})),
+        target("unable", capabilities=frozenset({"vision"})),
+        target("unknown"),
+    )
+    wish = call(tools=[{"type": "function"}])
+    plan = planner.plan(wish, snapshot(able, unable, unknown), 0)
+    assert set(names(plan)) == {"able", "unknown"}
+    strict = call(tools=[{"type": "function"}], provider={"require_parameters": True})
+    assert names(planner.plan(strict, snapshot(able, unable, unknown), 0)) == ["able"]
+
+
+def test_an_embedding_model_serves_no_chat(planner):
+    with pytest.raises(NoProviderAvailable) as caught:
+        planner.plan(call(), snapshot(target("a", kind="embedding")), 0)
+    assert reasons(caught.value) == {"a/m": "wrong_kind"}
+
+
+def test_a_prompt_far_beyond_the_context(planner):
+    short, long = target("short", context_tokens=1000), target("long", context_tokens=100_000)
+    plan = planner.plan(call(size=50_000), snapshot(short, long), 0)
+    assert names(plan) == ["long"]
+    assert reasons(plan) == {"short/m": "context_too_short"}
+
+
+def test_names_resolve_route_then_model_then_pin(planner):
+    a, b = target("a", "m"), target("b", "n")
+    route = RouteRecord("m-route", "priority", (RouteTarget("b/n", tier=0), RouteTarget("m", tier=1)))
+    shot = snapshot(a, b, routes=(route,))
+    routed = planner.plan(call("m-route"), shot, 0)
+    assert (names(routed), routed.route) == (["b", "a"], "m-route")
+    assert names(planner.plan(call("n"), shot, 0)) == ["b"]
+    assert names(planner.plan(call("a/m"), shot, 0)) == ["a"]
+
+
+def test_fallback_models_come_after(planner):
+    shot = snapshot(target("a", "m"), target("b", "n"))
+    assert names(planner.plan(call("m", models=["n", "unknown"]), shot, 0)) == ["a", "b"]
+    assert names(planner.plan(call("unknown", models=["n"]), shot, 0)) == ["b"]
+
+
+def test_an_unknown_name_brings_near_ones(planner):
+    with pytest.raises(ModelNotFound) as caught:
+        planner.plan(call("gpt-4o-minni"), snapshot(target("a", "gpt-4o-mini")), 0)
+    assert caught.value.metadata["near"][0] == "gpt-4o-mini"
+
+
+def test_a_cooling_key_gives_way_to_another(planner, health):
+    keys = (Credential(1001, "one", ()), Credential(1002, "two", ()))
+    both = target("a", credentials=keys)
+    health.cool_down(both.id, 1001, 0, 30)
+    plan = planner.plan(call(), snapshot(both), 1)
+    assert [key.public_id for key in plan.candidates[0].credentials] == ["two"]
+
+
+def test_all_cooling_says_when(planner, health):
+    a, b = target("a"), target("b")
+    health.cool_down(a.id, a.credentials[0].id, 0, 30)
+    health.cool_down(b.id, b.credentials[0].id, 0, 12)
+    with pytest.raises(NoProviderAvailable) as caught:
+        planner.plan(call(), snapshot(a, b), 2)
+    assert caught.value.retry_after_s == pytest.approx(10)
+    assert set(reasons(caught.value).values()) == {"cooling_down"}
+
+
+def _break(health, broken, now=0.0):
+    for _ in range(FAILURES_IN_A_ROW):
+        health.breaker(broken.id, broken.credentials[0].id).failed(now)
+
+
+def test_an_open_breaker_is_skipped_and_named(planner, health):
+    a, b = target("a", priority=1), target("b", priority=2)
+    _break(health, a)
+    plan = planner.plan(call(), snapshot(a, b), 1)
+    assert names(plan) == ["b"]
+    assert reasons(plan) == {"a/m": "breaker_open"}
+
+
+def test_the_last_target_is_never_ejected(planner, health):
+    a, b = target("a", priority=1), target("b", priority=2)
+    _break(health, a)
+    _break(health, b)
+    assert names(planner.plan(call(), snapshot(a, b), 1)) == ["a", "b"]
+
+
+def test_a_target_that_needs_a_key_and_has_none(planner):
+    with pytest.raises(NoProviderAvailable) as caught:
+        planner.plan(call(), snapshot(target("a", credentials=(), options={"needs_key": "yes"})), 0)
+    assert reasons(caught.value) == {"a/m": "no_key"}
