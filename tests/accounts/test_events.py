@@ -1,0 +1,34 @@
+import pytest
+import redis
+from django.conf import settings
+
+from accounts import events, keys
+from accounts.models import Organization
+
+
+@pytest.fixture
+def subscription():
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    with client.pubsub(ignore_subscribe_messages=True) as listening:
+        listening.subscribe(events.CHANNEL)
+        listening.get_message(timeout=5)
+        yield listening
+    client.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_committed_change_is_published(acme, as_alice, subscription):
+    keys.create_key(acme, as_alice, name="k", scopes=["inference"], created_by=None)
+    published = {subscription.get_message(timeout=5)["data"]}
+    assert published == {str(acme.pk).encode()}
+
+
+def test_redis_away_does_not_stop_the_change(
+    acme, as_alice, settings, django_capture_on_commit_callbacks, monkeypatch, caplog
+):
+    monkeypatch.setattr(events, "_client", lambda: redis.Redis(unix_socket_path="/nowhere", socket_timeout=0.1))
+    before = Organization.objects.get(pk=acme.pk).version
+    with django_capture_on_commit_callbacks(execute=True):
+        keys.create_key(acme, as_alice, name="k", scopes=["inference"], created_by=None)
+    assert Organization.objects.get(pk=acme.pk).version == before + 1
+    assert "could not publish" in caplog.text
