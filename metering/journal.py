@@ -207,6 +207,8 @@ class Journal:
         """Ends writing. Files that are not shipped wholly stay for another process to adopt."""
         with self._files_lock, self._lock:
             for segment in [*self._sealed, self._current]:
+                if segment.closed:
+                    continue
                 if os.fstat(segment.fd).st_size == segment.shipped_bytes:
                     segment.discard()
                 else:

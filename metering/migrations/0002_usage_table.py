@@ -39,7 +39,6 @@ CREATE TABLE metering_usage (
 ) PARTITION BY RANGE (started_at);
 
 CREATE INDEX usage_org_log ON metering_usage (org_id, started_at DESC, request_id DESC);
-CREATE INDEX usage_request ON metering_usage (request_id);
 CREATE INDEX usage_key ON metering_usage (key_id, started_at DESC) WHERE key_id IS NOT NULL;
 CREATE INDEX usage_target ON metering_usage (target_id, started_at DESC) WHERE target_id IS NOT NULL;
 

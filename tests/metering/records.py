@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metering.journal import Journal
+from metering.recorder import Recorder
 from metering.usage import AttemptRecord, UsageRecord
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -49,9 +50,14 @@ def usage_record(request_id: str = "req_1", **fields: Any) -> UsageRecord:
     return UsageRecord(**ordinary | fields)
 
 
-def write_for_ever(directory: Path, name: str) -> None:
-    """Appends records as fast as it can and says after each one which it was, until it is killed."""
+def write_for_ever(directory: Path, name: str, conninfo: str = "") -> None:
+    """Appends records as fast as it can and says after each one which it was, until it is killed.
+
+    With a `conninfo` it ships them meanwhile, as a worker of the gateway does.
+    """
     journal = Journal(directory, rotate_bytes=64 * 1024)
+    if conninfo:
+        Recorder(journal, conninfo, ship_every_s=0.01, look_around_every_s=0.05).start()
     number = 0
     while True:
         moment = NOON + timedelta(milliseconds=number)
@@ -62,4 +68,4 @@ def write_for_ever(directory: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    write_for_ever(Path(sys.argv[1]), sys.argv[2])
+    write_for_ever(Path(sys.argv[1]), *sys.argv[2:])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +19,6 @@ from metering.usage import UsageRecord
 from tests.metering.conftest import StartRecorder, eventually
 from tests.metering.outage import Wire
 from tests.metering.records import NOON, usage_record
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def recorded_ids() -> list[str]:
@@ -212,33 +208,3 @@ def test_a_stop_without_postgresql_leaves_everything_to_the_next(
     start_recorder(next_journal)
     eventually(lambda: recorded_ids() == ["req_1"])
     next_journal.close()
-
-
-def test_killed_writers_lose_nothing_and_repeat_nothing(tmp_path: Path, start_recorder: StartRecorder) -> None:
-    """Three processes append, each is killed in the middle of it; another ships alongside and takes over."""
-    recorder = start_recorder(journal := Journal(tmp_path))
-    writers = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "tests.metering.records", str(tmp_path), name], cwd=PROJECT, stdout=subprocess.PIPE
-        )
-        for name in ("a", "b", "c")
-    }
-    said: dict[str, list[bytes]] = {name: [] for name in writers}
-    for name, writer in writers.items():
-        assert writer.stdout is not None
-        said[name] = [writer.stdout.readline() for _ in range(3_400)]
-        writer.kill()
-        said[name] += [rest for rest in writer.stdout if rest.endswith(b"\n")]
-        writer.wait()
-    eventually(lambda: {*tmp_path.glob("*.journal")} == journal.own_paths())
-    assert recorder.stats.failures_in_a_row == 0
-    ids = Counter(recorded_ids())
-    for name, lines in said.items():
-        told = {f"{name}-{int(number)}" for number in lines}
-        mine = {request_id for request_id in ids if request_id.startswith(name)}
-        # The writer may have been killed after it appended and before it said so.
-        assert mine - told <= {f"{name}-{len(told)}"}
-        assert told <= mine
-    assert set(ids.values()) == {1}
-    assert len(ids) >= 10_200
-    journal.close()
