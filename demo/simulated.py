@@ -171,9 +171,7 @@ async def start(provider: Provider, port: int = 0, host: str = "127.0.0.1") -> t
     Returns:
         the runner, whose `cleanup()` stops the server, and the port that was bound.
     """
-    runner = web.AppRunner(
-        application(provider), handler_cancellation=True, access_log=None, shutdown_timeout=1
-    )
+    runner = web.AppRunner(application(provider), handler_cancellation=True, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     return runner, runner.addresses[0][1]

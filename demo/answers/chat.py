@@ -111,9 +111,7 @@ def _structured(body: Mapping[str, Any], voice: Voice) -> str | None:
     if kind == "text":
         return None
     if kind == "json_object":
-        return orjson.dumps(
-            {"simulated": True, "answer": f"This is a simulated answer from {voice.name}."}
-        ).decode()
+        return orjson.dumps({"simulated": True, "answer": f"This is a simulated answer from {voice.name}."}).decode()
     if kind == "json_schema" and isinstance(wanted.get("json_schema"), dict):
         return orjson.dumps(example(wanted["json_schema"].get("schema") or {})).decode()
     raise Refused("'response_format' is not one of text, json_object, json_schema.", param="response_format")

@@ -58,18 +58,14 @@ def prompts_of(given: object, param: str) -> list[tuple[str, int]]:
             return [(item, count(item)) for item in given]
         if all(isinstance(item, list) and item and all(isinstance(n, int) for n in item) for item in given):
             return [_from_ids(item) for item in given]
-    raise Refused(
-        f"'{param}' must be a text, a list of texts, or one or more lists of token ids.", param=param
-    )
+    raise Refused(f"'{param}' must be a text, a list of texts, or one or more lists of token ids.", param=param)
 
 
 def _from_ids(ids: list[int]) -> tuple[str, int]:
     return f"tokens {ids}", len(ids)
 
 
-def _choice(
-    body: Mapping[str, Any], voice: Voice, prompt: str, index: int, most: int
-) -> tuple[tuple[str, ...], str]:
+def _choice(body: Mapping[str, Any], voice: Voice, prompt: str, index: int, most: int) -> tuple[tuple[str, ...], str]:
     if "content_filter" in magic(prompt):
         return (), "content_filter"
     said, finish = cut(plain_answer(voice, prompt, index), stops(body), most)

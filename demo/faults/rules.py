@@ -52,8 +52,7 @@ class FaultRules:
 
     def as_dict(self) -> dict[str, dict[str, object]]:
         return {
-            model: {"fault": "|".join(spec.slugs), "share": float(spec.share)}
-            for model, spec in self._rules.items()
+            model: {"fault": "|".join(spec.slugs), "share": float(spec.share)} for model, spec in self._rules.items()
         }
 
     def _named(self, model: str) -> Spec | None:

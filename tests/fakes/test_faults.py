@@ -19,9 +19,7 @@ BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 class TestEveryFault:
     @BOTH
     @pytest.mark.parametrize("slug", [slug for slug, kind in MENU.items() if kind is Kind.EARLY])
-    def test_an_early_one_gives_no_usable_content(
-        self, upstream: FaultUpstream, slug: str, stream: bool
-    ) -> None:
+    def test_an_early_one_gives_no_usable_content(self, upstream: FaultUpstream, slug: str, stream: bool) -> None:
         seen = tap(upstream, slug, stream=stream)
         assert upstream.log.last.fault == slug
         if slug == "invalid-utf8":  # the words are there, in a text that is none
@@ -56,9 +54,7 @@ class TestEveryFault:
 
     @BOTH
     @pytest.mark.parametrize("slug", [slug for slug, kind in MENU.items() if kind in (Kind.FINE, Kind.USAGE)])
-    def test_a_harmless_one_gives_the_right_answer(
-        self, upstream: FaultUpstream, slug: str, stream: bool
-    ) -> None:
+    def test_a_harmless_one_gives_the_right_answer(self, upstream: FaultUpstream, slug: str, stream: bool) -> None:
         seen = tap(upstream, slug, stream=stream)
         assert seen.status == 200
         said = seen.rest if slug == "unsolicited" else seen.body
@@ -162,9 +158,7 @@ class TestMidway:
 
     def _ask(self, http: httpx.Client, upstream: FaultUpstream, slug: str, stream: bool) -> None:
         asked = {"model": slug, "stream": stream, "messages": [{"role": "user", "content": "hello there"}]}
-        http.post(
-            f"{upstream.base_url}/chat/completions", json=asked, headers={"authorization": f"Bearer {KEY}"}
-        )
+        http.post(f"{upstream.base_url}/chat/completions", json=asked, headers={"authorization": f"Bearer {KEY}"})
 
 
 class TestHugeAnswers:

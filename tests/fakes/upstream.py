@@ -260,9 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--key", action="append")
     parser.add_argument("--model", action="append", default=[])
     given = parser.parse_args(arguments)
-    upstream = FaultUpstream(
-        keys=given.key or (KEY,), models=given.model, port=given.port, log_path=given.log
-    )
+    upstream = FaultUpstream(keys=given.key or (KEY,), models=given.model, port=given.port, log_path=given.log)
     asyncio.run(_run(upstream))
 
 
