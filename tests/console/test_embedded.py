@@ -23,6 +23,8 @@ from console.embedded.redis import find_program, redis
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+
 OWNER = """
 import sys, time
 from pathlib import Path
@@ -33,11 +35,6 @@ with postgres(folder / "postgres") as first, redis(folder / "redis") as second:
     print(first.process.pid, first.url, second.process.pid, second.url, flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "data"
 
 
 def write_row(url: str, text: str) -> None:
@@ -97,7 +94,7 @@ def test_postgres_starts_over_a_stale_pid_file_that_names_a_live_stranger(folder
 
 
 def test_postgres_starts_over_an_interrupted_initdb(folder: Path) -> None:
-    (folder / "data.making").mkdir(parents=True)
+    (folder / "data.making").mkdir()
     (folder / "data.making" / "PG_VERSION").write_text("18\n")
     with postgres(folder) as engine:
         write_row(engine.url, "served")
@@ -110,9 +107,8 @@ def test_postgres_serves_a_folder_whose_path_is_too_long_for_a_socket(folder: Pa
 
 
 def test_postgres_replaces_the_socket_folder_of_an_unclean_stop(folder: Path) -> None:
-    left = folder.parent / "left"
+    left = folder / "left"
     left.mkdir()
-    folder.mkdir()
     (folder / "socket").symlink_to(left)
     with postgres(folder) as engine:
         assert Path(engine.url.split("host=")[1]) != left
@@ -125,15 +121,33 @@ def test_postgres_socket_is_closed_to_other_users(folder: Path) -> None:
         assert socket_folder.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
-def test_root_is_told_which_folder_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "_namespace_prefix", lambda: None)
-    closed = tmp_path / "closed"
+@root_only
+@pytest.mark.skipif(account._namespace_prefix() is None, reason="the kernel gives no user namespace here")
+def test_root_keeps_its_data_in_a_folder_closed_to_others(folder: Path) -> None:
+    closed = folder / "closed"
     closed.mkdir(mode=0o700)
-    for parent in tmp_path.parents:  # so that it is this folder and none above it that is in the way
-        if not parent.stat().st_mode & 0o001:
-            parent.chmod(0o711)
-    tmp_path.chmod(0o711)
+    for _ in range(2):
+        with postgres(closed / "postgres") as engine:
+            write_row(engine.url, "kept")
+    assert (closed / "postgres" / "data").stat().st_uid == 0
+
+
+@root_only
+def test_root_takes_a_cluster_over_from_another_user(folder: Path) -> None:
+    with postgres(folder) as engine:
+        write_row(engine.url, "kept")
+    for path in (folder / "data").rglob("*"):
+        os.chown(path, 0, 0)
+    os.chown(folder / "data", 0, 0)
+    with postgres(folder) as engine:
+        assert rows(engine.url) == ["kept"]
+
+
+@root_only
+def test_root_is_told_which_folder_is_closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "_namespace_prefix", lambda: None)
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
     with pytest.raises(EngineError, match=rf"cannot enter {closed}: set DATA_DIR .*chmod o\+x"):
         account_for(closed / "postgres")
 
