@@ -14,6 +14,7 @@ from bench import load, results
 from bench.cases import Case
 from bench.gateways import GATEWAYS, Endpoint, Gateway
 from bench.processes import GatewayError, cpu_nanos, rss_mb
+from bench.progress import say
 
 _WARM_UP_SHARE = 0.05
 
@@ -26,10 +27,6 @@ class Settings:
     connections: int = 16
     requests: int | None = None  # per round and gateway, instead of the case's own number
     scale: float = 1.0  # of the case's own number
-
-
-def say(text: str) -> None:
-    print(f"[{datetime.now(UTC):%H:%M:%S}] {text}", flush=True)
 
 
 @contextlib.contextmanager
@@ -52,7 +49,6 @@ def started(gateway: Gateway, upstream_url: str) -> Iterator[Endpoint]:
         GatewayError: it cannot be built or does not come up.
     """
     try:
-        say(f"{gateway.name}: building its environment (minutes, the first time)")
         gateway.build()
         say(f"{gateway.name}: starting")
         yield gateway.start(upstream_url)
