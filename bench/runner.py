@@ -16,8 +16,6 @@ from bench.gateways import GATEWAYS, Endpoint, Gateway
 from bench.processes import GatewayError, cpu_nanos, rss_mb
 from bench.progress import say
 
-_WARM_UP_SHARE = 0.05
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -75,7 +73,8 @@ def measure(gateway: Gateway, endpoint: Endpoint, case: Case, settings: Settings
     """
     requests = count(settings, gateway, case)
     target = aim(endpoint, case)
-    warm_up = load.run(target, max(settings.connections, int(requests * _WARM_UP_SHARE)), settings.connections)
+    first = max(settings.connections, int(case.warm_up * gateway.share))
+    warm_up = load.run(target, first, settings.connections)
     if warm_up.failed == warm_up.requests:
         raise GatewayError(f"{case.name}: no right answer in the warm-up: {faults(warm_up)}")
     before = cpu_nanos(gateway.pids)
