@@ -13,6 +13,7 @@ from bench.cases import CASES
 from bench.gateways import GATEWAYS
 from bench.gateways.base import ENVIRONMENTS
 from bench.processes import GatewayError
+from bench.progress import say
 from bench.soak import LIMIT_MB, soak
 
 _HERE = Path(__file__).resolve().parent
@@ -64,7 +65,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     (folder / "results.json").write_text(found.as_json())
     (folder / "results.md").write_text(results.markdown(found))
     print("\n" + results.markdown(found))
-    runner.say(f"written to {folder}/results.json and results.md")
+    say(f"written to {folder}/results.json and results.md")
     return 1 if found.missing or any(row.failed for row in found.rows) else 0
 
 

@@ -61,12 +61,16 @@ def median_row(rounds: Sequence[Row]) -> Row:
     """The median of each figure; requests and failures are added up."""
 
     def middle(name: str) -> float:
-        return round(statistics.median(getattr(row, name) for row in rounds), 2)
+        return round(float(statistics.median(getattr(row, name) for row in rounds)), 2)
 
     return Row(
-        rounds[0].gateway,
-        rounds[0].case,
-        *(middle(name) for name in ("cpu_us", "rps", "p50_ms", "p99_ms", "rss_mb")),
+        gateway=rounds[0].gateway,
+        case=rounds[0].case,
+        cpu_us=middle("cpu_us"),
+        rps=middle("rps"),
+        p50_ms=middle("p50_ms"),
+        p99_ms=middle("p99_ms"),
+        rss_mb=middle("rss_mb"),
         requests=sum(row.requests for row in rounds),
         failed=sum(row.failed for row in rounds),
     )
@@ -95,7 +99,7 @@ def _parse_row(value: dict[str, object]) -> Row:
     kinds = {field.name: field.type for field in fields(Row)}
     if value.keys() != kinds.keys():
         raise ValueError(f"a row has exactly {', '.join(kinds)}")
-    wanted = {"str": str, "int": int, "float": (int, float)}
+    wanted: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
     for name, kind in kinds.items():
         if isinstance(value[name], bool) or not isinstance(value[name], wanted[str(kind)]):
             raise ValueError(f"{name} is not {kind}: {value[name]!r}")

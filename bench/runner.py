@@ -14,8 +14,7 @@ from bench import load, results
 from bench.cases import Case
 from bench.gateways import GATEWAYS, Endpoint, Gateway
 from bench.processes import GatewayError, cpu_nanos, rss_mb
-
-_WARM_UP_SHARE = 0.05
+from bench.progress import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,6 @@ class Settings:
     connections: int = 16
     requests: int | None = None  # per round and gateway, instead of the case's own number
     scale: float = 1.0  # of the case's own number
-
-
-def say(text: str) -> None:
-    print(f"[{datetime.now(UTC):%H:%M:%S}] {text}", flush=True)
 
 
 @contextlib.contextmanager
@@ -52,7 +47,6 @@ def started(gateway: Gateway, upstream_url: str) -> Iterator[Endpoint]:
         GatewayError: it cannot be built or does not come up.
     """
     try:
-        say(f"{gateway.name}: building its environment (minutes, the first time)")
         gateway.build()
         say(f"{gateway.name}: starting")
         yield gateway.start(upstream_url)
@@ -79,7 +73,8 @@ def measure(gateway: Gateway, endpoint: Endpoint, case: Case, settings: Settings
     """
     requests = count(settings, gateway, case)
     target = aim(endpoint, case)
-    warm_up = load.run(target, max(settings.connections, int(requests * _WARM_UP_SHARE)), settings.connections)
+    first = max(settings.connections, int(case.warm_up * gateway.share))
+    warm_up = load.run(target, first, settings.connections)
     if warm_up.failed == warm_up.requests:
         raise GatewayError(f"{case.name}: no right answer in the warm-up: {faults(warm_up)}")
     before = cpu_nanos(gateway.pids)

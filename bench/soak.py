@@ -8,7 +8,8 @@ from bench import load
 from bench.cases import CASES, Case
 from bench.gateways import GATEWAYS, Endpoint, Gateway
 from bench.processes import GatewayError, rss_mb
-from bench.runner import aim, faults, say, started, upstream
+from bench.progress import say
+from bench.runner import aim, faults, started, upstream
 
 LIMIT_MB = 5.0
 _WARM_UP = 5_000

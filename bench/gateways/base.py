@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.processes import Child, GatewayError
+from bench.progress import say
 
 ENVIRONMENTS = Path(__file__).resolve().parent.parent / ".envs"
 PEER_CASES = ("unary", "stream", "paced")
@@ -64,6 +65,7 @@ class Gateway(ABC):
         wanted = hashlib.sha256("\n".join(self.pins).encode()).hexdigest()
         if stamp.is_file() and stamp.read_text() == wanted:
             return
+        say(f"{self.name}: building its environment in {self.folder} (may take minutes, once)")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.install()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from bench.engines import engines
 from bench.gateways.base import PEER_CASES, Endpoint, Gateway, answers_get
 from bench.processes import GatewayError, free_port
+from console.embedded.keep import kept_secrets
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -38,7 +38,8 @@ class ShareAI(Gateway):
             [
                 *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-                *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"),
+                *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"),
+                *("--log-level", "warning", "--no-access-log", "--no-server-header"),
             ],
             env=env,
             cwd=_ROOT,
@@ -51,14 +52,16 @@ class ShareAI(Gateway):
         self._open.close()
 
     def _environment(self, upstream_url: str, port: int) -> dict[str, str]:
-        running = self._open.enter_context(engines())
-        data_dir = self._open.enter_context(tempfile.TemporaryDirectory(prefix="bench-shareai-"))
+        """A data folder, engines and secrets that are gone after the run."""
+        data_dir = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="bench-shareai-")))
+        data_dir.chmod(0o711)  # PostgreSQL's own user passes through when root runs the bench
+        running = self._open.enter_context(engines(data_dir))
         return {
+            **kept_secrets(data_dir),
             "DATABASE_URL": running.database_url,
             "REDIS_URL": running.redis_url,
-            "DATA_DIR": data_dir,
+            "DATA_DIR": str(data_dir),
             "PORT": str(port),
-            "SECRET_KEY": secrets.token_urlsafe(32),
             "EGRESS_ALLOW": urlsplit(upstream_url).netloc,
         }
 
