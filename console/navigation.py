@@ -47,9 +47,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
     ),
 )
 
-ACTIONS: tuple[Entry, ...] = (
-    Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),
-)
+ACTIONS: tuple[Entry, ...] = (Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),)
 
 
 def groups(visit: Visit, current: str) -> tuple[Group, ...]:

@@ -22,10 +22,8 @@ class ConsoleForm(forms.Form):
 
     def absorb(self, refusal: CodedError) -> None:
         """Shows a refusal beside its field, or above the form when no field bears its name."""
-        if isinstance(refusal, InvalidField):
-            messages = refusal.fields
-        else:
-            messages = {refusal.param or "": [refusal.message]}
+        is_by_field = isinstance(refusal, InvalidField)
+        messages = refusal.fields if is_by_field else {refusal.param or "": [refusal.message]}
         for name, texts in messages.items():
             shown = self.renames.get(name, name)
             for text in texts:
@@ -36,7 +34,9 @@ class Lines(forms.CharField):
     """A text area, one entry a line; cleaned to a list without blanks."""
 
     def __init__(self, *args: Any, rows: int = 3, **kwargs: Any) -> None:
-        kwargs.setdefault("widget", forms.Textarea(attrs={"rows": rows, "class": "input-code", "spellcheck": "false"}))
+        kwargs.setdefault(
+            "widget", forms.Textarea(attrs={"rows": rows, "class": "input-code", "spellcheck": "false"})
+        )
         kwargs.setdefault("required", False)
         super().__init__(*args, **kwargs)
 

@@ -46,4 +46,6 @@ class SettingsForm(ConsoleForm):
 
 
 class DeleteForm(ConsoleForm):
-    typed_name = forms.CharField(label=_("Type the organisation's name"), widget=forms.TextInput({"autocomplete": "off"}))
+    typed_name = forms.CharField(
+        label=_("Type the organisation's name"), widget=forms.TextInput({"autocomplete": "off"})
+    )
