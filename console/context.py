@@ -1,0 +1,41 @@
+"""What every template may ask for: the theme, and the frame around a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from accounts.models import Organization
+from console import navigation
+from console.visit import find_visit
+
+THEME_COOKIE = "theme"
+THEMES = ("light", "dark")
+
+
+@dataclass(frozen=True, slots=True)
+class Chrome:
+    organization: Organization | None = None
+    organizations: tuple[Organization, ...] = ()
+    navigation: tuple[navigation.Group, ...] = ()
+    actions: tuple[navigation.Link, ...] = ()
+
+
+def chrome(request: HttpRequest) -> dict[str, Any]:
+    theme = request.COOKIES.get(THEME_COOKIE, "")
+    return {
+        "theme": theme if theme in THEMES else "",
+        "chrome": SimpleLazyObject(lambda: _chrome(request)),
+    }
+
+
+def _chrome(request: HttpRequest) -> Chrome:
+    visit = find_visit(request) if hasattr(request, "user") else None
+    if visit is None:
+        return Chrome()
+    current = request.resolver_match.url_name if request.resolver_match else ""
+    own = Organization.objects.filter(memberships__user=visit.user, deleted_at=None).order_by("name")
+    return Chrome(visit.organization, tuple(own), navigation.groups(visit, current or ""), navigation.actions(visit))

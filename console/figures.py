@@ -1,0 +1,60 @@
+"""How figures are shown to people: money from nano-USD, counts, durations. Pure; templates and CSV use it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+NANOS_PER_USD = 1_000_000_000
+_SMALL_NANOS = 10_000_000  # below one cent
+
+
+def usd_exact(nanos: int) -> str:
+    """All the digits there are: `$0.000123`, `-$1.5`, `$12`."""
+    sign = "-" if nanos < 0 else ""
+    text = f"{Decimal(abs(nanos)) / NANOS_PER_USD:.9f}".rstrip("0").rstrip(".")
+    return f"{sign}${text}"
+
+
+def usd(nanos: int) -> str:
+    """Cents for amounts that people count in cents, three significant digits for what is smaller."""
+    if nanos == 0:
+        return "$0.00"
+    if abs(nanos) >= _SMALL_NANOS:
+        sign = "-" if nanos < 0 else ""
+        return f"{sign}${Decimal(abs(nanos)) / NANOS_PER_USD:,.2f}"
+    value = Decimal(abs(nanos)) / NANOS_PER_USD
+    rounded = f"{value:.{2 - value.adjusted()}f}".rstrip("0")
+    return f"{'-' if nanos < 0 else ''}${rounded}"
+
+
+def per_thousand(nanos: int) -> str:
+    """What a thousand such requests would cost."""
+    return usd(nanos * 1000)
+
+
+def compact(number: int | float) -> str:
+    """`987`, `9,870`, `12.3k`, `4.56M`."""
+    if abs(number) < 10_000:
+        return f"{number:,.0f}"
+    for size, letter in ((1_000_000_000, "B"), (1_000_000, "M")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number / 1000:.3g}k" if abs(number) < 999_500 else "1M"
+
+
+def duration(milliseconds: int | float | None) -> str:
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.2f} s"
+    minutes, rest = divmod(round(milliseconds / 1000), 60)
+    return f"{minutes} min {rest} s"
+
+
+def percent(part: int | float, whole: int | float) -> str:
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    return f"{share:.0f} %" if share in (0, 100) else f"{share:.1f} %"

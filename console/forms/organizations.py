@@ -1,0 +1,51 @@
+"""An organisation's name and settings."""
+
+from __future__ import annotations
+
+from zoneinfo import available_timezones
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from console.forms.base import ConsoleForm
+
+STRATEGY_CHOICES = (
+    ("priority", _("In order of priority")),
+    ("cheapest", _("Cheapest first")),
+    ("fastest", _("Fastest first")),
+    ("weighted", _("By weight")),
+    ("least_busy", _("Least busy first")),
+    ("round_robin", _("In turn")),
+)
+
+
+class OrganizationForm(ConsoleForm):
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=120,
+        help_text=_("Your company, team or project."),
+        widget=forms.TextInput(attrs={"autocomplete": "organization", "autofocus": True}),
+    )
+
+
+class SettingsForm(ConsoleForm):
+    name = forms.CharField(label=_("Name"), max_length=120)
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"),
+        help_text=_("In which times are shown. Budgets and reports by day count days in UTC."),
+        choices=[(zone, zone.replace("_", " ")) for zone in sorted(available_timezones())],
+    )
+    default_strategy = forms.ChoiceField(
+        label=_("Default strategy"),
+        help_text=_("How a target is chosen when several serve a model and no route says otherwise."),
+        choices=STRATEGY_CHOICES,
+    )
+    retention_days = forms.IntegerField(
+        label=_("Keep logs for (days)"), min_value=1, max_value=400, help_text=_("Sums in reports stay for good.")
+    )
+
+
+class DeleteForm(ConsoleForm):
+    typed_name = forms.CharField(
+        label=_("Type the organisation's name"), widget=forms.TextInput({"autocomplete": "off"})
+    )

@@ -1,0 +1,72 @@
+"""The pages that exist, in the order of the sidebar, and who may see each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.roles import Permission
+from console.visit import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`name` is the URL's name; everything below it (`keys`, `keys-new`, …) counts as being there."""
+
+    name: str
+    label: Promise
+    icon: str
+    permission: Permission = Permission.VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    name: str
+    label: str
+    icon: str
+    url: str
+    current: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    label: str
+    items: tuple[Link, ...]
+
+
+GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
+    (
+        "",
+        (
+            Entry("home", _("Home"), "house"),
+            Entry("keys", _("API keys"), "key-round"),
+        ),
+    ),
+)
+
+ACTIONS: tuple[Entry, ...] = (Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),)
+
+
+def groups(visit: Visit, current: str) -> tuple[Group, ...]:
+    """Args: current: the name of the URL being shown."""
+    shown = (Group(str(label), tuple(_links(entries, visit, current))) for label, entries in GROUPS)
+    return tuple(group for group in shown if group.items)
+
+
+def actions(visit: Visit) -> tuple[Link, ...]:
+    return tuple(_links(ACTIONS, visit, ""))
+
+
+def _links(entries: tuple[Entry, ...], visit: Visit, current: str) -> list[Link]:
+    return [
+        Link(entry.name, str(entry.label), entry.icon, reverse(entry.name), _is_at(entry.name, current))
+        for entry in entries
+        if visit.allows(entry.permission)
+    ]
+
+
+def _is_at(name: str, current: str) -> bool:
+    return current == name or current.startswith(f"{name}-")

@@ -1,0 +1,142 @@
+"""Figures, times, sparklines and form widgets for the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms, template
+from django.template.defaultfilters import date as format_date
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console import figures
+
+register = template.Library()
+
+register.filter("usd", figures.usd)
+register.filter("usd_exact", figures.usd_exact)
+register.filter("compact", figures.compact)
+register.filter("duration", figures.duration)
+
+_WIDTH, _HEIGHT = 120, 32
+
+
+@register.filter
+def initial(name: str) -> str:
+    return (name.strip() or "?")[0].upper()
+
+
+@register.filter
+def money(nanos: int | None) -> SafeString | str:
+    """Rounded, with the exact figure on hover; tiny amounts per thousand requests are on hover too."""
+    if nanos is None:
+        return "–"
+    exact = _("exactly %(exact)s · %(thousand)s per 1,000") % {
+        "exact": figures.usd_exact(nanos),
+        "thousand": figures.per_thousand(nanos),
+    }
+    return format_html('<span class="money" title="{}">{}</span>', exact, figures.usd(nanos))
+
+
+@register.filter
+def price(value: Any) -> str:
+    """USD per million tokens as people read it: `$0.15`, `$12`, `–` when unknown."""
+    if value is None:
+        return "–"
+    text = f"{value:,.6f}".rstrip("0").rstrip(".")
+    whole, _dot, decimals = text.partition(".")
+    return f"${whole}.{decimals:0<2}" if decimals else f"${whole}"
+
+
+@register.simple_tag(takes_context=True)
+def when(context: template.Context, at: datetime | None, empty: str = "") -> SafeString | str:
+    """A relative time; the absolute one, in the organisation's zone, on hover."""
+    if at is None:
+        return empty
+    local = timezone.localtime(at, _zone(context))
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), format_date(local, "j M Y H:i:s T"), ago(at)
+    )
+
+
+def _zone(context: template.Context) -> ZoneInfo | None:
+    organization = getattr(context.get("chrome"), "organization", None)
+    return ZoneInfo(organization.time_zone) if organization else None
+
+
+def ago(at: datetime) -> str:
+    """`12 s ago`, `in 3 days`: one unit, rounded down."""
+    seconds = (timezone.now() - at).total_seconds()
+    amount = _amount(int(abs(seconds)))
+    if amount is None:
+        return _("just now")
+    return _("in %(amount)s") % {"amount": amount} if seconds < 0 else _("%(amount)s ago") % {"amount": amount}
+
+
+def _amount(seconds: int) -> str | None:
+    if seconds < 5:
+        return None
+    if seconds < 60:
+        return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
+    if seconds < 3600:
+        return ngettext("%(n)d minute", "%(n)d minutes", seconds // 60) % {"n": seconds // 60}
+    if seconds < 86_400:
+        return ngettext("%(n)d hour", "%(n)d hours", seconds // 3600) % {"n": seconds // 3600}
+    days = seconds // 86_400
+    if days < 60:
+        return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+    return ngettext("%(n)d month", "%(n)d months", days // 30) % {"n": days // 30}
+
+
+@register.simple_tag
+def sparkline(values: Sequence[float]) -> SafeString:
+    """A line over a faint area. It says nothing that the figure beside it does not, so it is hidden from readers."""
+    line = sparkline_path(values)
+    return format_html(
+        '<svg class="spark" viewBox="0 0 {w} {h}" preserveAspectRatio="none" aria-hidden="true">'
+        '<path class="area" d="{line} L{w} {h} L0 {h} Z"/><path class="line" d="{line}"/></svg>',
+        w=_WIDTH,
+        h=_HEIGHT,
+        line=mark_safe(line),  # noqa: S308  only numbers
+    )
+
+
+def sparkline_path(values: Sequence[float]) -> str:
+    points = [float(value) for value in values] or [0.0]
+    points = points * 2 if len(points) == 1 else points
+    top = max(points) or 1.0
+    step = _WIDTH / (len(points) - 1)
+    spots = (
+        f"{index * step:.1f} {_HEIGHT - 2 - (value / top) * (_HEIGHT - 4):.1f}" for index, value in enumerate(points)
+    )
+    return "M" + " L".join(spots)
+
+
+@register.filter
+def widget_kind(field: forms.BoundField) -> str:
+    widget = field.field.widget
+    if isinstance(widget, forms.CheckboxInput):
+        return "checkbox"
+    if isinstance(widget, forms.RadioSelect | forms.CheckboxSelectMultiple):
+        return "choices"
+    return "input"
+
+
+@register.filter
+def widget(field: forms.BoundField, css_class: str) -> SafeString:
+    """The input, saying whether it is wrong and by which text it is described."""
+    attrs: dict[str, Any] = {}
+    described = [f"{field.auto_id}_helptext"] if field.help_text else []
+    if field.errors:
+        attrs["aria-invalid"] = "true"
+        described.append(f"{field.auto_id}_error")
+    if described:
+        attrs["aria-describedby"] = " ".join(described)
+    classes = f"{field.field.widget.attrs.get('class', '')} {css_class}".strip()
+    return field.as_widget(attrs=attrs | ({"class": classes} if classes else {}))

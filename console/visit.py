@@ -1,0 +1,72 @@
+"""A signed-in person in one organisation: what every page is given, and the door that lets a request through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+
+from accounts import current
+from accounts.audit import Actor
+from accounts.errors import NotPermitted, OrganizationGone
+from accounts.models import Membership, Organization, User
+from accounts.roles import Permission
+
+Rest = ParamSpec("Rest")
+View = Callable[Concatenate[HttpRequest, "Visit", Rest], HttpResponseBase]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    user: User
+    membership: Membership
+    organization: Organization
+    actor: Actor
+
+    def allows(self, permission: Permission) -> bool:
+        return self.membership.allows(permission)
+
+    def require(self, permission: Permission) -> None:
+        if not self.allows(permission):
+            raise PermissionDenied
+
+
+def find_visit(request: HttpRequest) -> Visit | None:
+    """The organisation chosen last, or else the first one joined; None for a visitor or who belongs to none."""
+    membership = current.membership_of(request)
+    if membership is None:
+        return None
+    return Visit(membership.user, membership, membership.org, current.actor_of(request))
+
+
+def page(permission: Permission) -> Callable[[View[Rest]], Callable[Concatenate[HttpRequest, Rest], Any]]:
+    """Lets a member with this permission in. Others: sign in first (302), found an organisation (302), or 403.
+
+    A row that is not this organisation's, or is not there at all, is a 404 either way.
+    """
+
+    def wrap(view: View[Rest]) -> Callable[Concatenate[HttpRequest, Rest], Any]:
+        @wraps(view)
+        def entered(request: HttpRequest, /, *args: Rest.args, **kwargs: Rest.kwargs) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            visit = find_visit(request)
+            if visit is None:
+                return redirect("organization-new")
+            visit.require(permission)
+            try:
+                return view(request, visit, *args, **kwargs)
+            except NotPermitted as refusal:
+                raise PermissionDenied from refusal
+            except OrganizationGone as refusal:
+                raise Http404 from refusal
+
+        return entered
+
+    return wrap
