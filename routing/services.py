@@ -1,0 +1,126 @@
+"""Use cases of routes: put, remove, list what can be routed to. Shared by pages and the management API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from accounts.audit import Actor, record
+from accounts.authority import authority_of
+from accounts.changes import changing
+from accounts.errors import InvalidField
+from accounts.models import Organization
+from accounts.roles import Permission
+from common.ids import new_id
+from routing.models import Route
+from routing.scorers import STRATEGIES
+
+MOST_TARGETS = 50
+MOST_WEIGHT = 10_000
+LONGEST_FIRST_BYTE_S = 300
+
+
+def put_route(organization: Organization, actor: Actor, name: str, given: Mapping[str, Any]) -> Route:
+    """Makes the route of this name, or replaces it.
+
+    Args:
+        given: `strategy`, `targets` as `[{"target", "weight"?, "tier"?}]`, `timeouts` as `{"first_byte_s"?}`,
+            `enabled`.
+
+    Raises:
+        NotPermitted: the actor may not manage routes.
+        InvalidField: naming the field.
+    """
+    wishes = {
+        "strategy": _strategy(given.get("strategy", "priority")),
+        "targets": _targets(given.get("targets"), name),
+        "timeouts": _timeouts(given.get("timeouts") or {}),
+        "enabled": bool(given.get("enabled", True)),
+    }
+    name = _name(name)
+    with changing(organization):
+        authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
+        route = Route.objects.filter(org=organization, name=name).first()
+        before = described(route) if route else None
+        route = route or Route(org=organization, public_id=new_id("route"), name=name)
+        for field, value in wishes.items():
+            setattr(route, field, value)
+        route.save()
+        action = "route.updated" if before else "route.created"
+        record(
+            organization, actor, action, "route", route.public_id, label=name, before=before, after=described(route)
+        )
+    return route
+
+
+def delete_route(route: Route, actor: Actor) -> None:
+    organization = route.org
+    with changing(organization):
+        authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
+        before = described(route)
+        record(organization, actor, "route.deleted", "route", route.public_id, label=route.name, before=before)
+        route.delete()
+
+
+def described(route: Route) -> dict[str, Any]:
+    return {
+        "name": route.name,
+        "strategy": route.strategy,
+        "targets": route.targets,
+        "timeouts": route.timeouts,
+        "enabled": route.enabled,
+    }
+
+
+def _name(name: str) -> str:
+    cleaned = name.strip()
+    if not cleaned or len(cleaned) > 200 or any(character.isspace() or character == ":" for character in cleaned):
+        raise InvalidField.one("name", _("Use a name of at most 200 characters, without spaces and colons."))
+    return cleaned
+
+
+def _strategy(strategy: Any) -> str:
+    if strategy not in STRATEGIES:
+        raise InvalidField.one("strategy", _("Choose one of: %(names)s.") % {"names": ", ".join(STRATEGIES)})
+    return str(strategy)
+
+
+def _targets(targets: Any, name: str) -> list[dict[str, Any]]:
+    if not isinstance(targets, Sequence) or isinstance(targets, str) or not 0 < len(targets) <= MOST_TARGETS:
+        raise InvalidField.one("targets", _("Give between 1 and %(most)d targets.") % {"most": MOST_TARGETS})
+    return [_target(target, name) for target in targets]
+
+
+def _target(given: Any, name: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping) or not isinstance(given.get("target"), str) or not given["target"]:
+        raise InvalidField.one("targets", _("Each target names a model, or a connection and a model with a slash."))
+    if given["target"] == name:
+        raise InvalidField.one("targets", _("A route cannot lead to itself."))
+    return {
+        "target": given["target"],
+        "weight": _count(given.get("weight", 1), MOST_WEIGHT),
+        "tier": _count(given.get("tier", 0), 100),
+    }
+
+
+def _count(value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise InvalidField.one("targets", _("Weight and tier are whole numbers from 0 to %(most)d.") % {"most": most})
+    return value
+
+
+def _timeouts(given: Any) -> dict[str, float]:
+    first_byte_s = given.get("first_byte_s") if isinstance(given, Mapping) else "wrong"
+    if first_byte_s is None:
+        return {}
+    if (
+        isinstance(first_byte_s, bool)
+        or not isinstance(first_byte_s, (int, float))
+        or not 0 < first_byte_s <= LONGEST_FIRST_BYTE_S
+    ):
+        raise InvalidField.one(
+            "timeouts", _("first_byte_s is a number of seconds up to %(most)d.") % {"most": LONGEST_FIRST_BYTE_S}
+        )
+    return {"first_byte_s": float(first_byte_s)}
