@@ -52,7 +52,7 @@ class InvitationForAnother(PermissionRefused):
 
 
 class OrganizationGone(NotFound):
-    CODE = "organization_gone"
+    """Not told apart from an organisation of others, hence without a code of its own."""
 
     def __init__(self) -> None:
         super().__init__(_("This organisation does not exist any more."))
@@ -61,7 +61,7 @@ class OrganizationGone(NotFound):
 class Conflict(CodedError):
     """The state of things, not the request's form, stands against it; asking again changes nothing."""
 
-    CODE, TYPE, STATUS, SHOULD_RETRY = "conflict", "conflict_error", 409, False
+    TYPE, STATUS, SHOULD_RETRY = "conflict_error", 409, False
 
 
 class LastOwner(Conflict):
@@ -73,6 +73,7 @@ class LastOwner(Conflict):
 
 class KeyNotActive(Conflict):
     CODE = "key_not_active"
+    MESSAGE = "This key is not active any more."
 
 
 class InvitationClosed(Conflict):

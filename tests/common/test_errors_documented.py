@@ -16,6 +16,7 @@ DECIDED_PER_CASE = {"no_provider_available", "temporarily_unavailable"}
 NEEDS = {
     "rate_limit_exceeded": {"scope": "key", "retry_after_s": 1},
     "concurrency_limit_exceeded": {"scope": "key", "retry_after_s": 1},
+    "invitation_closed": {"reason": "expired"},
 }
 
 
