@@ -224,6 +224,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
     "rollups": {"task": "metering.roll_up", "schedule": 10.0},
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
+    "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
 }
 
 # -- Data plane --------------------------------------------------------------------------------

@@ -34,6 +34,33 @@ def ensure_partitions(months_ahead: int = 2, now: datetime | None = None) -> lis
     return made
 
 
+def partitions_before(moment: datetime) -> list[str]:
+    """The monthly partitions that end at this moment or earlier."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'metering_usage'::regclass"
+        )
+        names = [row[0] for row in cursor.fetchall()]
+    current = partition_name(moment.astimezone(UTC))
+    return sorted(name for name in names if name != STRAY and name < current)
+
+
+def drop_if_empty(name: str) -> bool:
+    """Raises OperationalError when readers or writers did not make way within LOCK_TIMEOUT_S."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {name})")  # noqa: S608
+        if cursor.fetchone()[0]:
+            return False
+        # A row may come between the look and the lock; so look again behind it.
+        cursor.execute(f"LOCK TABLE metering_usage, {name} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {name})")  # noqa: S608
+        if cursor.fetchone()[0]:
+            return False
+        cursor.execute(f"DROP TABLE {name}")
+        return True
+
+
 def table_exists() -> bool:
     with connection.cursor() as cursor:
         return _exists(cursor, "metering_usage")

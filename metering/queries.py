@@ -1,0 +1,259 @@
+"""The read side of usage: reports for pages and the API, and the log of requests.
+
+A report adds up rollups where they are complete and usage rows where they are not, in one statement and so by one
+snapshot: its figures equal the usage rows to the last unit. Every query bounds `started_at`, the partition key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import Organization
+from common import ids
+from metering import sums
+from metering.models import Usage
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+NEVER = datetime.max.replace(tzinfo=UTC)
+PAGE_LARGEST = 500
+CLOCKS_DIFFER = timedelta(minutes=1)
+
+Dimension = Literal["model", "route", "target", "key", "member", "day", "hour"]
+_FIELD = {
+    "model": "model",
+    "route": "route",
+    "target": "target",
+    "key": "key_id",
+    "member": "user_id",
+    "day": "starts_at",
+    "hour": "starts_at",
+}
+_SQL = {
+    "key": "nullif(key_id, 0)",
+    "member": "nullif(user_id, 0)",
+    "day": "date_trunc('day', starts_at, %(zone)s)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """Sums of one group. What the report is not grouped by is None; `cached_tokens` are part of `input_tokens`."""
+
+    model: str | None = None
+    route: str | None = None
+    target: str | None = None
+    key_id: int | None = None
+    user_id: int | None = None
+    starts_at: datetime | None = None
+    requests: int
+    errors: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost_nanos: int
+    duration_ms_sum: int
+    ttft_ms_sum: int
+    ttft_count: int
+
+    @property
+    def ttft_ms(self) -> float | None:
+        """The average time to the first token, of the requests that got one."""
+        return self.ttft_ms_sum / self.ttft_count if self.ttft_count else None
+
+    @property
+    def duration_ms(self) -> float | None:
+        return self.duration_ms_sum / self.requests if self.requests else None
+
+
+def usage_report(
+    org: Organization, from_: datetime, to: datetime, group_by: Sequence[Dimension] = (), zone: str = "UTC"
+) -> list[UsageRow]:
+    """Sums of [from_, to) by the given dimensions, ordered by them; without any, exactly one row.
+
+    Args:
+        group_by: of `day` and `hour` at most one.
+        zone: whose days are meant by `day`, an IANA name. A zone that is not whole hours from UTC gets the days
+            that begin with the UTC hour in which its own begin.
+
+    Raises:
+        ValueError: for any other dimension.
+    """
+    unknown = [dimension for dimension in group_by if dimension not in _FIELD]
+    if unknown or {"day", "hour"} <= {*group_by}:
+        raise ValueError(f"usage cannot be grouped by {', '.join(group_by)}")
+    by_days = "hour" not in group_by and ("day" not in group_by or zone == "UTC")
+    fields = [_FIELD[dimension] for dimension in group_by] + [*sums.FIGURES]
+    with connection.cursor() as cursor:
+        sql = sums.report([_SQL.get(dimension, _FIELD[dimension]) for dimension in group_by])
+        cursor.execute(sql, _bounds(from_, to, by_days) | {"org_id": org.pk, "zone": zone})
+        return [UsageRow(**dict(zip(fields, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _bounds(from_: datetime, to: datetime, by_days: bool) -> dict[str, object]:
+    """Which days and hours lie wholly in the range, and the rest of it, for which only usage rows can tell."""
+    first_hour, last_hour = _ceiling(from_, HOUR), _floor(to, HOUR)
+    edges = [(from_, first_hour), (last_hour, to)] if first_hour <= last_hour else [(from_, to)]
+    return {
+        "from": from_,
+        "to": to,
+        "first_day": _ceiling(from_, DAY) if by_days else NEVER,
+        "last_day": _floor(to, DAY) if by_days else NEVER,
+        "first_hour": first_hour,
+        "last_hour": last_hour,
+        "edge_starts": [start for start, end in edges if start < end],
+        "edge_ends": [end for start, end in edges if start < end],
+    }
+
+
+def _floor(moment: datetime, unit: timedelta) -> datetime:
+    return moment - (moment - datetime(1970, 1, 1, tzinfo=UTC)) % unit
+
+
+def _ceiling(moment: datetime, unit: timedelta) -> datetime:
+    floor = _floor(moment, unit)
+    return floor if floor == moment else floor + unit
+
+
+def spend_today(org: Organization, now: datetime | None = None) -> int:
+    """Nano-USD since midnight in UTC, as budgets count."""
+    now = now or timezone.now()
+    (row,) = usage_report(org, _floor(now, DAY), _floor(now, DAY) + DAY)
+    return row.cost_nanos
+
+
+def csv_rows(rows: Sequence[UsageRow], group_by: Sequence[Dimension]) -> Iterator[list[str]]:
+    """A report's cells, the header first. Money in USD, exact."""
+    counts = ("requests", "errors", "input_tokens", "cached_tokens", "output_tokens")
+    yield [*group_by, *counts, "cost_usd", "ttft_ms"]
+    for row in rows:
+        group = [_cell(getattr(row, _FIELD[dimension])) for dimension in group_by]
+        figures = [str(getattr(row, name)) for name in counts]
+        yield [*group, *figures, _usd(row.cost_nanos), "" if row.ttft_ms is None else f"{row.ttft_ms:.1f}"]
+
+
+def request_csv_rows(requests: Sequence[Usage]) -> Iterator[list[str]]:
+    """Cells of the log, the header first."""
+    names = (
+        "started_at", "request_id", "endpoint", "model", "route", "target", "key_id", "status", "error_code",
+        "stream", "finish_reason", "input_tokens", "cached_tokens", "output_tokens", "usage_source",
+        "billing_reason", "price_version", "attempt_count", "duration_ms", "ttft_ms",
+    )  # fmt: skip
+    yield [*names, "cost_usd"]
+    for request in requests:
+        yield [*(_cell(getattr(request, name)) for name in names), _usd(request.cost_nanos)]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = str(value)
+    # A spreadsheet would run as a formula what a caller chose to call a model.
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+def _usd(nanos: int) -> str:
+    return f"{Decimal(nanos).scaleb(-9):f}"
+
+
+# -- the log -----------------------------------------------------------------------------------
+
+
+class CursorInvalid(ValueError):
+    """Not a cursor that `list_requests` gave out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFilters:
+    """What the log is narrowed to; None stands for everything. `status_class` is 2, 4 or 5."""
+
+    model: str | None = None
+    route: str | None = None
+    target: str | None = None
+    key_id: int | None = None
+    status_class: int | None = None
+    error_code: str | None = None
+    stream: bool | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+    request_id: str | None = None
+    min_duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPage:
+    requests: list[Usage]
+    next_cursor: str | None
+
+
+def list_requests(
+    org: Organization, filters: RequestFilters | None = None, cursor: str | None = None, limit: int = 50
+) -> RequestPage:
+    """The organisation's requests, newest first, from the end of the page that `cursor` came with.
+
+    Raises:
+        CursorInvalid
+    """
+    filters = filters or RequestFilters()
+    limit = max(1, min(limit, PAGE_LARGEST))
+    rows = Usage.objects.of(org).filter(**_lookups(org, filters))
+    if cursor is not None:
+        started_at, request_id = _decoded(cursor)
+        rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
+    found = [*rows.order_by("-started_at", "-request_id")[: limit + 1]]
+    page = found[:limit]
+    return RequestPage(page, _encoded(page[-1]) if len(found) > limit else None)
+
+
+def get_request(org: Organization, request_id: str) -> Usage:
+    """Raises: Usage.DoesNotExist: nobody's, another organisation's, or older than its organisation keeps."""
+    made = ids.find_uuid(request_id, "req")
+    if made is None:
+        raise Usage.DoesNotExist
+    at = ids.made_at(made)
+    near = (at - CLOCKS_DIFFER, at + CLOCKS_DIFFER)
+    return Usage.objects.of(org).get(request_id=request_id, started_at__range=near)
+
+
+def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
+    class_ = filters.status_class
+    lookups = {
+        "started_at__gte": filters.from_ or timezone.now() - (org.retention_days + 1) * DAY,
+        "started_at__lt": filters.to,
+        "model": filters.model,
+        "route": filters.route,
+        "target": filters.target,
+        "key_id": filters.key_id,
+        "status__range": None if class_ is None else (class_ * 100, class_ * 100 + 99),
+        "error_code": filters.error_code,
+        "stream": filters.stream,
+        "request_id": filters.request_id,
+        "duration_ms__gte": filters.min_duration_ms,
+    }
+    return {name: value for name, value in lookups.items() if value is not None}
+
+
+def _encoded(last: Usage) -> str:
+    return base64.urlsafe_b64encode(f"{last.started_at.isoformat()} {last.request_id}".encode()).decode()
+
+
+def _decoded(cursor: str) -> tuple[datetime, str]:
+    try:
+        moment, _, request_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
+        started_at = datetime.fromisoformat(moment)
+    except (binascii.Error, ValueError) as error:
+        raise CursorInvalid("this cursor did not come from the log") from error
+    if started_at.tzinfo is None or "\0" in request_id:
+        raise CursorInvalid("this cursor did not come from the log")
+    return started_at, request_id

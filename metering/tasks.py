@@ -1,0 +1,22 @@
+"""What Celery runs for metering."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from metering import partitions, retention, rollups
+
+
+@shared_task(name="metering.roll_up")
+def roll_up() -> None:
+    rollups.roll_up()
+
+
+@shared_task(name="metering.ensure_partitions")
+def ensure_partitions() -> None:
+    partitions.ensure_partitions()
+
+
+@shared_task(name="metering.expire_usage")
+def expire_usage() -> None:
+    retention.expire_usage()
