@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test import Client
+from django.test.utils import setup_databases, teardown_databases
 
 from accounts import roles
 from accounts.audit import Actor
@@ -17,11 +19,20 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker):
-    """Tests that commit are cleaned up by TRUNCATE, which the audit trail refuses everywhere else."""
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute("GRANT TRUNCATE ON accounts_auditevent TO CURRENT_USER")
-        cursor.execute("ALTER TABLE accounts_auditevent DISABLE TRIGGER audit_no_truncate")
+def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:
+    """The test database, made also for tests that commit without the marker of pytest-django.
+
+    Tests that ask to be cleaned up get it by TRUNCATE, which the audit trail refuses everywhere else.
+    """
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        with connection.cursor() as cursor:
+            cursor.execute("GRANT TRUNCATE ON accounts_auditevent TO CURRENT_USER")
+            cursor.execute("ALTER TABLE accounts_auditevent DISABLE TRIGGER audit_no_truncate")
+    yield
+    with django_db_blocker.unblock(), suppress(DatabaseError):
+        # A gateway of the tests may still hold a connection; the engines are thrown away in any case.
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture
