@@ -157,7 +157,7 @@ class Tenant:
 
 
 def make_tenant(name: str = "Acme") -> Tenant:
-    owner = User.objects.create_user(f"{new_id('owner')}@example.com", "correct horse battery")
+    owner = User.objects.create_user(f"{new_id('owner')}@example.com")
     org = create_organization(owner, name)
     tenant = Tenant(org, owner, "")
     tenant.api_key = tenant.new_key()[1]

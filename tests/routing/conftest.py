@@ -12,6 +12,8 @@ from openai import OpenAI
 from tests.fakes.upstream import FaultUpstream
 from tests.stack import GatewayProcess, Tenant, make_tenant
 
+MODELS = ("sim-chat", "sim-embed", "other")
+
 
 @dataclass
 class Upstreams:
@@ -25,14 +27,15 @@ class Upstreams:
 
 @pytest.fixture(scope="session")
 def upstream_servers() -> Iterator[Upstreams]:
-    with FaultUpstream(name="A") as a, FaultUpstream(name="B") as b, FaultUpstream(name="C") as c:
+    a, b, c = (FaultUpstream(name=name, models=MODELS) for name in "ABC")
+    with a, b, c:
         yield Upstreams(a, b, c)
 
 
 @pytest.fixture
 def upstreams(upstream_servers: Upstreams) -> Upstreams:
     for upstream in upstream_servers:
-        upstream.recover()
+        upstream.heal()
         upstream.log.clear()
     return upstream_servers
 
