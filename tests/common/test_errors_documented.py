@@ -52,4 +52,4 @@ def test_status_type_and_retry_advice_agree(leaves, sections):
         status, kind, advice = HEAD.match(text).groups()
         assert (int(status), kind) == (leaf.STATUS, leaf.TYPE), code
         if code not in DECIDED_PER_CASE:
-            assert leaf.SHOULD_RETRY == ADVICE.get(advice), code
+            assert ADVICE.get(advice) == leaf.SHOULD_RETRY, code

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Listener(ThreadingHTTPServer):
-    """Answers GET with 200 and "hello", `/redirect` with a way to the metadata service, `/cookie` with a cookie."""
+    """Answers GET and POST with "hello"; `/redirect` sends on to the metadata service, `/cookie` sets a cookie."""
 
     daemon_threads = True
 
@@ -58,6 +58,10 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
         pass

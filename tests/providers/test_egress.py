@@ -1,4 +1,4 @@
-"""The egress matrix: what is saved, what a name resolves to, and where a socket really goes."""
+"""The egress matrix at the dial: what a name resolves to, and where a socket really goes."""
 
 import asyncio
 import socket
@@ -10,7 +10,11 @@ import pytest
 
 from providers import egress
 from providers.addresses import NOTHING, OWN, AllowList, parse_address
-from providers.egress import EgressRefused, Guard, GuardedResolver, check_url, guarded_connector, is_own_address
+from providers.egress import EgressRefused, Guard, GuardedResolver, guarded_connector, is_own_address
+from providers.failures import UpstreamFailure
+from providers.targets import Target
+from providers.transport import Deadlines, UpstreamRequest
+from providers.upstream import DirectTransport
 from tests.providers.listening import Listener, ScriptedResolver, SilentResolver, certificate_for, listening
 
 
@@ -31,94 +35,21 @@ async def get(url: str, connector: aiohttp.TCPConnector, **options: object) -> i
             return response.status
 
 
-# URLs, when they are saved
-
-
-@pytest.mark.parametrize(
-    ("url", "origin"),
-    [
-        ("https://api.example.com/v1", "https://api.example.com"),
-        ("HTTPS://API.Example.COM:443/v1?version=1", "https://api.example.com"),
-        ("http://api.example.com:80", "http://api.example.com"),
-        ("http://api.example.com:443", "http://api.example.com:443"),
-        ("https://api.example.com.:8443/", "https://api.example.com:8443"),
-        ("https://exämple.de", "https://xn--exmple-cua.de"),
-        ("http://1.1.1.1:8000/v1", "http://1.1.1.1:8000"),
-        ("http://[2606:4700:4700:0::1111]/", "http://[2606:4700:4700::1111]"),
-        ("http://[::ffff:1.1.1.1]/", "http://1.1.1.1"),
-        ("https://api.example.com/a@b?c=d@e", "https://api.example.com"),
-    ],
-)
-def test_the_origin_of_a_good_url(url: str, origin: str):
-    assert check_url(url) == origin
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("ftp://example.com", "http:// or https://"),
-        ("file:///etc/passwd", "http:// or https://"),
-        ("gopher://example.com", "http:// or https://"),
-        ("example.com/v1", "http:// or https://"),
-        ("//example.com", "http:// or https://"),
-        ("", "http:// or https://"),
-        ("http://user@example.com", "user name"),
-        ("http://user:secret@example.com", "user name"),
-        ("http://@example.com", "user name"),
-        ("http://:@example.com", "user name"),
-        ("https://api.example.com#@10.0.0.1/", "fragment"),
-        ("https://api.example.com/#", "fragment"),
-        ("http://", "host"),
-        ("http:///v1", "host"),
-        ("http:example.com", "host"),
-        ("http://example.com:0", "port other than 0"),
-        ("http://example.com:99999", "not a valid URL"),
-        ("http://example.com:80a", "not a valid URL"),
-        ("http://[::1", "not a valid URL"),
-        ("http://[v1.x]/", "not a valid name"),
-        ("http://example.com\\@10.0.0.1/", "backslashes"),
-        ("http://example.com\t/", "control characters"),
-        ("http://exam\nple.com/", "control characters"),
-        (" http://example.com", "spaces"),
-        ("http://example.com/" + "x" * 2048, "too long"),
-        ("http://a%2eb/", "not a valid name"),
-        ("http://%31%32%37.0.0.1/", "not a valid name"),
-        ("http://a,b/", "not a valid name"),
-        ("http://2130706433/", "four decimal numbers"),
-        ("http://0x7f000001/", "four decimal numbers"),
-        ("http://0x7f.1/", "four decimal numbers"),
-        ("http://0177.0.0.1/", "four decimal numbers"),
-        ("http://127.1/", "four decimal numbers"),
-        ("http://127.0.0.1./", "loopback"),
-        ("http://127.0.0.1:8000", "EGRESS_ALLOW=127.0.0.1:8000"),
-        ("https://10.0.0.1/", "EGRESS_ALLOW=10.0.0.1:443"),
-        ("http://[::1]:8000/", r"EGRESS_ALLOW=\[::1\]:8000"),
-        ("http://[::ffff:7f00:1]/", "loopback"),
-        ("http://[64:ff9b::a00:1]/", "private"),
-        ("http://１２７.0.0.1/", "loopback"),
-        ("http://１２７。0。0。1/", "loopback"),
-        ("http://169.254.169.254/latest", "never dialled"),
-        ("http://[fe80::1%25eth0]/", "never dialled"),
-    ],
-)
-def test_urls_that_are_not_saved(url: str, said: str):
-    with pytest.raises(EgressRefused, match=said) as refusal:
-        check_url(url)
-    assert refusal.value.code == "egress_refused"
-    assert "secret" not in refusal.value.message
-
-
-def test_the_operator_opens_a_literal_address():
-    allow = AllowList.parse("127.0.0.1:11434")
-    assert check_url("http://127.0.0.1:11434/v1", allow) == "http://127.0.0.1:11434"
-    with pytest.raises(EgressRefused):
-        check_url("http://127.0.0.1:11435/v1", allow)
-
-
-def test_metadata_is_never_opened_and_nobody_is_told_to_try():
-    with pytest.raises(EgressRefused) as refusal:
-        check_url("http://169.254.169.254:80/", AllowList.parse("0.0.0.0/0:80"))
-    assert "EGRESS_ALLOW" not in refusal.value.message
+def target_at(url: str) -> Target:
+    return Target(
+        id=1,
+        name="llm/m",
+        org_id=1,
+        connection_id=1,
+        connection_slug="llm",
+        connection_name="LLM",
+        model_id="m",
+        upstream_id="m",
+        adapter="openai",
+        transport="direct",
+        base_url=url,
+        credentials=(),
+    )
 
 
 # Literal addresses, at the dial
@@ -286,6 +217,31 @@ async def test_even_a_proxy_is_judged(upstream: Listener):
         assert proxy.accepted == 0
 
 
+async def test_the_transport_follows_no_redirect_keeps_no_cookie_and_uses_no_proxy(upstream: Listener, monkeypatch):
+    with listening() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        transport = DirectTransport(guarded_connector(allowing(upstream)))
+        statuses = []
+        for path in ("redirect", "cookie", "last"):
+            response = await transport.send(
+                target_at(upstream.url), UpstreamRequest("/" + path, (), b"{}"), Deadlines()
+            )
+            statuses.append(response.status)
+            await response.read(1000)
+            response.close()
+        await transport.aclose()
+        assert proxy.accepted == 0
+    assert statuses == [302, 200, 200]
+    assert not [headers for _, headers in upstream.requests if "cookie" in headers]
+
+
+async def test_the_transport_names_a_refusal_as_such():
+    transport = DirectTransport(guarded_connector(NOTHING))
+    with pytest.raises(UpstreamFailure, match=r"egress_refused: 10\.0\.0\.1 is a private address"):
+        await transport.send(target_at("http://10.0.0.1:8000"), UpstreamRequest("/v1", (), b"{}"), Deadlines())
+    await transport.aclose()
+
+
 # The addresses of this server
 
 
@@ -303,6 +259,10 @@ def test_this_host_knows_its_own_addresses():
         assert is_own_address(parse_address(address)), address
     for address in ["1.1.1.1", "192.0.2.77", "2606:4700:4700::1111", "2001:db8::77"]:
         assert not is_own_address(parse_address(address)), address
+
+
+def test_an_address_that_cannot_be_tried_counts_as_own():
+    assert egress._can_bind("no address at all", 4)
 
 
 def test_where_anything_can_be_bound_the_routes_tell(monkeypatch):
