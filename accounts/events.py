@@ -13,6 +13,8 @@ import redis
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from accounts.models import Organization
 
@@ -25,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 @cache
 def _client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
+    """One try of half a second: whoever changed something waits for this, and the poll makes up for a loss."""
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=once)
 
 
 def bump(organization: Organization) -> None:

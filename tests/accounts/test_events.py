@@ -23,10 +23,15 @@ def test_a_committed_change_is_published(acme, as_alice, subscription):
     assert published == {str(acme.pk).encode()}
 
 
-def test_redis_away_does_not_stop_the_change(
-    acme, as_alice, settings, django_capture_on_commit_callbacks, monkeypatch, caplog
-):
-    monkeypatch.setattr(events, "_client", lambda: redis.Redis(unix_socket_path="/nowhere", socket_timeout=0.1))
+@pytest.fixture
+def redis_away(settings):
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    events._client.cache_clear()
+    yield
+    events._client.cache_clear()
+
+
+def test_redis_away_does_not_stop_the_change(acme, as_alice, redis_away, django_capture_on_commit_callbacks, caplog):
     before = Organization.objects.get(pk=acme.pk).version
     with django_capture_on_commit_callbacks(execute=True):
         keys.create_key(acme, as_alice, name="k", scopes=["inference"], created_by=None)

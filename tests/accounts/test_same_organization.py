@@ -5,6 +5,13 @@ from accounts import keys
 from accounts.constraints import same_organization
 
 
+def save_at_once(key) -> None:
+    """The reference is checked at the end of a transaction; here right away."""
+    with transaction.atomic():
+        key.save()
+        connection.check_constraints()
+
+
 @pytest.fixture
 def two_keys(acme, rival, as_alice, as_mallory):
     values = {"name": "k", "scopes": ["inference"], "created_by": None}
@@ -14,17 +21,15 @@ def two_keys(acme, rival, as_alice, as_mallory):
 def test_a_key_does_not_replace_one_of_another_organization(two_keys):
     ours, theirs = two_keys
     ours.replaces = theirs
-    ours.save()
-    with pytest.raises(IntegrityError, match="accounts_apikey_replaces_id_same_org"), transaction.atomic():
-        connection.check_constraints()
+    with pytest.raises(IntegrityError, match="accounts_apikey_replaces_id_same_org"):
+        save_at_once(ours)
 
 
 def test_a_key_does_not_move_away_from_the_one_it_replaces(two_keys, as_alice, rival):
     new = keys.rotate_key(two_keys[0], as_alice).key
     new.org = rival
-    new.save()
-    with pytest.raises(IntegrityError, match="same_org"), transaction.atomic():
-        connection.check_constraints()
+    with pytest.raises(IntegrityError, match="same_org"):
+        save_at_once(new)
 
 
 def test_within_an_organization_it_does(two_keys, as_alice):
