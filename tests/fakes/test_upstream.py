@@ -1,5 +1,10 @@
 """The fault server as a tool of tests: starting it, setting its faults, reading its log."""
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import httpx
 import orjson
 import pytest
@@ -7,7 +12,7 @@ from openai import AuthenticationError, NotFoundError, OpenAI
 
 from demo.faults import MENU
 from tests.fakes.upstream import KEY, FaultUpstream, refusing_url
-from tests.fakes.wirelog import End, WireLog, settled
+from tests.fakes.wirelog import End, WireLog, read_log, settled
 from tests.fakes.wiretap import connect, events, read_all, request_bytes, tap, text_of
 
 ANSWER = "This is a simulated answer from Fault. No model was asked. You said: hello there"
@@ -139,3 +144,28 @@ class TestLog:
             own.close()
             assert read_all(line).end == "reset"
         assert own.log.last.end is End.STOPPED
+
+
+def test_as_a_process(tmp_path: Path) -> None:
+    log_path = tmp_path / "wire.jsonl"
+    command = [sys.executable, "-m", "tests.fakes.upstream", "--log", str(log_path), "--model", "own"]
+    asked = {"model": "own", "messages": [{"role": "user", "content": "sentinel"}]}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        word, base_url = process.stdout.readline().split()
+        assert word == "ready"
+        root_url = base_url.removesuffix("/v1")
+        http = httpx.Client(headers={"authorization": "Bearer second"})
+        assert http.post(f"{root_url}/_control", json={"fault": "500@0.5", "keys": ["second"]}).status_code == 200
+        statuses = [http.post(f"{base_url}/chat/completions", json=asked).status_code for _ in range(4)]
+        assert statuses == [200, 500, 200, 500]
+        assert http.post(f"{root_url}/_control", json={"fault": "stal"}).status_code == 400
+        assert http.post(f"{root_url}/_control", json={"manners": {"dely_s": 1}}).status_code == 400
+        shown = http.get(f"{root_url}/_log").json()
+        assert [exchange["status"] for exchange in shown] == statuses
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    written = read_log(log_path)
+    assert [(e["status"], e["key"], e["body"], e["end"]) for e in written] == [
+        (status, "second", asked, "completed") for status in statuses
+    ]
