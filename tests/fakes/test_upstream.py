@@ -1,5 +1,6 @@
 """The fault server as a tool of tests: starting it, setting its faults, reading its log."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
-from openai import AuthenticationError, NotFoundError, OpenAI
+from openai import AsyncOpenAI, AuthenticationError, NotFoundError, OpenAI
 
 from demo.faults import MENU
 from tests.fakes.upstream import KEY, FaultUpstream, refusing_url
@@ -121,6 +122,19 @@ class TestLog:
         assert first.connection == second.connection
         assert second.text.endswith("sentinel-2")
 
+    async def test_many_at_once_are_kept_apart(self) -> None:
+        async with FaultUpstream() as own, AsyncOpenAI(base_url=own.base_url, api_key=KEY, max_retries=0) as sdk:
+
+            async def ask(word: str) -> str:
+                said = await sdk.chat.completions.create(model="ok", messages=[{"role": "user", "content": word}])
+                return said.choices[0].message.content or ""
+
+            words = [f"sentinel-{number}" for number in range(200)]
+            answers = await asyncio.gather(*(ask(word) for word in words))
+            await own.log.until(settled)
+        assert all(answer.endswith(f" {word}") for answer, word in zip(answers, words, strict=True))
+        assert {exchange.prompt: exchange.text for exchange in own.log} == dict(zip(words, answers, strict=True))
+
     def test_it_sees_the_client_leave(self, upstream: FaultUpstream) -> None:
         with client(upstream) as sdk:
             stream = sdk.chat.completions.create(
@@ -142,7 +156,7 @@ class TestLog:
             line.sendall(request_bytes("stall", stream=True))
             own.log.wait_until(lambda log: bool(len(log)) and log.last.sent_tokens > 0)
             own.close()
-            assert read_all(line).end == "reset"
+            assert read_all(line, own.log).end == "reset"
         assert own.log.last.end is End.STOPPED
 
 

@@ -53,6 +53,7 @@ class Exchange:
     sent_tokens: int = 0
     usage: Any = None
     text: str = ""
+    hanging: bool = False  # nothing more is coming, and the connection stays open
     end: End | None = None
     received_at: float = field(default_factory=time.time)
     first_sent_at: float | None = None
