@@ -8,6 +8,7 @@ from demo.answers import Refused, Reply, Voice, answer, model_of, unknown_model
 from demo.faults import MENU, FaultRules
 
 FAULT_PREFIX = "fault-"
+_SPEED_BOUNDS = {"first_token_s": (0.0, 600.0), "tokens_per_second": (0.1, 1e6)}
 
 
 @dataclass(slots=True)
@@ -66,10 +67,11 @@ class Provider:
         Raises:
             Refused: a value is wrong; nothing is changed then.
         """
-        speeds = {name: wish[name] for name in ("first_token_s", "tokens_per_second") if name in wish}
+        speeds = {name: wish[name] for name in _SPEED_BOUNDS if name in wish}
         for name, value in speeds.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-                raise Refused(f"'{name}' must be a positive number.", param=name)
+            least, most = _SPEED_BOUNDS[name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+                raise Refused(f"'{name}' must be a number from {least:g} to {most:g}.", param=name)
         if "fault" in wish:
             self._change_fault(wish["fault"], str(wish.get("model", "*")), wish.get("share", 1))
         for name, value in speeds.items():
@@ -81,5 +83,5 @@ class Provider:
             return
         try:
             self.rules.put(f"{fault}@{share}", model)
-        except (ValueError, ZeroDivisionError) as error:
+        except ValueError as error:
             raise Refused(str(error), param="fault") from error

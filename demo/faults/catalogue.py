@@ -106,14 +106,21 @@ def parse_spec(text: str) -> Spec:
     unknown = [slug for slug in slugs if slug not in MENU]
     if unknown:
         raise ValueError(f"no fault is named {', '.join(unknown)}; there are {', '.join(MENU)}")
-    share = Fraction(share_text) if share_text else Fraction(1)
+    return Spec(slugs, _share(share_text or "1"))
+
+
+def _share(text: str) -> Fraction:
+    try:
+        share = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"the share {text} is not a number") from error
     if not 0 <= share <= 1:
-        raise ValueError(f"the share {share_text} is not within 0 to 1")
-    return Spec(slugs, share)
+        raise ValueError(f"the share {text} is not within 0 to 1")
+    return share
 
 
 def find_spec(text: str) -> Spec | None:
     try:
         return parse_spec(text)
-    except (ValueError, ZeroDivisionError):
+    except ValueError:
         return None

@@ -71,6 +71,10 @@ def steps(slug: str, scene: Scene) -> tuple[str, Iterator[Step]]:
     return played, scripts[played](scene)
 
 
+def registered() -> set[str]:
+    return {*_WHOLE, *_STREAMED}
+
+
 def fault(*slugs: str, whole: bool = False, streamed: bool = False) -> Callable[[Script], Script]:
     """Register a script for whole answers, for streams, or (saying neither) for both."""
 

@@ -54,6 +54,7 @@ class Connection:
                     case Pause(seconds=seconds):
                         await self._rest(seconds)
                     case Hang():
+                        exchange.hanging = True
                         await self._rest(None)
                     case Close():
                         return End.CLOSED

@@ -3,6 +3,8 @@
 import pytest
 from openai import OpenAI
 
+from demo.answers import Voice, answer
+from demo.faults import Pause, Scene, Send, steps
 from demo.faults.odd import LINE_SIGNS
 from tests.fakes.upstream import KEY, FaultUpstream
 from tests.fakes.wirelog import End
@@ -11,22 +13,26 @@ from tests.fakes.wiretap import Seen, connect, read_all, request_bytes, tap, tex
 ANSWER = "This is a simulated answer from Fault. No model was asked. You said: hello there"
 
 
-class TestOddShapes:
-    def test_slow_headers_come_in_pieces(self, upstream: FaultUpstream) -> None:
-        with connect(upstream.base_url) as line:
-            line.sendall(request_bytes("slow-headers", stream=True))
-            first = line.recv(1 << 16)
-            rest = read_all(line).raw
-        assert b"\r\n\r\n" not in first
-        assert text_of(Seen(first + rest, "open").body) == ANSWER
+def scene(*, stream: bool) -> Scene:
+    asked = {"model": "any", "messages": [{"role": "user", "content": "hello there"}]}
+    return Scene(answer("/v1/chat/completions", asked, Voice("Fault")), stream, delay_s=1)
 
-    def test_late_first_byte_comes_after_the_headers(self, upstream: FaultUpstream) -> None:
-        with connect(upstream.base_url) as line:
-            line.sendall(request_bytes("late-first-byte", stream=True))
-            first = line.recv(1 << 16)
-            rest = read_all(line).raw
-        assert first.endswith(b"\r\n\r\n")
-        assert text_of(Seen(first + rest, "open").body) == ANSWER
+
+class TestOddShapes:
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_slow_headers_come_in_pieces(self, stream: bool) -> None:
+        script = list(steps("slow-headers", scene(stream=stream))[1])
+        pieces = [step.data for step in script if isinstance(step, Send)]
+        assert [step for step in script if isinstance(step, Pause)] == [Pause(0.1)] * 10
+        assert all(b"\r\n\r\n" not in piece for piece in pieces[:9])
+        assert b"".join(pieces[:10]).endswith(b"\r\n\r\n")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_late_first_byte_comes_after_the_headers(self, stream: bool) -> None:
+        head, pause, *_ = steps("late-first-byte", scene(stream=stream))[1]
+        assert isinstance(head, Send)
+        assert head.data.endswith(b"\r\n\r\n")
+        assert pause == Pause(1)
 
     def test_no_done(self, upstream: FaultUpstream) -> None:
         seen = tap(upstream, "no-done", stream=True)
@@ -60,9 +66,9 @@ class TestOddShapes:
     def test_reset_between_requests(self, upstream: FaultUpstream) -> None:
         with connect(upstream.base_url) as line:
             line.sendall(request_bytes("reset-between-requests", stream=False, keep=True))
-            assert read_all(line).status == 200
+            assert read_all(line, upstream.log).status == 200
             line.sendall(request_bytes("ok", stream=False))
-            assert read_all(line) == Seen(b"", "reset")
+            assert read_all(line, upstream.log) == Seen(b"", "reset")
         first, second = upstream.log
         assert (first.end, second.end, second.status) == (End.COMPLETED, End.RESET, None)
         assert first.connection == second.connection

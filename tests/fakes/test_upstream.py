@@ -1,13 +1,19 @@
 """The fault server as a tool of tests: starting it, setting its faults, reading its log."""
 
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import httpx
 import orjson
 import pytest
-from openai import AuthenticationError, NotFoundError, OpenAI
+from openai import AsyncOpenAI, AuthenticationError, NotFoundError, OpenAI
 
 from demo.faults import MENU
 from tests.fakes.upstream import KEY, FaultUpstream, refusing_url
-from tests.fakes.wirelog import End, WireLog, settled
+from tests.fakes.wirelog import End, WireLog, read_log, settled
 from tests.fakes.wiretap import connect, events, read_all, request_bytes, tap, text_of
 
 ANSWER = "This is a simulated answer from Fault. No model was asked. You said: hello there"
@@ -116,6 +122,19 @@ class TestLog:
         assert first.connection == second.connection
         assert second.text.endswith("sentinel-2")
 
+    async def test_many_at_once_are_kept_apart(self) -> None:
+        async with FaultUpstream() as own, AsyncOpenAI(base_url=own.base_url, api_key=KEY, max_retries=0) as sdk:
+
+            async def ask(word: str) -> str:
+                said = await sdk.chat.completions.create(model="ok", messages=[{"role": "user", "content": word}])
+                return said.choices[0].message.content or ""
+
+            words = [f"sentinel-{number}" for number in range(200)]
+            answers = await asyncio.gather(*(ask(word) for word in words))
+            await own.log.until(settled)
+        assert all(answer.endswith(f" {word}") for answer, word in zip(answers, words, strict=True))
+        assert {exchange.prompt: exchange.text for exchange in own.log} == dict(zip(words, answers, strict=True))
+
     def test_it_sees_the_client_leave(self, upstream: FaultUpstream) -> None:
         with client(upstream) as sdk:
             stream = sdk.chat.completions.create(
@@ -137,5 +156,30 @@ class TestLog:
             line.sendall(request_bytes("stall", stream=True))
             own.log.wait_until(lambda log: bool(len(log)) and log.last.sent_tokens > 0)
             own.close()
-            assert read_all(line).end == "reset"
+            assert read_all(line, own.log).end == "reset"
         assert own.log.last.end is End.STOPPED
+
+
+def test_as_a_process(tmp_path: Path) -> None:
+    log_path = tmp_path / "wire.jsonl"
+    command = [sys.executable, "-m", "tests.fakes.upstream", "--log", str(log_path), "--model", "own"]
+    asked = {"model": "own", "messages": [{"role": "user", "content": "sentinel"}]}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        word, base_url = process.stdout.readline().split()
+        assert word == "ready"
+        root_url = base_url.removesuffix("/v1")
+        http = httpx.Client(headers={"authorization": "Bearer second"})
+        assert http.post(f"{root_url}/_control", json={"fault": "500@0.5", "keys": ["second"]}).status_code == 200
+        statuses = [http.post(f"{base_url}/chat/completions", json=asked).status_code for _ in range(4)]
+        assert statuses == [200, 500, 200, 500]
+        assert http.post(f"{root_url}/_control", json={"fault": "stal"}).status_code == 400
+        assert http.post(f"{root_url}/_control", json={"manners": {"dely_s": 1}}).status_code == 400
+        shown = http.get(f"{root_url}/_log").json()
+        assert [exchange["status"] for exchange in shown] == statuses
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    written = read_log(log_path)
+    assert [(e["status"], e["key"], e["body"], e["end"]) for e in written] == [
+        (status, "second", asked, "completed") for status in statuses
+    ]

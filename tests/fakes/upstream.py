@@ -9,7 +9,7 @@
 
     async with FaultUpstream() as upstream: ...          # on the running loop
 
-    python -m tests.fakes.upstream --port 0 --log FILE   # prints `ready <base URL>`
+    python -m tests.fakes.upstream --port 0 --log FILE   # prints `ready <base URL>`; see tests.fakes.control
 
 A right answer is the simulated provider's. The log is the oracle of what was received and sent.
 """
@@ -43,6 +43,7 @@ from demo.answers import (
 from demo.faults import MENU, FaultRules, Scene, Send, Step, steps
 from demo.faults.wire import whole
 from tests.fakes.connection import Connection
+from tests.fakes.control import control
 from tests.fakes.wirelog import End, Exchange, WireLog
 
 KEY = "upstream-key"
@@ -181,6 +182,9 @@ class FaultUpstream:
     async def _converse(self, connection: Connection) -> None:
         doomed = False
         while exchange := await connection.receive(len(self.log)):
+            if exchange.path.startswith("/_"):
+                await connection.play(self._controlled(exchange), exchange)
+                continue
             self.log.add(exchange)
             if doomed:
                 exchange.fault = _REUSE_RESETS
@@ -195,6 +199,12 @@ class FaultUpstream:
             if end is not End.COMPLETED or exchange.headers.get("connection", "").lower() == "close":
                 return
             doomed = exchange.fault == _REUSE_RESETS
+
+    def _controlled(self, exchange: Exchange) -> Iterator[Step]:
+        try:
+            return _said(200, control(self, exchange))
+        except Refused as refused:
+            return _said(refused.status, refused.body)
 
     def _script(self, exchange: Exchange) -> Iterator[Step]:
         try:

@@ -53,6 +53,7 @@ class Exchange:
     sent_tokens: int = 0
     usage: Any = None
     text: str = ""
+    hanging: bool = False  # nothing more is coming, and the connection stays open
     end: End | None = None
     received_at: float = field(default_factory=time.time)
     first_sent_at: float | None = None
@@ -128,7 +129,7 @@ class WireLog:
         give_up_at = time.monotonic() + timeout_s
         while not holds(self):
             if time.monotonic() > give_up_at:
-                raise TimeoutError(f"not seen within {timeout_s} s; the log: {list(self)}")
+                raise TimeoutError(f"not seen within {timeout_s} s; the last of the log: {list(self)[-3:]}")
             time.sleep(_POLL_S)
 
     async def until(self, holds: Callable[["WireLog"], bool], timeout_s: float = 5) -> None:
@@ -136,7 +137,7 @@ class WireLog:
         give_up_at = time.monotonic() + timeout_s
         while not holds(self):
             if time.monotonic() > give_up_at:
-                raise TimeoutError(f"not seen within {timeout_s} s; the log: {list(self)}")
+                raise TimeoutError(f"not seen within {timeout_s} s; the last of the log: {list(self)[-3:]}")
             await asyncio.sleep(_POLL_S)
 
 

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from tests.fakes.upstream import KEY, FaultUpstream
-from tests.fakes.wirelog import settled
+from tests.fakes.wirelog import End, WireLog, settled
+
+_PATIENCE_S = 0.02
+_MOST_WAITS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class Seen:
 
     Attributes:
         raw: all bytes, status line and chunk sizes too.
-        end: `eof`, `reset`, or `open` when nothing more came for a while.
+        end: `eof`, `reset`, or `open` when nothing more is coming.
     """
 
     raw: bytes
@@ -75,25 +78,40 @@ def connect(base_url: str) -> socket.socket:
     return socket.create_connection((address.hostname or "", address.port or 0), timeout=5)
 
 
-def read_all(line: socket.socket, quiet_s: float = 0.15, most_bytes: int = 64 << 20) -> Seen:
-    """Read until the end, until it is quiet, or until it is too much."""
+def read_all(line: socket.socket, log: WireLog, most_bytes: int = 64 << 20) -> Seen:
+    """Read until the connection ends, until all that the log says was sent is here, or until it is too much.
+
+    Raises:
+        TimeoutError: none of that happens.
+    """
     raw = bytearray()
-    line.settimeout(quiet_s)
-    try:
-        while len(raw) < most_bytes and (data := line.recv(1 << 16)):
-            raw += data
-    except TimeoutError:
-        return Seen(bytes(raw), "open")
-    except ConnectionError:
-        return Seen(bytes(raw), "reset")
-    return Seen(bytes(raw), "eof" if len(raw) < most_bytes else "open")
+    line.settimeout(_PATIENCE_S)
+    for _ in range(_MOST_WAITS):
+        try:
+            while len(raw) < most_bytes and (data := line.recv(1 << 16)):
+                raw += data
+        except TimeoutError:
+            if not _at_rest(log, len(raw)):
+                continue
+            return Seen(bytes(raw), "open")
+        except ConnectionError:
+            return Seen(bytes(raw), "reset")
+        return Seen(bytes(raw), "eof" if len(raw) < most_bytes else "open")
+    raise TimeoutError(f"neither an end nor rest after {len(raw)} bytes")
+
+
+def _at_rest(log: WireLog, received_bytes: int) -> bool:
+    if not len(log) or received_bytes < log.last.sent_bytes:
+        return False
+    kept = log.last.end is End.COMPLETED and log.last.headers.get("connection") != "close"
+    return kept or log.last.hanging
 
 
 def tap(upstream: FaultUpstream, model: str, *, stream: bool, most_bytes: int = 64 << 20) -> Seen:
     """One chat request over a connection of its own, until the log has its end."""
     with connect(upstream.base_url) as line:
         line.sendall(request_bytes(model, stream=stream))
-        seen = read_all(line, most_bytes=most_bytes)
+        seen = read_all(line, upstream.log, most_bytes)
     upstream.log.wait_until(settled)
     return seen
 
