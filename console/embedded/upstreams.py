@@ -11,7 +11,7 @@ from pathlib import Path
 
 from console.embedded.wishes import HOST
 
-CHAT, EMBEDDING, TINY = "demo-chat", "demo-embedding", "shareai/tiny-llama"
+CHAT, EMBEDDING, TINY = "demo-chat", "demo-embed", "tiny-llama"
 
 
 @dataclass(frozen=True, slots=True)
