@@ -98,7 +98,7 @@ def welcome(port: int, data_dir: Path, demo: dict[str, str], took_s: float) -> s
         key = demo.get("OPENAI_API_KEY", "")
         lines += [
             "",
-            f"  Sign in    {demo.get('SHAREAI_EMAIL')}   {demo.get('SHAREAI_PASSWORD')}",
+            f"  Sign in    {demo.get('SHAREAI_EMAIL')}   {demo.get('SHAREAI_PASSWORD') or '(the password you chose)'}",
             f"  SDK        set -a; . {shlex.quote(str(data_dir / 'demo.env'))}; set +a",
             "  Try        " + curl(address, key, first_model(port, key)),
         ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from console.embedded.wishes import HOST
 
-CHAT, EMBEDDING, LLAMA = "demo-chat", "demo-embedding", "demo-llama"
+CHAT, EMBEDDING, TINY = "demo-chat", "demo-embed", "tiny-llama"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +19,25 @@ class Upstream:
     """One server of the demo: how it is started, and what the seed writes down about it."""
 
     name: str
-    module: str
-    options: tuple[str, ...]
     models: tuple[str, ...]
+    first_token_ms: int = 0
+    tokens_per_second: int = 0
+    simulated: bool = True
 
     def command(self, port: int, key: str, data_dir: Path) -> list[str]:
-        given = ["--port", str(port), "--key", key, *self.options]
-        if self.module == "demo.llama":
-            given += ["--data-dir", str(data_dir / "llama")]
-        else:
-            given += ["--name", self.name.capitalize()]
-        return [sys.executable, "-m", self.module, *given, *(w for m in self.models for w in ("--model", m))]
+        served = ["--port", str(port), "--key", key]
+        if not self.simulated:
+            options = ["--data-dir", str(data_dir), "--model-id", *self.models]
+            return [sys.executable, "-m", "demo.llama", *served, *options]
+        pace = ["--first-token-ms", str(self.first_token_ms), "--tokens-per-second", str(self.tokens_per_second)]
+        models = [word for model in self.models for word in ("--model", model)]
+        return [sys.executable, "-m", "demo.simulated", "--name", self.name.capitalize(), *served, *pace, *models]
 
 
 UPSTREAMS = (
-    Upstream("aurora", "demo.simulated", ("--first-token-ms", "60", "--tokens-per-second", "120"), (CHAT, EMBEDDING)),
-    Upstream(
-        "borealis", "demo.simulated", ("--first-token-ms", "180", "--tokens-per-second", "40"), (CHAT, EMBEDDING)
-    ),
-    Upstream("llama", "demo.llama", (), (LLAMA,)),
+    Upstream("aurora", (CHAT, EMBEDDING), first_token_ms=60, tokens_per_second=120),
+    Upstream("borealis", (CHAT, EMBEDDING), first_token_ms=180, tokens_per_second=40),
+    Upstream("llama", (TINY,), simulated=False),
 )
 
 
@@ -57,7 +57,7 @@ def environment(ports: Mapping[str, int], secret: str, egress_allow: str) -> dic
             "base_url": f"http://{HOST}:{ports[u.name]}/v1",
             "api_key": key_of(u.name, secret),
             "models": list(u.models),
-            "simulated": u.module == "demo.simulated",
+            "simulated": u.simulated,
         }
         for u in UPSTREAMS
     }

@@ -1,0 +1,65 @@
+# make run     ShareAI with everything it needs, on http://127.0.0.1:8000
+# make test    every test, on real engines
+# make lint    style, types, imports, templates, missing migrations
+# make bench   the comparison with peers
+# make css     the console's stylesheet and vendored scripts (needs Node.js; the result is committed)
+
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
+TEST_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
+
+.PHONY: run test lint bench css venv dev chromium
+
+run: venv
+	@exec $(BIN)/python -m console.embedded
+
+test: dev chromium
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/djlint --check --quiet templates
+	SECRET_KEY=lint DATABASE_URL=postgresql:///lint $(BIN)/mypy .
+	SECRET_KEY=lint DATABASE_URL=postgresql:///lint $(BIN)/python manage.py makemigrations --check --dry-run
+
+bench: dev
+	$(BIN)/python -m bench $(ARGS)
+
+css:
+	npm ci --no-audit --no-fund
+	npm run vendor
+	npm run css
+
+venv: $(BIN)/activate
+	@$(call install,requirements.txt)
+
+dev: $(BIN)/activate
+	@$(call install,requirements-dev.txt)
+
+# A copy of what was installed tells whether it has to be installed again: a checkout changes times, not contents.
+define install
+cmp -s $(1) $(VENV)/$(1) || { \
+	echo "Installing $(1) into $(VENV), which takes a minute or two when it is new." && \
+	$(PIP) -r $(1) && cp $(1) $(VENV)/$(1); }
+endef
+
+$(BIN)/activate:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "ShareAI needs Python 3.11 to 3.14, and found $$(python3 --version 2>/dev/null || echo none)." \
+			"Name one with: make run PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The browser tests drive a Chromium. Root on Debian gets one; others are told which, and those tests skip themselves.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing Chromium for the browser tests."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	else echo "No Chromium here, so browser tests are skipped: install the package chromium to run them."; fi
