@@ -45,9 +45,15 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("keys", _("API keys"), "key-round"),
         ),
     ),
+    (
+        _("Organisation"),
+        (Entry("providers", _("Providers"), "plug-zap"),),
+    ),
 )
 
-ACTIONS: tuple[Entry, ...] = (Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),)
+ACTIONS: tuple[Entry, ...] = (Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),
+    Entry("providers-new", _("Add a provider"), "plus", Permission.MANAGE_PROVIDERS),
+)
 
 
 def groups(visit: Visit, current: str) -> tuple[Group, ...]:

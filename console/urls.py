@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from console.pages import home, keys, organizations, preferences
+from console.pages import home, keys, organizations, preferences, provider_parts, providers
 
 urlpatterns = [
     path("", home.index, name="home"),
@@ -14,6 +14,20 @@ urlpatterns = [
     path("keys/<slug:public_id>/rotate", keys.rotate, name="keys-rotate"),
     path("keys/<slug:public_id>/revoke", keys.revoke, name="keys-revoke"),
     path("keys/<slug:public_id>/first-use", keys.first_use, name="keys-first-use"),
+    path("providers", providers.index, name="providers"),
+    path("providers/new", providers.gallery, name="providers-new"),
+    path("providers/new/<slug:preset_id>", providers.create, name="providers-new-preset"),
+    path("providers/new/<slug:preset_id>/test", provider_parts.test_draft, name="providers-test-draft"),
+    path("providers/<slug:public_id>", providers.detail, name="providers-detail"),
+    path("providers/<slug:public_id>/edit", providers.edit, name="providers-edit"),
+    path("providers/<slug:public_id>/switch", providers.switch, name="providers-switch"),
+    path("providers/<slug:public_id>/delete", providers.delete, name="providers-delete"),
+    path("providers/<slug:public_id>/fault", providers.set_fault, name="providers-fault"),
+    path("providers/<slug:public_id>/test", provider_parts.test, name="providers-test"),
+    path("providers/<slug:public_id>/keys", provider_parts.add_key, name="providers-add-key"),
+    path("providers/<slug:public_id>/keys/<slug:key_id>", provider_parts.change_key, name="providers-key"),
+    path("providers/<slug:public_id>/models", provider_parts.choose_models, name="providers-models"),
+    path("providers/<slug:public_id>/models/<slug:model_id>", provider_parts.edit_model, name="providers-model"),
     path("organizations/new", organizations.create, name="organization-new"),
     path("organizations/switch", organizations.switch, name="organization-switch"),
     path("preferences/theme", preferences.theme, name="theme"),

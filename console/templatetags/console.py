@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console import figures
+from providers.models import ConnectionKey
 
 register = template.Library()
 
@@ -52,6 +53,16 @@ def price(value: Any) -> str:
     text = f"{value:,.6f}".rstrip("0").rstrip(".")
     whole, _dot, decimals = text.partition(".")
     return f"${whole}.{decimals:0<2}" if decimals else f"${whole}"
+
+
+@register.filter
+def key_states(keys: Iterable[ConnectionKey]) -> dict[str, int]:
+    states = [key.state for key in keys]
+    return {
+        "total": len(states),
+        "active": states.count(ConnectionKey.ACTIVE),
+        "parked": states.count(ConnectionKey.PARKED),
+    }
 
 
 @register.simple_tag(takes_context=True)
