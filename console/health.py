@@ -20,7 +20,14 @@ _TROUBLE_SHARE = 0.5
 
 
 class Health(StrEnum):
-    HEALTHY, DEGRADED, DOWN, UNKNOWN, DISABLED, NO_KEY = "healthy", "degraded", "down", "unknown", "disabled", "no_key"
+    HEALTHY, DEGRADED, DOWN, UNKNOWN, DISABLED, NO_KEY = (
+        "healthy",
+        "degraded",
+        "down",
+        "unknown",
+        "disabled",
+        "no_key",
+    )
 
 
 TONES = {

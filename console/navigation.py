@@ -51,7 +51,8 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
     ),
 )
 
-ACTIONS: tuple[Entry, ...] = (Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),
+ACTIONS: tuple[Entry, ...] = (
+    Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),
     Entry("providers-new", _("Add a provider"), "plus", Permission.MANAGE_PROVIDERS),
 )
 

@@ -7,6 +7,7 @@ can go wrong leaves as an `UpstreamFailure`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,6 +21,7 @@ from providers.failures import Kind, UpstreamFailure
 from providers.targets import Target
 from providers.transport import Deadlines, Transport, UpstreamRequest, UpstreamResponse
 
+_CLOSED_WHILE_IDLE = (errno.ECONNRESET, errno.EPIPE)
 _MAX_INFLATION = 100
 """A compressed answer may grow by this factor; beyond it is an attack or a fault."""
 
@@ -141,10 +143,13 @@ class DirectTransport(Transport):
     async def send(self, target: Target, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamResponse:
         try:
             return await self._send(target, request, deadlines)
-        except aiohttp.ServerDisconnectedError:
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
             # A pooled connection that the upstream closed while it was idle: nothing was answered on it, so
             # one fresh connection is owed before this counts as a failure of the target.
             pass
+        except aiohttp.ClientOSError as error:
+            if error.errno not in _CLOSED_WHILE_IDLE or isinstance(error, aiohttp.ClientConnectorError):
+                raise translated(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError, EgressRefused, ValueError) as error:
             raise translated(error) from error
         try:

@@ -84,9 +84,10 @@ class ModelForm(ConsoleForm):
     """One served model."""
 
     id = forms.CharField(
-        label=_("Public name"), max_length=200, help_text=_("What applications ask for."), widget=forms.TextInput(
-            {"class": "input-code", "spellcheck": "false"}
-        )
+        label=_("Public name"),
+        max_length=200,
+        help_text=_("What applications ask for."),
+        widget=forms.TextInput({"class": "input-code", "spellcheck": "false"}),
     )
     upstream_id = forms.CharField(
         label=_("Name at the provider"), max_length=200, widget=forms.TextInput({"class": "input-code"})

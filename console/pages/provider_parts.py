@@ -76,7 +76,9 @@ def add_key(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
 def change_key(request: HttpRequest, visit: Visit, public_id: str, key_id: str) -> HttpResponse:
     """Parks, unparks or removes a vendor's key."""
     connection = get_own(visit, public_id)
-    key = get_object_or_404(ConnectionKey.objects.select_related("connection__org"), connection=connection, public_id=key_id)
+    key = get_object_or_404(
+        ConnectionKey.objects.select_related("connection__org"), connection=connection, public_id=key_id
+    )
     wish = request.POST.get("wish")
     if wish == "park":
         services.park_key(key, visit.actor, _("set aside by %(name)s") % {"name": visit.user.get_short_name()})
@@ -116,7 +118,9 @@ def choose_models(request: HttpRequest, visit: Visit, public_id: str) -> HttpRes
 @page(Permission.MANAGE_PROVIDERS)
 def edit_model(request: HttpRequest, visit: Visit, public_id: str, model_id: str) -> HttpResponse:
     connection = get_own(visit, public_id)
-    model = get_object_or_404(ServedModel.objects.select_related("connection__org"), connection=connection, public_id=model_id)
+    model = get_object_or_404(
+        ServedModel.objects.select_related("connection__org"), connection=connection, public_id=model_id
+    )
     form = ModelForm(request.POST or None, initial=initial_of_model(model))
     if request.method == "POST" and form.is_valid():
         try:

@@ -99,8 +99,10 @@ def edit(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             changed = services.update_connection(
-                connection, visit.actor, options=form.options() if "auth_header" in form.fields else None,
-                **_entered(form)
+                connection,
+                visit.actor,
+                options=form.options() if "auth_header" in form.fields else None,
+                **_entered(form),
             )
             _tell_of_change(request, changed)
             return redirect("providers-detail", public_id=public_id)

@@ -7,6 +7,7 @@ of `common.sse` takes over for streams whose lines do not end in plain LF.
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeGuard
 
 import orjson
@@ -122,11 +123,11 @@ class OpenAIStreamDecoder(StreamDecoder):
         choices = parsed.get("choices")
         if choices is not None and not isinstance(choices, list):
             raise UpstreamFailure(Kind.MALFORMED, "choices that are no array")
-        if usage:
-            self.usage = usage_of_event(usage) or self.usage
+        believed = usage_of_event(usage) if usage else None
+        self.usage = believed or self.usage
         for choice in choices or ():
             self._note(choice)
-        if usage and not self._keep_usage:
+        if usage and (believed is None or not self._keep_usage):
             return b"" if not choices else _event_without_usage(parsed)
         return raw
 
@@ -159,6 +160,14 @@ def _parsed(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
+        return _parsed_loosely(data)
+
+
+def _parsed_loosely(data: bytes) -> Any:
+    """The standard library also reads NaN, which some servers write into their usage."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
         return None
 
 

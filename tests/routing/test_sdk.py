@@ -122,7 +122,7 @@ def test_a_stream_without_include_usage_shows_none(sdk):
         ({}, "stop"),
         ({"max_tokens": 2}, "length"),
         ({"tools": [TOOL], "tool_choice": "required"}, "tool_calls"),
-        ({"messages": [{"role": "user", "content": "please content_filter this"}]}, "content_filter"),
+        ({"messages": [{"role": "user", "content": "[[content_filter]] please"}]}, "content_filter"),
     ],
 )
 def test_each_finish_reason(sdk, fields, reason, stream):
