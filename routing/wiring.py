@@ -73,7 +73,7 @@ class Plane:
         """Stores that a vendor's key was refused, in a thread; every other process then drops it too."""
         logger.warning("key %s of %s was refused upstream", credential.public_id, target.connection_slug)
         loop = asyncio.get_running_loop()
-        self._keep(loop.run_in_executor(None, keypool.park_credential, credential.id, "refused upstream"))
+        self._keep(loop.run_in_executor(None, keypool.park_refused_key, credential.public_id))
 
     def _keep(self, task: asyncio.Future[None]) -> None:
         self._tasks.add(task)
