@@ -7,7 +7,7 @@ import re
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db import connection as database
 
 from accounts.models import AuditEvent
@@ -152,6 +152,6 @@ def test_rotation_seals_anew_can_be_repeated_and_keeps_what_it_cannot_open(acme,
 def test_a_key_cannot_belong_to_another_organisation_than_its_connection(connect, rival):
     [row] = connect().keys.all()
     ConnectionKey.objects.filter(pk=row.pk).update(org=rival)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError), transaction.atomic():
         database.check_constraints()
     ConnectionKey.objects.filter(pk=row.pk).update(org=row.org)
