@@ -6,15 +6,25 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.tenancy import TenantModel, TenantQuerySet
+from accounts.tenancy import TenantQuerySet
 
 
-class Connection(TenantModel):
-    """An OpenAI-compatible endpoint. `org` is empty for the platform's own, which every organisation may use."""
+class OwnedModel(models.Model):
+    """A row of one organisation, or of the platform where `org` is empty."""
 
     org = models.ForeignKey(
         "accounts.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class Connection(OwnedModel):
+    """An OpenAI-compatible endpoint. The platform's own may be used by every organisation."""
+
     public_id = models.CharField(max_length=40, unique=True)
     slug = models.SlugField(_("short name"), max_length=40)
     name = models.CharField(_("name"), max_length=80)
@@ -29,27 +39,23 @@ class Connection(TenantModel):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TenantQuerySet.as_manager()
-
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["org", "slug"], name="connection_slug_once_per_org", nulls_distinct=False
             ),
+            models.UniqueConstraint(fields=["org", "id"], name="connection_of_org"),
         ]
 
     def __str__(self) -> str:
         return self.name
 
 
-class ConnectionKey(TenantModel):
+class ConnectionKey(OwnedModel):
     """A vendor's API key, sealed. `origin` is the one it was saved for; a changed URL clears the key."""
 
     ACTIVE, PARKED = "active", "parked"
 
-    org = models.ForeignKey(
-        "accounts.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
-    )
     public_id = models.CharField(max_length=40, unique=True)
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="keys")
     label = models.CharField(_("label"), max_length=60, blank=True)
@@ -62,18 +68,13 @@ class ConnectionKey(TenantModel):
     state_changed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    objects = TenantQuerySet.as_manager()
-
     def __str__(self) -> str:
         return f"{self.label or 'key'} …{self.hint}"
 
 
-class ServedModel(TenantModel):
+class ServedModel(OwnedModel):
     """One model at one connection: what becomes a Target. Prices are USD per million tokens."""
 
-    org = models.ForeignKey(
-        "accounts.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
-    )
     public_id = models.CharField(max_length=40, unique=True)
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="served_models")
     model_id = models.CharField(_("public model"), max_length=200)
@@ -93,8 +94,6 @@ class ServedModel(TenantModel):
     max_output_tokens = models.PositiveIntegerField(_("most output tokens"), null=True, blank=True)
     capabilities = models.JSONField(default=list, blank=True)  # tools, json_schema, vision, …
     created_at = models.DateTimeField(default=timezone.now)
-
-    objects = TenantQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,12 +1,13 @@
 """HTTP where speed is no matter, as for the test of a connection: httpx, behind the same law as the data plane.
 
-Redirects, cookies and proxies of the environment are off. An answer is read whole, up to a limit, and uncompressed.
+Redirects, cookies and proxies of the environment are off. An answer is read up to a limit, and uncompressed.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -111,28 +112,43 @@ class _GuardedTransport(httpx.BaseTransport):
             content=request.read(),
             extensions=request.extensions,
         )
-        try:
+        with _named_by_httpx(request):
             response = self._pool.handle_request(outgoing)
-            try:
-                content = _read_bounded(response)
-            finally:
-                response.close()
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            # The two libraries name their errors alike, down to the leaves.
-            raise getattr(httpx, type(error).__name__)(str(error), request=request) from error
-        return httpx.Response(response.status, headers=response.headers, content=content, request=request)
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_BoundedBody(response, request), request=request
+        )
 
     def close(self) -> None:
         self._pool.close()
 
 
-def _read_bounded(response: httpcore.Response) -> bytes:
-    if any(name.lower() == b"content-encoding" and value != b"identity" for name, value in response.headers):
-        raise httpcore.RemoteProtocolError("the answer is compressed, which was not asked for")
-    parts, size = [], 0
-    for part in response.iter_stream():
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise httpcore.RemoteProtocolError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-        parts.append(part)
-    return b"".join(parts)
+class _BoundedBody(httpx.SyncByteStream):
+    """The bytes of an answer as they come. Ends the connection when closed before the answer's end."""
+
+    def __init__(self, response: httpcore.Response, request: httpx.Request) -> None:
+        self._response, self._request = response, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        with _named_by_httpx(self._request):
+            if any(
+                name.lower() == b"content-encoding" and value != b"identity" for name, value in self._response.headers
+            ):
+                raise httpcore.RemoteProtocolError("the answer is compressed, which was not asked for")
+            for part in self._response.iter_stream():
+                size += len(part)
+                if size > MAX_ANSWER_BYTES:
+                    raise httpcore.RemoteProtocolError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+                yield part
+
+    def close(self) -> None:
+        self._response.close()
+
+
+@contextmanager
+def _named_by_httpx(request: httpx.Request) -> Iterator[None]:
+    try:
+        yield
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+        # The two libraries name their errors alike, down to the leaves.
+        raise getattr(httpx, type(error).__name__)(str(error), request=request) from error

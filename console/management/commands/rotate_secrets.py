@@ -1,0 +1,20 @@
+"""Seals every stored secret with the key ring's newest key. May be stopped and started again at any time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from providers.rotation import rotate_keys
+
+
+class Command(BaseCommand):
+    help = "Seals stored secrets anew with the first key of SHAREAI_KEYRING."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, default=100, help="rows per transaction")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        result = rotate_keys(options["batch"])
+        self.stdout.write(f"{result.rotated} sealed anew, {result.unreadable} cannot be opened.")

@@ -1,0 +1,201 @@
+"""Fills the demo: a person, their organisation, keys, and connections to the upstreams that `make run` starts.
+
+Running it again changes only what no longer fits: a port that moved, a key that was revoked. Whatever a person
+changed in the console stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from accounts import apikeys
+from accounts.audit import Actor
+from accounts.authentication import INFERENCE, MANAGE
+from accounts.keys import active_keys, create_key
+from accounts.models import Membership, Organization, User
+from accounts.organizations import create_organization
+from common.secrets import SecretsError
+from console.embedded.keep import read_env, write_private
+from providers import services
+from providers.models import Connection
+from providers.sealing import open_key
+
+EMAIL = "demo@shareai.local"
+ORGANIZATION = "Demo"
+SYSTEM = Actor.system("demo")
+ENV_FILE = "demo.env"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoModel:
+    """Prices in USD per million tokens."""
+
+    input_price: str
+    output_price: str
+    kind: str = "chat"
+    context_tokens: int = 8192
+
+    def as_given(self, model_id: str) -> dict[str, Any]:
+        return {
+            "id": model_id,
+            "kind": self.kind,
+            "input_price": self.input_price,
+            "output_price": self.output_price,
+            "context_tokens": self.context_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DemoUpstream:
+    """What the seed knows of an upstream; DEMO_UPSTREAMS says where it listens, and may name other models."""
+
+    name: str
+    simulated: bool
+    priority: int
+    chat: DemoModel
+    embedding: DemoModel | None = None
+    models: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+    def given_models(self, names: list[str]) -> list[dict[str, Any]]:
+        return [self._of(name).as_given(name) | {"capabilities": self.capabilities} for name in names]
+
+    def _of(self, name: str) -> DemoModel:
+        return self.embedding if self.embedding and "embed" in name else self.chat
+
+
+_SIMULATED_MODELS = ("demo-chat", "demo-embed")
+UPSTREAMS = {
+    "aurora": DemoUpstream(
+        name="Aurora",
+        simulated=True,
+        priority=10,
+        chat=DemoModel("0.50", "1.50"),
+        embedding=DemoModel("0.05", "0", kind="embedding"),
+        models=_SIMULATED_MODELS,
+        capabilities=("json_schema", "tools"),
+    ),
+    "borealis": DemoUpstream(
+        name="Borealis",
+        simulated=True,
+        priority=20,
+        chat=DemoModel("0.20", "0.60"),
+        embedding=DemoModel("0.02", "0", kind="embedding"),
+        models=_SIMULATED_MODELS,
+        capabilities=("json_schema", "tools"),
+    ),
+    "llama": DemoUpstream(
+        name="Llama",
+        simulated=False,
+        priority=30,
+        chat=DemoModel("0", "0", context_tokens=512),
+        models=("tiny-llama",),
+    ),
+}
+
+
+class Command(BaseCommand):
+    help = "Prepares the demo: user, organisation, keys, connections; writes DATA_DIR/demo.env."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for name, where in _upstreams().items():
+            seed_upstream(UPSTREAMS[name], where)
+        path = settings.DATA_DIR / ENV_FILE
+        wanted = seed_person(read_env(path))
+        write_private(path, "".join(f"{name}={value}\n" for name, value in wanted.items()))
+
+
+def _upstreams() -> dict[str, dict[str, Any]]:
+    raw = os.environ.get("DEMO_UPSTREAMS", "{}")
+    try:
+        given: dict[str, dict[str, Any]] = json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise CommandError(f"DEMO_UPSTREAMS is not valid JSON: {error}") from error
+    if unknown := given.keys() - UPSTREAMS.keys():
+        raise CommandError(f"DEMO_UPSTREAMS names unknown upstreams: {', '.join(sorted(unknown))}")
+    return given
+
+
+def seed_upstream(known: DemoUpstream, where: Mapping[str, Any]) -> None:
+    """Args: where: `base_url`, `api_key`, and optionally `models`."""
+    base_url, api_key = str(where["base_url"]), str(where["api_key"])
+    connection = Connection.objects.filter(org=None, slug=known.name.lower()).first()
+    if connection is None:
+        services.create_connection(
+            None,
+            SYSTEM,
+            preset="custom",
+            name=known.name,
+            base_url=base_url,
+            api_keys=[api_key],
+            models=known.given_models(list(where.get("models") or known.models)),
+            priority=known.priority,
+            simulated=known.simulated,
+        )
+        return
+    moved = services.update_connection(connection, SYSTEM, base_url=base_url).connection
+    if api_key not in _stored_keys(moved):
+        for key in moved.keys.all():
+            services.remove_key(key, SYSTEM)
+        services.add_key(moved, SYSTEM, api_key)
+
+
+def _stored_keys(connection: Connection) -> set[str]:
+    """What the ring cannot open is as good as not there."""
+    try:
+        return {open_key(key, connection) for key in connection.keys.all()}
+    except SecretsError:
+        return set()
+
+
+@transaction.atomic
+def seed_person(kept: Mapping[str, str]) -> dict[str, str]:
+    """Makes what is missing.
+
+    Args:
+        kept: the demo.env of the last run.
+
+    Returns:
+        the demo.env of this one; the password is empty when the person has changed it since.
+    """
+    user, password = _user(kept.get("SHAREAI_PASSWORD", ""))
+    membership = Membership.objects.filter(user=user, org__deleted_at=None).select_related("org").first()
+    organization = membership.org if membership else create_organization(user, ORGANIZATION)
+    return {
+        "OPENAI_BASE_URL": f"{settings.PUBLIC_URL}/v1",
+        "OPENAI_API_KEY": _key(organization, user, "Demo", INFERENCE, kept.get("OPENAI_API_KEY", "")),
+        "SHAREAI_URL": settings.PUBLIC_URL,
+        "SHAREAI_MANAGE_KEY": _key(organization, user, "Demo management", MANAGE, kept.get("SHAREAI_MANAGE_KEY", "")),
+        "SHAREAI_EMAIL": EMAIL,
+        "SHAREAI_PASSWORD": password,
+    }
+
+
+def _user(kept_password: str) -> tuple[User, str]:
+    user = User.objects.filter(email=EMAIL).first()
+    if user is not None:
+        return user, kept_password if kept_password and user.check_password(kept_password) else ""
+    password = kept_password or secrets.token_urlsafe(12)
+    user = User.objects.create_user(EMAIL, password, name="Demo")
+    EmailAddress.objects.create(user=user, email=EMAIL, verified=True, primary=True)
+    return user, password
+
+
+def _key(organization: Organization, user: User, name: str, scope: str, kept: str) -> str:
+    """The kept key while it is good, else a new one."""
+    parts = apikeys.parse(kept)
+    if parts is not None:
+        row = active_keys(organization).filter(public_id=parts.public_id, scopes=[scope]).first()
+        if row is not None and apikeys.matches(parts, bytes(row.secret_hash)):
+            return kept
+    return create_key(organization, SYSTEM, name=name, scopes=[scope], created_by=user).plain

@@ -1,0 +1,149 @@
+"""What is known about vendors' models without asking them: prices and context windows, offline.
+
+The figures come from the `genai-prices` package as installed. They are a start: a price that a person entered
+wins, and `sync_prices` touches only rows whose price came from here.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+
+import orjson
+
+from providers.presets import PRESETS, Preset
+
+logger = logging.getLogger(__name__)
+
+_ROOT = Path(__file__).resolve().parent.parent
+_TIMEOUT_S = 60
+_MOST_REMEMBERED = 4096
+_PRICE_STEP = Decimal("0.000001")
+_REQUEST_STEP = Decimal("0.000000001")
+
+_EMBEDDING_WORDS = ("embed", "bge-", "e5-", "gte-")
+_OTHER_WORDS = (
+    "whisper", "tts", "transcribe", "speech", "audio", "dall-e", "image", "imagen", "flux", "sora", "veo",
+    "moderation", "rerank", "realtime", "ocr", "guard", "video",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPrice:
+    """USD per million tokens, and per request. `tiered` says that long prompts cost more than this."""
+
+    model: str
+    input: Decimal
+    cached_input: Decimal | None
+    output: Decimal
+    request: Decimal
+    tiered: bool
+    context_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedModel:
+    """A model as a vendor lists it, with the name and the kind under which to offer it."""
+
+    model_id: str
+    upstream_id: str
+    kind: str
+    price: CatalogPrice | None
+
+
+_remembered: dict[tuple[str, str], CatalogPrice | None] = {}
+
+
+def find_price(preset_id: str, model_id: str) -> CatalogPrice | None:
+    return find_prices(preset_id, [model_id])[0]
+
+
+def find_prices(preset_id: str, model_ids: Sequence[str]) -> list[CatalogPrice | None]:
+    """One answer per model id, None where the catalogue knows nothing.
+
+    Args:
+        model_ids: names as the vendor uses them.
+
+    Fails: open; a catalogue that cannot be read knows nothing, which the log tells.
+    """
+    preset = PRESETS.get(preset_id)
+    if preset is None or not preset.prices:
+        return [None] * len(model_ids)
+    asked = [_names(preset, model_id) for model_id in model_ids]
+    _remember([name for name in dict.fromkeys(chain.from_iterable(asked)) if name not in _remembered])
+    return [next((price for name in names if (price := _remembered.get(name))), None) for names in asked]
+
+
+def _names(preset: Preset, model_id: str) -> list[tuple[str, str]]:
+    """The catalogue knows some models with the vendor's prefix and some without."""
+    return [(preset.prices, name) for name in dict.fromkeys([model_id, public_name(preset, model_id)])]
+
+
+def forget() -> None:
+    """Drops what was read, so that a newly installed catalogue is seen."""
+    _remembered.clear()
+
+
+def suggest_models(preset_id: str, listed_ids: Iterable[str]) -> tuple[SuggestedModel, ...]:
+    """Which of a vendor's listed models to offer, under which names: chat and embeddings, in the vendor's order."""
+    preset = PRESETS[preset_id]
+    listed = [model_id for model_id in listed_ids if kind_of(model_id) is not None]
+    prices = find_prices(preset_id, listed)
+    return tuple(
+        SuggestedModel(public_name(preset, upstream_id), upstream_id, kind_of(upstream_id) or "chat", price)
+        for upstream_id, price in zip(listed, prices, strict=True)
+    )
+
+
+def kind_of(model_id: str) -> str | None:
+    """`chat` or `embedding` by the name, None for what the gateway does not serve (speech, pictures, …)."""
+    lowered = model_id.lower()
+    if any(word in lowered for word in _EMBEDDING_WORDS):
+        return "embedding"
+    return None if any(word in lowered for word in _OTHER_WORDS) else "chat"
+
+
+def public_name(preset: Preset, upstream_id: str) -> str:
+    return upstream_id.removeprefix(preset.model_prefix)
+
+
+def _remember(questions: Sequence[tuple[str, str]]) -> None:
+    if not questions:
+        return
+    try:
+        finished = subprocess.run(
+            [sys.executable, "-m", "providers.pricebook"],
+            input=orjson.dumps(questions),
+            capture_output=True,
+            cwd=_ROOT,
+            timeout=_TIMEOUT_S,
+            check=True,
+        )
+        answers = orjson.loads(finished.stdout)
+    except (OSError, subprocess.SubprocessError, orjson.JSONDecodeError):
+        logger.exception("could not read the price catalogue")
+        return
+    if len(_remembered) > _MOST_REMEMBERED:
+        _remembered.clear()
+    _remembered.update(zip(questions, map(_price, answers), strict=True))
+
+
+def _price(answer: dict[str, object] | None) -> CatalogPrice | None:
+    if answer is None:
+        return None
+    cached, context = answer["cached_input"], answer["context_tokens"]
+    return CatalogPrice(
+        model=str(answer["model"]),
+        input=Decimal(str(answer["input"])).quantize(_PRICE_STEP),
+        cached_input=None if cached is None else Decimal(str(cached)).quantize(_PRICE_STEP),
+        output=Decimal(str(answer["output"])).quantize(_PRICE_STEP),
+        request=Decimal(str(answer["request"])).quantize(_REQUEST_STEP),
+        tiered=bool(answer["tiered"]),
+        context_tokens=context if isinstance(context, int) else None,
+    )
