@@ -51,6 +51,12 @@ def usd_from_nanos(nanos: int) -> Decimal:
     return Decimal(nanos).scaleb(-9, _EXACT)
 
 
+def usd_text(nanos: int) -> str:
+    """For headers: USD with all nine decimals, "0.000123000"; without a Decimal, for the hot path."""
+    sign, size = ("-", -nanos) if nanos < 0 else ("", nanos)
+    return f"{sign}{size // NANOS_PER_USD}.{size % NANOS_PER_USD:09d}"
+
+
 def nanos_per_million_from_usd_per_token(usd: str) -> int:
     """Of a price as APIs write it ("0.00000015"). Raises: AmountInvalid."""
     try:

@@ -33,11 +33,9 @@ def _url(base_url: str, path: str) -> URL:
 
 @lru_cache(maxsize=256)
 def _timeout(deadlines: Deadlines) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(
-        total=None,
-        sock_connect=deadlines.connect_s * 2,
-        sock_read=max(deadlines.first_byte_s, deadlines.idle_s),
-    )
+    # No read timeout: aiohttp would set a timer for each chunk. The failover loop bounds the first byte, the
+    # sweep over requests in flight the silence after it.
+    return aiohttp.ClientTimeout(total=None, sock_connect=deadlines.connect_s * 2)
 
 
 def translated(error: Exception) -> UpstreamFailure:
@@ -136,7 +134,6 @@ class DirectTransport(Transport):
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
-            skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
             read_bufsize=256 * 1024,
         )
 

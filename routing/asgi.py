@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableMapping
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404
-from django.urls import URLResolver, get_resolver
+from django.urls import get_resolver
 
 from common.errors import (
     ClientClosedRequest,
@@ -34,6 +35,7 @@ from routing.replies import Reply, Send, StreamReply
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 BODY_DEADLINE_S = 30.0
+MOST_PATHS = 4096
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
 
@@ -56,7 +58,8 @@ class LeanHandler:
     """Serves the URLs of `urlconf`. `flights` knows what is in flight; set `draining` before stopping."""
 
     def __init__(self, urlconf: str, flights: Flights) -> None:
-        self._resolver: URLResolver = get_resolver(urlconf)
+        # The URLs never change and few are asked for, so a match is made once.
+        self._resolve = lru_cache(MOST_PATHS)(get_resolver(urlconf).resolve)
         self._flights = flights
         self.draining = False
 
@@ -83,9 +86,9 @@ class LeanHandler:
         try:
             if self.draining:
                 raise Draining()
-            body = await self._body(scope, receive)
+            body = await self._body(scope, receive, flight)
             request = GatewayRequest(scope, body, flight, request_id)
-            match = self._resolver.resolve(request.path_info)
+            match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
             reply = error_reply(NotFound(f"There is no {scope['path']} here."), request_id)
@@ -98,13 +101,18 @@ class LeanHandler:
             reply = error_reply(InternalError(), request_id)
         return reply
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    @staticmethod
+    async def _body(scope: Scope, receive: Receive, flight: Flight) -> bytes:
         _check_head(scope)
+        flight.deadline = flight.started + BODY_DEADLINE_S
         try:
-            async with asyncio.timeout(BODY_DEADLINE_S):
-                return await _read_body(receive)
-        except TimeoutError as error:
-            raise InvalidRequest(f"The body did not arrive within {BODY_DEADLINE_S:.0f} seconds.") from error
+            return await _read_body(receive)
+        except asyncio.CancelledError:
+            refusal_of_ended(flight)
+            flight.ended_by = None
+            raise InvalidRequest(f"The body did not arrive within {BODY_DEADLINE_S:.0f} seconds.") from None
+        finally:
+            flight.deadline = None
 
 
 def _check_head(scope: Scope) -> None:

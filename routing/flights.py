@@ -1,8 +1,9 @@
 """Requests in flight: one sweep, four times a second, watches all of them instead of a timer for each.
 
-A flight ends early for four reasons: its caller left, its caller stopped reading, its time is up, or its key
-was revoked. The sweep finds each and cancels the task that serves it; the task's own `finally` lets go of the
-upstream and settles. Watching by sweep costs nothing for requests that end within a quarter of a second.
+A flight ends early for five reasons: its caller left, its caller stopped reading, its upstream fell silent in the
+middle of a stream, its time is up, or its key was revoked. The sweep finds each and cancels the task that serves
+it; the task's own `finally` lets go of the upstream and settles. Watching by sweep costs nothing for requests
+that end within a quarter of a second.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ WRITE_STALL_S = 60.0
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-LEFT, STALLED, TIME_UP, REVOKED = "client_left", "client_stalled", "time_up", "key_revoked"
+LEFT, STALLED, TIME_UP, IDLE, REVOKED = "client_left", "client_stalled", "time_up", "upstream_idle", "key_revoked"
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,18 @@ logger = logging.getLogger(__name__)
 class Flight:
     """One request being served. Times are of the loop's clock."""
 
-    __slots__ = ("deadline", "ended_by", "key_id", "receive", "sending_since", "started", "task", "watch")
+    __slots__ = (
+        "deadline",
+        "ended_by",
+        "idle_s",
+        "key_id",
+        "receive",
+        "sending_since",
+        "started",
+        "task",
+        "waiting_since",
+        "watch",
+    )
 
     def __init__(self, task: asyncio.Task[Any], receive: Receive, started: float) -> None:
         self.task = task
@@ -35,6 +47,8 @@ class Flight:
         self.started = started
         self.deadline: float | None = None
         self.sending_since: float | None = None
+        self.waiting_since: float | None = None
+        self.idle_s = 60.0
         self.key_id: str | None = None
         self.watch: asyncio.Task[None] | None = None
         self.ended_by: str | None = None
@@ -58,7 +72,11 @@ def refusal_of_ended(flight: Flight) -> ShareAIError:
     return _REFUSALS[flight.ended_by]()
 
 
-_REFUSALS: dict[str | None, Callable[[], ShareAIError]] = {TIME_UP: UpstreamTimeout, REVOKED: KeyRevoked}
+_REFUSALS: dict[str | None, Callable[[], ShareAIError]] = {
+    TIME_UP: UpstreamTimeout,
+    IDLE: UpstreamTimeout,
+    REVOKED: KeyRevoked,
+}
 
 
 class Flights:
@@ -110,6 +128,8 @@ class Flights:
                 flight.end(TIME_UP)
             elif flight.sending_since is not None and now - flight.sending_since > WRITE_STALL_S:
                 flight.end(STALLED)
+            elif flight.waiting_since is not None and now - flight.waiting_since > flight.idle_s:
+                flight.end(IDLE)
             elif flight.key_id is not None and self._is_revoked(flight.key_id):
                 flight.end(REVOKED)
             elif flight.watch is None and flight.key_id is not None:

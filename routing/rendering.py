@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from common.errors import ShareAIError
-from common.money import usd_from_nanos
+from common.money import usd_text
 from metering.usage import AttemptRecord
 from providers.adapters.base import TokenUsage
 from providers.failures import Kind, UpstreamFailure
@@ -49,7 +49,7 @@ def answer_headers(
 
 
 def cost_header(cost_nanos: int) -> tuple[bytes, bytes]:
-    return b"x-shareai-cost", format(usd_from_nanos(cost_nanos), "f").encode()
+    return b"x-shareai-cost", usd_text(cost_nanos).encode()
 
 
 def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]:

@@ -72,10 +72,11 @@ class StreamReply:
         clock = flight.task.get_loop().time
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         try:
+            flight.waiting_since = clock()
             while chunk := await self.source.next():
-                flight.sending_since = clock()
+                flight.waiting_since, flight.sending_since = None, clock()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                flight.sending_since = None
+                flight.waiting_since, flight.sending_since = flight.sending_since, None
             last = b""
         except asyncio.CancelledError:
             last = self.source.abort(refusal_of_ended(flight))

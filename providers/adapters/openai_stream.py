@@ -17,13 +17,26 @@ from providers.adapters.base import REPORTED, StreamDecoder, TokenUsage
 from providers.failures import Kind, UpstreamFailure
 
 MAX_EVENT_BYTES = 1 << 20
-_MARKERS = (b"[DONE]", b'"error"', b'"usage"', b'"finish_reason":"', b'"finish_reason": "')
-_NO_USAGE = (b'"usage":null', b'"usage": null')
 _MOST_TOKENS = 50_000_000
 
 
+_NO_USAGE = (b'"usage":null', b'"usage": null')
+
+
 def _marked(data: bytes) -> bool:
-    return any(marker in data for marker in _MARKERS)
+    """Whether these bytes may hold more than content: the terminator, an error, a finish reason or usage.
+
+    Many servers write `"usage":null` into each chunk, hence the counting. Spelled out, since it runs per chunk.
+    """
+    return (
+        b"[DONE]" in data
+        or b'"error"' in data
+        or b'"finish_reason":"' in data
+        or b'"finish_reason": "' in data
+        or (
+            b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null') + data.count(b'"usage": null')
+        )
+    )
 
 
 class OpenAIStreamDecoder(StreamDecoder):
@@ -66,6 +79,8 @@ class OpenAIStreamDecoder(StreamDecoder):
         data = self._tail + chunk if self._tail else chunk
         if data.endswith(b"\n\n"):
             self._tail = b""
+            if self.committed and not _marked(data):
+                return data
         else:
             end = data.rfind(b"\n\n") + 2
             if end < 2:
@@ -110,8 +125,6 @@ class OpenAIStreamDecoder(StreamDecoder):
         if data == b"[DONE]":
             self.done = True
             return b""
-        if self.committed and b'"error"' not in data and b"finish_reason" not in data and _only_null_usage(data):
-            return raw
         return self._meaning(raw, _parsed(data))
 
     def _meaning(self, raw: bytes, parsed: Any) -> bytes:
@@ -142,10 +155,6 @@ class OpenAIStreamDecoder(StreamDecoder):
         elif not self.committed:
             delta = choice.get("delta")
             self.committed = bool(choice.get("text")) or (isinstance(delta, dict) and _has_content(delta))
-
-
-def _only_null_usage(data: bytes) -> bool:
-    return b'"usage"' not in data or any(null in data for null in _NO_USAGE)
 
 
 def _data(event: bytes) -> bytes | None:
