@@ -42,6 +42,17 @@ def sign_in(browser, password=PASSWORD, email="erin@acme.test"):
 
 
 class TestByPassword:
+    def test_the_page_offers_every_way_in(self, browser):
+        page = browser.get(LOGIN)
+        assert page.context["form"].fields.keys() == {"login", "password", "remember"}
+        assert REQUEST_CODE in page.content.decode()
+
+    @pytest.mark.parametrize(("remember", "until_closed"), [({}, True), ({"remember": "on"}, False)])
+    def test_it_is_remembered_when_asked_for(self, browser, erin, remember, until_closed):
+        browser.post(LOGIN, {"login": erin.email, "password": PASSWORD} | remember)
+        assert is_signed_in(browser, erin)
+        assert browser.session.get_expire_at_browser_close() == until_closed
+
     def test_the_right_one(self, browser, erin):
         assert sign_in(browser, email="ERIN@acme.test").url == "/"
         assert is_signed_in(browser, erin)
