@@ -218,12 +218,19 @@ def list_requests(
 
 def get_request(org: Organization, request_id: str) -> Usage:
     """Raises: Usage.DoesNotExist: nobody's, another organisation's, or older than its organisation keeps."""
+    around = _around(request_id)
+    if around is None:
+        raise Usage.DoesNotExist
+    return Usage.objects.of(org).get(request_id=request_id, started_at__range=around)
+
+
+def _around(request_id: str) -> tuple[datetime, datetime] | None:
+    """A request's id tells when it was made; None for what is no such id."""
     made = ids.find_uuid(request_id, "req")
     if made is None:
-        raise Usage.DoesNotExist
+        return None
     at = ids.made_at(made)
-    near = (at - CLOCKS_DIFFER, at + CLOCKS_DIFFER)
-    return Usage.objects.of(org).get(request_id=request_id, started_at__range=near)
+    return (at - CLOCKS_DIFFER, at + CLOCKS_DIFFER)
 
 
 def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
@@ -239,6 +246,7 @@ def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
         "error_code": filters.error_code,
         "stream": filters.stream,
         "request_id": filters.request_id,
+        "started_at__range": filters.request_id and _around(filters.request_id),
         "duration_ms__gte": filters.min_duration_ms,
     }
     return {name: value for name, value in lookups.items() if value is not None}
