@@ -228,7 +228,8 @@ class Recorder:
             return insert(cursor, lines, records, self._hooks)
 
     def _reject(self, segment: Segment, line: bytes, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}"
+        first_line, _, _ = str(error).partition("\n")  # PostgreSQL adds a copy of the row
+        reason = f"{type(error).__name__}: {first_line}"
         logger.error("a record of %s was set aside: %s", segment.path, reason)
         segment.set_aside(line, reason)
         self.stats.rejected += 1
