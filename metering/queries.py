@@ -95,11 +95,11 @@ def usage_report(
     fields = [_FIELD[dimension] for dimension in group_by] + [*sums.FIGURES]
     with connection.cursor() as cursor:
         sql = sums.report([_SQL.get(dimension, _FIELD[dimension]) for dimension in group_by])
-        cursor.execute(sql, _bounds(from_, to, by_days) | {"org_id": org.pk, "zone": zone})
+        cursor.execute(sql, {**_bounds(from_, to, by_days), "org_id": org.pk, "zone": zone})
         return [UsageRow(**dict(zip(fields, row, strict=True))) for row in cursor.fetchall()]
 
 
-def _bounds(from_: datetime, to: datetime, by_days: bool) -> dict[str, object]:
+def _bounds(from_: datetime, to: datetime, by_days: bool) -> dict[str, datetime | list[datetime]]:
     """Which days and hours lie wholly in the range, and the rest of it, for which only usage rows can tell."""
     first_hour, last_hour = _ceiling(from_, HOUR), _floor(to, HOUR)
     edges = [(from_, first_hour), (last_hour, to)] if first_hour <= last_hour else [(from_, to)]
