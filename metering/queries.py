@@ -11,7 +11,6 @@ import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Literal
 
 from django.db import connection
@@ -19,6 +18,8 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from common import ids
+from common.errors import InvalidRequest
+from common.money import usd_from_nanos
 from metering import sums
 from metering.models import Usage
 
@@ -164,14 +165,10 @@ def _cell(value: object) -> str:
 
 
 def _usd(nanos: int) -> str:
-    return f"{Decimal(nanos).scaleb(-9):f}"
+    return f"{usd_from_nanos(nanos):f}"
 
 
 # -- the log -----------------------------------------------------------------------------------
-
-
-class CursorInvalid(ValueError):
-    """Not a cursor that `list_requests` gave out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +200,7 @@ def list_requests(
     """The organisation's requests, newest first, from the end of the page that `cursor` came with.
 
     Raises:
-        CursorInvalid
+        InvalidRequest: this is no cursor of the log.
     """
     filters = filters or RequestFilters()
     limit = max(1, min(limit, PAGE_LARGEST))
@@ -261,7 +258,11 @@ def _decoded(cursor: str) -> tuple[datetime, str]:
         moment, _, request_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
         started_at = datetime.fromisoformat(moment)
     except (binascii.Error, ValueError) as error:
-        raise CursorInvalid("this cursor did not come from the log") from error
+        raise _not_ours() from error
     if started_at.tzinfo is None or "\0" in request_id:
-        raise CursorInvalid("this cursor did not come from the log")
+        raise _not_ours()
     return started_at, request_id
+
+
+def _not_ours() -> InvalidRequest:
+    return InvalidRequest("This cursor did not come from the log.", param="cursor")

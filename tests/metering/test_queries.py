@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from accounts.models import Organization
 from common import ids
+from common.errors import InvalidRequest
 from metering import queries, rollups
 from metering.models import Usage
-from metering.queries import CursorInvalid, Dimension, RequestFilters
+from metering.queries import Dimension, RequestFilters
 from tests.metering.conftest import record_directly
 from tests.metering.records import usage_record
 
@@ -110,7 +111,7 @@ def test_filters_by_time_and_id(org: Organization) -> None:
     ["", "x", "ไทย", *(base64.urlsafe_b64encode(text).decode() for text in (b"\xff", b"now x", b"2026-01-01 x"))],
 )
 def test_a_cursor_from_elsewhere_is_refused(org: Organization, cursor: str) -> None:
-    with pytest.raises(CursorInvalid):
+    with pytest.raises(InvalidRequest):
         queries.list_requests(org, cursor=cursor)
 
 
