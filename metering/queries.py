@@ -11,7 +11,6 @@ import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Literal
 
 from django.db import connection
@@ -19,6 +18,8 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from common import ids
+from common.errors import InvalidRequest
+from common.money import usd_from_nanos
 from metering import sums
 from metering.models import Usage
 
@@ -95,11 +96,11 @@ def usage_report(
     fields = [_FIELD[dimension] for dimension in group_by] + [*sums.FIGURES]
     with connection.cursor() as cursor:
         sql = sums.report([_SQL.get(dimension, _FIELD[dimension]) for dimension in group_by])
-        cursor.execute(sql, _bounds(from_, to, by_days) | {"org_id": org.pk, "zone": zone})
+        cursor.execute(sql, {**_bounds(from_, to, by_days), "org_id": org.pk, "zone": zone})
         return [UsageRow(**dict(zip(fields, row, strict=True))) for row in cursor.fetchall()]
 
 
-def _bounds(from_: datetime, to: datetime, by_days: bool) -> dict[str, object]:
+def _bounds(from_: datetime, to: datetime, by_days: bool) -> dict[str, datetime | list[datetime]]:
     """Which days and hours lie wholly in the range, and the rest of it, for which only usage rows can tell."""
     first_hour, last_hour = _ceiling(from_, HOUR), _floor(to, HOUR)
     edges = [(from_, first_hour), (last_hour, to)] if first_hour <= last_hour else [(from_, to)]
@@ -164,14 +165,10 @@ def _cell(value: object) -> str:
 
 
 def _usd(nanos: int) -> str:
-    return f"{Decimal(nanos).scaleb(-9):f}"
+    return f"{usd_from_nanos(nanos):f}"
 
 
 # -- the log -----------------------------------------------------------------------------------
-
-
-class CursorInvalid(ValueError):
-    """Not a cursor that `list_requests` gave out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +200,7 @@ def list_requests(
     """The organisation's requests, newest first, from the end of the page that `cursor` came with.
 
     Raises:
-        CursorInvalid
+        InvalidRequest: this is no cursor of the log.
     """
     filters = filters or RequestFilters()
     limit = max(1, min(limit, PAGE_LARGEST))
@@ -218,12 +215,19 @@ def list_requests(
 
 def get_request(org: Organization, request_id: str) -> Usage:
     """Raises: Usage.DoesNotExist: nobody's, another organisation's, or older than its organisation keeps."""
+    around = _around(request_id)
+    if around is None:
+        raise Usage.DoesNotExist
+    return Usage.objects.of(org).get(request_id=request_id, started_at__range=around)
+
+
+def _around(request_id: str) -> tuple[datetime, datetime] | None:
+    """A request's id tells when it was made; None for what is no such id."""
     made = ids.find_uuid(request_id, "req")
     if made is None:
-        raise Usage.DoesNotExist
+        return None
     at = ids.made_at(made)
-    near = (at - CLOCKS_DIFFER, at + CLOCKS_DIFFER)
-    return Usage.objects.of(org).get(request_id=request_id, started_at__range=near)
+    return (at - CLOCKS_DIFFER, at + CLOCKS_DIFFER)
 
 
 def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
@@ -239,6 +243,7 @@ def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
         "error_code": filters.error_code,
         "stream": filters.stream,
         "request_id": filters.request_id,
+        "started_at__range": filters.request_id and _around(filters.request_id),
         "duration_ms__gte": filters.min_duration_ms,
     }
     return {name: value for name, value in lookups.items() if value is not None}
@@ -253,7 +258,11 @@ def _decoded(cursor: str) -> tuple[datetime, str]:
         moment, _, request_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
         started_at = datetime.fromisoformat(moment)
     except (binascii.Error, ValueError) as error:
-        raise CursorInvalid("this cursor did not come from the log") from error
+        raise _not_ours() from error
     if started_at.tzinfo is None or "\0" in request_id:
-        raise CursorInvalid("this cursor did not come from the log")
+        raise _not_ours()
     return started_at, request_id
+
+
+def _not_ours() -> InvalidRequest:
+    return InvalidRequest("This cursor did not come from the log.", param="cursor")

@@ -28,6 +28,7 @@ SHIP_EVERY_S = 0.25
 SYNC_EVERY_S = 0.05
 LOOK_AROUND_EVERY_S = 5.0
 BACKOFF_LONGEST_S = 5.0
+FULL_BATCH_BYTES = segments.READ_BYTES // 2  # more comes while a batch is committed, and small batches cost most
 RETRY_AT_STOP_S = 0.05
 SESSION = "SET TIME ZONE 'UTC'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
 CONNECT_TIMEOUT_S = 5
@@ -156,12 +157,12 @@ class Recorder:
     # -- files ---------------------------------------------------------------------------------
 
     def _ship_all(self) -> None:
-        """Batch by batch, a turn for each file, until nothing is left to ship."""
+        """Batch by batch, a turn for each file, until what is left is not worth a batch of its own."""
         self._look_around()
-        busy = True
-        while busy and not self._is_over():
-            shipped = [self._ship(segment) for segment in [*self._journal.segments(), *self._adopted]]
-            busy = any(shipped)
+        behind = True
+        while behind and not self._is_over():
+            shipped_bytes = [self._ship(segment) for segment in [*self._journal.segments(), *self._adopted]]
+            behind = max(shipped_bytes) >= FULL_BATCH_BYTES
         self._retire()
 
     def _look_around(self) -> None:
@@ -173,14 +174,13 @@ class Recorder:
         ours = self._journal.own_paths() | {segment.path for segment in self._adopted}
         self._adopted += segments.orphans(self._journal.directory, ours)
 
-    def _ship(self, segment: Segment) -> bool:
-        """One batch of one file; False when it has no more complete lines."""
+    def _ship(self, segment: Segment) -> int:
+        """One batch of one file; returns its size."""
         block = segment.read()
-        if not block:
-            return False
-        self._record(segment, block.split(b"\n")[:-1])
-        self._advance(segment, len(block))
-        return True
+        if block:
+            self._record(segment, block.split(b"\n")[:-1])
+            self._advance(segment, len(block))
+        return len(block)
 
     def _advance(self, segment: Segment, shipped_bytes: int) -> None:
         if segment in self._adopted:
@@ -228,7 +228,8 @@ class Recorder:
             return insert(cursor, lines, records, self._hooks)
 
     def _reject(self, segment: Segment, line: bytes, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}"
+        first_line, _, _ = str(error).partition("\n")  # PostgreSQL adds a copy of the row
+        reason = f"{type(error).__name__}: {first_line}"
         logger.error("a record of %s was set aside: %s", segment.path, reason)
         segment.set_aside(line, reason)
         self.stats.rejected += 1

@@ -11,7 +11,6 @@ deleted in the same statement.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from django.db import DatabaseError, connection, transaction
@@ -78,7 +77,7 @@ def sum_marked(cursor: CursorWrapper, org_id: int, before: datetime | None = Non
     return len(hours)
 
 
-def _sum_days(cursor: CursorWrapper, org_id: int, days: Sequence[datetime]) -> None:
+def _sum_days(cursor: CursorWrapper, org_id: int, days: list[datetime]) -> None:
     cursor.execute(DELETE_BUCKETS, ["day", org_id, days])
     for day in days:
         cursor.execute(RECOMPUTE_DAY, {"org_id": org_id, "day": day})

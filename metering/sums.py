@@ -58,7 +58,8 @@ DELETE_BUCKETS = "DELETE FROM metering_rollup WHERE period = %s AND org_id = %s 
 TAKE_MARKS = """
     DELETE FROM metering_dirtybucket WHERE org_id = %(org_id)s AND hour IN (
         SELECT DISTINCT hour FROM metering_dirtybucket
-        WHERE org_id = %(org_id)s AND hour < coalesce(%(before)s, 'infinity') ORDER BY hour LIMIT %(limit)s
+        WHERE org_id = %(org_id)s AND hour < coalesce(%(before)s::timestamptz, 'infinity')
+        ORDER BY hour LIMIT %(limit)s
     ) RETURNING hour
 """
 

@@ -4,14 +4,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.models import Organization
 from metering import wiring
-from metering.ingest import BatchHook
+from metering.ingest import BatchHook, insert
 from metering.journal import Journal
 from metering.recorder import Recorder
+from metering.usage import UsageRecord
 from tests.metering.outage import Wire
 
 
@@ -77,3 +79,9 @@ def eventually(condition: Callable[[], bool], within_s: float = 30) -> None:
     while not condition():
         assert time.monotonic() < give_up_at_s, "it did not happen"
         time.sleep(0.01)
+
+
+def record_directly(*records: UsageRecord) -> None:
+    """As the recorder does it, in a transaction of its own, through Django's connection."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        insert(cursor.cursor, [msgspec.json.encode(record) for record in records], records, ())
