@@ -15,7 +15,7 @@ TEST_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 .PHONY: run test lint bench css venv dev chromium
 
 run: venv
-	@exec $(BIN)/python -m console.embedded
+	@exec $(BIN)/python -m console.embedded --with-parent
 
 test: dev chromium
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
