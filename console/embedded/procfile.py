@@ -16,7 +16,7 @@ from console.embedded.wishes import HOST, Wishes
 HERALD = "run"
 GRACE_S = 3  # for answers under way when it is stopped; the supervisor kills after five
 URL_NAMES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
-BACKGROUND = ("nice", "-n", "5")  # answering goes before background work, most of all while everything starts
+BACKGROUND = ("nice", "-n", "10")  # answering goes before background work, most of all while everything starts
 ROOT_IS_FINE = "ignore:You're running the worker with superuser privileges"  # tasks come as JSON, not as pickles
 CELERY = (sys.executable, "-W", ROOT_IS_FINE, "-m", "celery", "--quiet", "-A", "console.celery")
 WORKER = ("--pool=threads", "--concurrency=2", "--loglevel=WARNING", "--without-gossip", "--without-mingle")

@@ -20,8 +20,7 @@ from console.embedded.engine import Engine, EngineError
 from console.embedded.keep import lock
 from console.embedded.leftovers import end_processes
 from console.embedded.postgres import postgres
-from console.embedded.prepare import MARK as PREPARED
-from console.embedded.prepare import fingerprint, is_prepared
+from console.embedded.prepare import fingerprint, is_prepared, mark_of
 from console.embedded.procfile import Begin, write_procfile
 from console.embedded.redis import redis
 from console.embedded.supervisor import supervise
@@ -105,14 +104,14 @@ def _told(name: str, engine: AbstractContextManager[Engine]) -> Iterator[Engine]
 
 def _prepare(wishes: Wishes, environment: dict[str, str]) -> None:
     """Migrates and seeds, unless this embedded cluster is known to be up to date."""
-    cluster, demo_env = wishes.data_dir / "postgres", wishes.data_dir / "demo.env"
-    if not wishes.database_url and is_prepared(cluster, demo_env, environment):
+    embedded = not wishes.database_url  # of another server's database, nothing is known
+    if embedded and is_prepared(wishes.data_dir, environment):
         return
     say("Bringing the database up to date and preparing the demo.")
-    (cluster / PREPARED).unlink(missing_ok=True)
+    mark_of(wishes.data_dir).unlink(missing_ok=True)
     command = [sys.executable, "-m", "console.embedded.prepare"]
     done = subprocess.run(command, cwd=PROJECT, env=environment, check=False)
     if done.returncode:
         raise CannotRun(f"Preparing the database failed with status {done.returncode}; the reason is above.")
-    if not wishes.database_url:
-        (cluster / PREPARED).write_text(fingerprint(environment))
+    if embedded:
+        mark_of(wishes.data_dir).write_text(fingerprint(environment))

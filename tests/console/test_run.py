@@ -63,6 +63,17 @@ class Run:
         except urllib.error.HTTPError as error:
             return error.code
 
+    def curl(self) -> str:
+        """What the cURL line that it printed answers, sent by other means: not every machine has cURL."""
+        found = re.search(r"Try +curl -N (.+)", self.said())
+        assert found is not None
+        url, *words = shlex.split(found[1])
+        given = list(zip(words[::2], words[1::2], strict=True))
+        headers = dict(text.split(": ", 1) for option, text in given if option == "-H")
+        data = next(text for option, text in given if option == "-d")
+        with urllib.request.urlopen(urllib.request.Request(url, data.encode(), headers), timeout=30) as answer:
+            return str(answer.read().decode())
+
     def wait_until_ready(self) -> None:
         wait_for(lambda: "ShareAI is ready" in self.said() or self.process.poll() is not None, self.said)
         assert self.process.poll() is None, self.said()
@@ -128,7 +139,9 @@ def test_serves_until_stopped_and_keeps_everything_for_the_next_start(folder: Pa
         assert demo.keys() >= DEMO_ENV
         assert mode_of(data_dir / "demo.env") == mode_of(data_dir / "secrets.env") == 0o600
         assert demo["SHAREAI_EMAIL"] in first.said()
-        assert "curl -N" in first.said()
+        answer = first.curl()
+        assert '"object":"chat.completion.chunk"' in answer
+        assert answer.endswith("data: [DONE]\n\n")
         secrets, ports = (data_dir / "secrets.env").read_text(), (data_dir / "demo-ports.json").read_text()
 
         other = subprocess.run(
