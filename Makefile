@@ -25,7 +25,7 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/djlint --check --quiet templates
+	$(BIN)/djlint --lint --quiet templates
 	$(UNCONNECTED) $(BIN)/mypy .
 	$(UNCONNECTED) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
