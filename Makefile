@@ -10,12 +10,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
+UNCONNECTED := SECRET_KEY=unused DATABASE_URL=postgresql:///unused  # settings load, and nothing is asked of a server
 TEST_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 
 .PHONY: run test lint bench css venv dev chromium
 
 run: venv
-	@exec $(BIN)/python -m console.embedded
+	@exec $(BIN)/python -m console.embedded --with-parent
 
 test: dev chromium
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
@@ -24,9 +25,9 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/djlint --check --quiet templates
-	SECRET_KEY=lint DATABASE_URL=postgresql:///lint $(BIN)/mypy .
-	SECRET_KEY=lint DATABASE_URL=postgresql:///lint $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/djlint --lint --quiet templates
+	$(UNCONNECTED) $(BIN)/mypy .
+	$(UNCONNECTED) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 bench: dev
 	$(BIN)/python -m bench $(ARGS)

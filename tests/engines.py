@@ -1,8 +1,8 @@
 """Gives the tests a real PostgreSQL and a real Redis, before Django reads its settings.
 
 Loaded by `-p tests.engines` (pyproject.toml). DATABASE_URL and REDIS_URL, where set, are used instead. With
-pytest-xdist the controller alone starts engines; its workers inherit the environment, have a database of their own
-(pytest-django) and a Redis database of their own (here).
+pytest-xdist the controller alone starts engines; its workers inherit the environment, and each has a database
+(pytest-django), a Redis database and a DATA_DIR (here) of its own.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         os.environ["REDIS_URL"] = redis_of_worker(os.environ["REDIS_URL"], worker)
+        os.environ["DATA_DIR"] = str(Path(os.environ["DATA_DIR"]) / worker)
+        Path(os.environ["DATA_DIR"]).mkdir(exist_ok=True)
     else:
         start_engines()
     return (yield)

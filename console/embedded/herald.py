@@ -1,7 +1,7 @@
 """Says when ShareAI can be used and how, then watches: `python -m console.embedded.herald`, one of the processes.
 
-It ends when an engine ends, upon which honcho ends everything; and should the supervisor itself be killed, it ends
-what is left of the run.
+It ends when an engine ends, or whoever started the run, upon which honcho ends everything. Should the supervisor
+itself be killed, it ends what is left of the run.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Watch:
 
     port: int
     supervisor_pid: int
+    parent_pid: int  # of the supervisor; 0 does not matter
     started_at: float  # seconds since the epoch
     engines: list[tuple[str, int, str]]  # name, pid, log
 
@@ -63,11 +64,15 @@ class _Ends:
     def __init__(self, watch: Watch, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._supervisor = psutil.Process(watch.supervisor_pid)
+        self._parent_pid = watch.parent_pid
         self._engines = [(name, psutil.Process(pid), log) for name, pid, log in watch.engines]
 
     def noticed(self) -> bool:
         if not is_alive(self._supervisor):
             self._clean_up()
+            return True
+        if self._parent_pid and self._supervisor.ppid() != self._parent_pid:
+            print("Whatever started this has ended, so everything stops.", flush=True)
             return True
         for name, process, log in self._engines:
             if not is_alive(process):
@@ -96,9 +101,10 @@ def welcome(port: int, data_dir: Path, demo: dict[str, str], took_s: float) -> s
     lines = ["", f"ShareAI is ready at {address} ({took_s:.1f} s). Stop it with Ctrl-C."]
     if demo:
         key = demo.get("OPENAI_API_KEY", "")
+        password = demo.get("SHAREAI_PASSWORD") or "(the password you chose)"
         lines += [
             "",
-            f"  Sign in    {demo.get('SHAREAI_EMAIL')}   {demo.get('SHAREAI_PASSWORD') or '(the password you chose)'}",
+            f"  Sign in    {demo.get('SHAREAI_EMAIL')}   {password}",
             f"  SDK        set -a; . {shlex.quote(str(data_dir / 'demo.env'))}; set +a",
             "  Try        " + curl(address, key, first_model(port, key)),
         ]

@@ -1,6 +1,6 @@
-"""Brings the database up to date and writes the demo into it: `python -m console.embedded.prepare`.
+"""Brings the database up to date, writes the demo into it, gathers the static files: `-m console.embedded.prepare`.
 
-One process for both, because loading Django costs more than either has to do at most starts; and none at all when
+One process for all, because loading Django costs more than any of them has to do at most starts; and none when
 `is_prepared` finds that nothing has changed since the last time.
 """
 
@@ -14,14 +14,19 @@ from pathlib import Path
 from console.embedded.wishes import PROJECT
 
 SEED = "seed_demo"
-MARK = "prepared"
 DEPENDS_ON = ("DEMO_UPSTREAMS", "PORT", "PUBLIC_URL", "SHAREAI_KEYRING", "SHAREAI_DEMO")
 
 
-def is_prepared(cluster: Path, demo_env: Path, environment: dict[str, str]) -> bool:
-    """Whether this very code has prepared this embedded cluster for this very demo."""
-    mark = cluster / MARK
-    return demo_env.exists() and mark.exists() and mark.read_text() == fingerprint(environment)
+def is_prepared(data_dir: Path, environment: dict[str, str]) -> bool:
+    """Whether this very code has prepared this folder's cluster for this very demo."""
+    mark = mark_of(data_dir)
+    made = mark.exists() and (data_dir / "demo.env").exists() and (data_dir / "staticfiles").exists()
+    return made and mark.read_text() == fingerprint(environment)
+
+
+def mark_of(data_dir: Path) -> Path:
+    """Beside the cluster that it speaks of, so that they go together."""
+    return data_dir / "postgres" / "prepared"
 
 
 def fingerprint(environment: dict[str, str]) -> str:
@@ -39,6 +44,7 @@ def _sources() -> Iterator[Path]:
     for room in PROJECT.glob("*/__init__.py"):
         if room.parent.name != "tests":
             yield from room.parent.rglob("*.py")
+    yield from (path for path in (PROJECT / "static").rglob("*") if path.is_file())
 
 
 def main() -> None:
@@ -48,6 +54,7 @@ def main() -> None:
 
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
     if SEED in get_commands():
         call_command(SEED)
 

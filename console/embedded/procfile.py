@@ -16,7 +16,7 @@ from console.embedded.wishes import HOST, Wishes
 HERALD = "run"
 GRACE_S = 3  # for answers under way when it is stopped; the supervisor kills after five
 URL_NAMES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
-BACKGROUND = ("nice", "-n", "5")  # answering goes before background work, most of all while everything starts
+BACKGROUND = ("nice", "-n", "10")  # answering goes before background work, most of all while everything starts
 ROOT_IS_FINE = "ignore:You're running the worker with superuser privileges"  # tasks come as JSON, not as pickles
 CELERY = (sys.executable, "-W", ROOT_IS_FINE, "-m", "celery", "--quiet", "-A", "console.celery")
 WORKER = ("--pool=threads", "--concurrency=2", "--loglevel=WARNING", "--without-gossip", "--without-mingle")
@@ -28,11 +28,16 @@ class Procfile:
     commands: dict[str, list[str]]
 
 
-def write_procfile(wishes: Wishes, engines: Sequence[Engine], started_at: float) -> Procfile:
+@dataclass(frozen=True, slots=True)
+class Begin:
+    at: float  # seconds since the epoch
+    parent_pid: int  # whose end ends the run; 0 for nobody
+
+
+def write_procfile(wishes: Wishes, engines: Sequence[Engine], begin: Begin) -> Procfile:
     """
     Args:
         engines: the embedded ones that run.
-        started_at: seconds since the epoch.
     """
     kept = kept_secrets(wishes.data_dir)
     secrets = {name: os.environ.get(name) or value for name, value in kept.items()}
@@ -44,7 +49,7 @@ def write_procfile(wishes: Wishes, engines: Sequence[Engine], started_at: float)
     }
     commands = {
         "web": _web(wishes),
-        HERALD: _herald(wishes, engines, started_at),
+        HERALD: _herald(wishes, engines, begin),
         **{name: [*BACKGROUND, *command] for name, command in background.items()},
     }
     return Procfile(_environment(wishes, engines, secrets, ports), commands)
@@ -75,11 +80,12 @@ def _web(wishes: Wishes) -> list[str]:
     return words + (["--workers", str(wishes.web_workers)] if wishes.web_workers > 1 else [])
 
 
-def _herald(wishes: Wishes, engines: Sequence[Engine], started_at: float) -> list[str]:
+def _herald(wishes: Wishes, engines: Sequence[Engine], begin: Begin) -> list[str]:
     watch = {
         "port": wishes.port,
         "supervisor_pid": os.getpid(),
-        "started_at": started_at,
+        "parent_pid": begin.parent_pid,
+        "started_at": begin.at,
         "engines": [(engine.name, engine.process.pid, str(engine.log)) for engine in engines],
     }
     return [sys.executable, "-m", "console.embedded.herald", json.dumps(watch)]
