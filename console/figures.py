@@ -53,6 +53,10 @@ def duration(milliseconds: int | float | None) -> str:
     return f"{minutes} min {rest} s"
 
 
+def microseconds(count: int) -> str:
+    return f"{count} µs" if count < 1000 else f"{count / 1000:.1f} ms"
+
+
 def percent(part: int | float, whole: int | float) -> str:
     if not whole:
         return "–"

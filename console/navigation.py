@@ -42,7 +42,9 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         "",
         (
             Entry("home", _("Home"), "house"),
+            Entry("playground", _("Playground"), "message-square-text", Permission.USE_PLAYGROUND),
             Entry("keys", _("API keys"), "key-round"),
+            Entry("logs", _("Logs"), "scroll-text", Permission.VIEW_USAGE),
         ),
     ),
     (

@@ -4,10 +4,18 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from console.pages import home, keys, organizations, preferences, provider_parts, providers
+from console import live
+from console.pages import home, keys, logs, organizations, playground, preferences, provider_parts, providers
 
 urlpatterns = [
     path("", home.index, name="home"),
+    path("live", live.stream, name="live"),
+    path("playground", playground.index, name="playground"),
+    path("playground/key", playground.mint, name="playground-key"),
+    path("playground/facts/<slug:request_id>", playground.facts, name="playground-facts"),
+    path("logs", logs.index, name="logs"),
+    path("logs.csv", logs.export, name="logs-export"),
+    path("logs/<slug:request_id>", logs.detail, name="logs-detail"),
     path("keys", keys.index, name="keys"),
     path("keys/new", keys.create, name="keys-new"),
     path("keys/<slug:public_id>", keys.detail, name="keys-detail"),

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console import figures
+from console import figures, words
 from providers.models import ConnectionKey
 
 register = template.Library()
@@ -24,8 +24,24 @@ register.filter("usd", figures.usd)
 register.filter("usd_exact", figures.usd_exact)
 register.filter("compact", figures.compact)
 register.filter("duration", figures.duration)
+register.filter("share", figures.percent)
+register.filter("microseconds", figures.microseconds)
+register.filter("outcome", words.outcome)
+register.filter("billing", words.billing_reason)
+register.filter("action", words.action)
 
 _WIDTH, _HEIGHT = 120, 32
+
+
+@register.filter
+def provider_of(target: str) -> str:
+    return target.partition("/")[0]
+
+
+@register.filter
+def unlocalized(number: float) -> str:
+    """For attributes of SVG, which know no decimal comma."""
+    return str(number)
 
 
 @register.filter
