@@ -42,8 +42,9 @@ def compact(number: int | float) -> str:
     return f"{number / 1000:.3g}k" if abs(number) < 999_500 else "1M"
 
 
-def duration(milliseconds: int | float | None) -> str:
-    if milliseconds is None:
+def duration(milliseconds: int | float | str | None) -> str:
+    """A dash for what is not known; templates hand over "" for what is not there at all."""
+    if milliseconds is None or isinstance(milliseconds, str):
         return "–"
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"

@@ -81,4 +81,3 @@ def _survived(organization: Organization) -> Step:
 
 def _outage_url(simulated: Connection | None) -> str:
     return reverse("providers-detail", args=[simulated.public_id]) if simulated else reverse("providers-new")
-

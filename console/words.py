@@ -70,6 +70,16 @@ ACTIONS: dict[str, Promise] = {
 }
 
 
+OBJECT_TYPES: dict[str, Promise] = {
+    "api_key": _("API key"),
+    "connection": _("Provider"),
+    "invitation": _("Invitation"),
+    "member": _("Member"),
+    "organization": _("Organisation"),
+    "route": _("Route"),
+}
+
+
 def outcome(code: str) -> str:
     return str(OUTCOMES.get(code, code.replace("_", " ")))
 
@@ -80,3 +90,7 @@ def billing_reason(code: str) -> str:
 
 def action(code: str) -> str:
     return str(ACTIONS.get(code, code))
+
+
+def object_type(code: str) -> str:
+    return str(OBJECT_TYPES.get(code, code))

@@ -33,10 +33,14 @@ _SMALL = {"class": "control"}
 class LogFilterForm(ConsoleForm):
     request_id = forms.CharField(label=_("Request id"), required=False, max_length=60)
     model = forms.ChoiceField(label=_("Model"), required=False, widget=forms.Select(_SMALL))
-    status = forms.ChoiceField(label=_("Outcome"), choices=STATUS_CHOICES, required=False, widget=forms.Select(_SMALL))
+    status = forms.ChoiceField(
+        label=_("Outcome"), choices=STATUS_CHOICES, required=False, widget=forms.Select(_SMALL)
+    )
     key = forms.ChoiceField(label=_("Key"), required=False, widget=forms.Select(_SMALL))
     target = forms.CharField(label=_("Target"), required=False, max_length=260)
-    stream = forms.ChoiceField(label=_("Streaming"), choices=STREAM_CHOICES, required=False, widget=forms.Select(_SMALL))
+    stream = forms.ChoiceField(
+        label=_("Streaming"), choices=STREAM_CHOICES, required=False, widget=forms.Select(_SMALL)
+    )
     range = forms.ChoiceField(label=_("When"), choices=RANGE_CHOICES, required=False, widget=forms.Select(_SMALL))
 
     def __init__(self, *args: Any, keys: list[tuple[int, str]], models: list[str], **kwargs: Any) -> None:
