@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -56,11 +56,11 @@ def mint(request: HttpRequest, visit: Visit) -> HttpResponse:
 @require_GET
 @page(Permission.USE_PLAYGROUND)
 def facts(request: HttpRequest, visit: Visit, request_id: str) -> HttpResponse:
-    """What one answer took, once its usage is recorded; 404 until then."""
+    """What one answer took, once its usage is recorded; 204 until then, and for what is not theirs."""
     try:
         usage = get_request(visit.organization, request_id)
-    except Usage.DoesNotExist as error:
-        raise Http404 from error
+    except Usage.DoesNotExist:
+        return HttpResponse(status=204)
     told = {
         "target": usage.target,
         "attempts": usage.attempt_count,

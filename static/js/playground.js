@@ -62,7 +62,7 @@ function start(form) {
   async function tellFacts(box, requestId) {
     for (let attempt = 0; attempt < 12; attempt += 1) {
       const answer = await fetch(said.factsUrl.replace("REQUEST", requestId));
-      if (answer.ok) {
+      if (answer.status === 200) {
         const told = await answer.json();
         fact(box, said.tokens, `${told.input_tokens} → ${told.output_tokens}`);
         fact(box, said.cost, told.cost, told.cost_exact);
