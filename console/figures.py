@@ -42,8 +42,9 @@ def compact(number: int | float) -> str:
     return f"{number / 1000:.3g}k" if abs(number) < 999_500 else "1M"
 
 
-def duration(milliseconds: int | float | None) -> str:
-    if milliseconds is None:
+def duration(milliseconds: int | float | str | None) -> str:
+    """A dash for what is not known; templates hand over "" for what is not there at all."""
+    if milliseconds is None or isinstance(milliseconds, str):
         return "–"
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
@@ -51,6 +52,10 @@ def duration(milliseconds: int | float | None) -> str:
         return f"{milliseconds / 1000:.2f} s"
     minutes, rest = divmod(round(milliseconds / 1000), 60)
     return f"{minutes} min {rest} s"
+
+
+def microseconds(count: int) -> str:
+    return f"{count} µs" if count < 1000 else f"{count / 1000:.1f} ms"
 
 
 def percent(part: int | float, whole: int | float) -> str:

@@ -42,18 +42,28 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         "",
         (
             Entry("home", _("Home"), "house"),
+            Entry("playground", _("Playground"), "message-square-text", Permission.USE_PLAYGROUND),
             Entry("keys", _("API keys"), "key-round"),
+            Entry("models", _("Models"), "boxes"),
+            Entry("activity", _("Activity"), "chart-column-stacked", Permission.VIEW_USAGE),
+            Entry("logs", _("Logs"), "scroll-text", Permission.VIEW_USAGE),
         ),
     ),
     (
         _("Organisation"),
-        (Entry("providers", _("Providers"), "plug-zap"),),
+        (
+            Entry("members", _("Members"), "users"),
+            Entry("providers", _("Providers"), "plug-zap"),
+            Entry("audit", _("Audit log"), "shield-check", Permission.VIEW_AUDIT),
+            Entry("settings", _("Settings"), "settings"),
+        ),
     ),
 )
 
 ACTIONS: tuple[Entry, ...] = (
     Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),
     Entry("providers-new", _("Add a provider"), "plus", Permission.MANAGE_PROVIDERS),
+    Entry("members-invite", _("Invite somebody"), "user-plus", Permission.MANAGE_MEMBERS),
 )
 
 

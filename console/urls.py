@@ -4,10 +4,32 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from console.pages import home, keys, organizations, preferences, provider_parts, providers
+from console import live
+from console.pages import (
+    activity,
+    audit,
+    home,
+    keys,
+    logs,
+    members,
+    models,
+    organizations,
+    playground,
+    preferences,
+    provider_parts,
+    providers,
+    settings,
+)
 
 urlpatterns = [
     path("", home.index, name="home"),
+    path("live", live.stream, name="live"),
+    path("playground", playground.index, name="playground"),
+    path("playground/key", playground.mint, name="playground-key"),
+    path("playground/facts/<slug:request_id>", playground.facts, name="playground-facts"),
+    path("logs", logs.index, name="logs"),
+    path("logs.csv", logs.export, name="logs-export"),
+    path("logs/<slug:request_id>", logs.detail, name="logs-detail"),
     path("keys", keys.index, name="keys"),
     path("keys/new", keys.create, name="keys-new"),
     path("keys/<slug:public_id>", keys.detail, name="keys-detail"),
@@ -28,6 +50,20 @@ urlpatterns = [
     path("providers/<slug:public_id>/keys/<slug:key_id>", provider_parts.change_key, name="providers-key"),
     path("providers/<slug:public_id>/models", provider_parts.choose_models, name="providers-models"),
     path("providers/<slug:public_id>/models/<slug:model_id>", provider_parts.edit_model, name="providers-model"),
+    path("models", models.index, name="models"),
+    path("activity", activity.index, name="activity"),
+    path("activity.csv", activity.export, name="activity-export"),
+    path("members", members.index, name="members"),
+    path("members/invite", members.invite, name="members-invite"),
+    path("members/invitations/<slug:public_id>", members.change_invitation, name="members-invitation"),
+    path("members/<int:member_id>", members.edit, name="members-edit"),
+    path("members/<int:member_id>/remove", members.remove, name="members-remove"),
+    path("invitations/", members.accept, name="invitation"),
+    path("invitations/<str:token>/", members.accept, name="invitation-link"),
+    path("settings", settings.index, name="settings"),
+    path("settings/delete", settings.delete, name="settings-delete"),
+    path("audit", audit.index, name="audit"),
+    path("audit/export", audit.export, name="audit-export"),
     path("organizations/new", organizations.create, name="organization-new"),
     path("organizations/switch", organizations.switch, name="organization-switch"),
     path("preferences/theme", preferences.theme, name="theme"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +16,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.roles import ROLE_NAMES, ROLES
 from console import figures
+from console import words as vocabulary
+from metering.queries import UsageRow
 from providers.models import ConnectionKey
 
 register = template.Library()
@@ -24,8 +28,61 @@ register.filter("usd", figures.usd)
 register.filter("usd_exact", figures.usd_exact)
 register.filter("compact", figures.compact)
 register.filter("duration", figures.duration)
+register.filter("share", figures.percent)
+register.filter("microseconds", figures.microseconds)
+register.filter("outcome", vocabulary.outcome)
+register.filter("billing", vocabulary.billing_reason)
+register.filter("action", vocabulary.action)
+register.filter("object_type", vocabulary.object_type)
 
 _WIDTH, _HEIGHT = 120, 32
+
+
+@register.filter
+def success(row: UsageRow) -> str:
+    return figures.percent(row.requests - row.errors, row.requests)
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+@register.filter
+def field(form: forms.Form, name: str) -> forms.BoundField:
+    return form[name]
+
+
+@register.filter
+def item(mapping: Mapping[str, Any], name: str) -> Any:
+    return mapping.get(name)
+
+
+@register.filter
+def role_name(role: str) -> str:
+    return str(ROLE_NAMES.get(role, role))
+
+
+@register.filter
+def role_text(role: str) -> str:
+    return str(ROLES.get(role, role))
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A value of the audit log on one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def provider_of(target: str) -> str:
+    return target.partition("/")[0]
+
+
+@register.filter
+def unlocalized(number: float) -> str:
+    """For attributes of SVG, which know no decimal comma."""
+    return str(number)
 
 
 @register.filter

@@ -62,6 +62,7 @@ document.addEventListener("click", (event) => {
   if (on("[data-dismiss]")) on("[data-toast]")?.remove();
   if (on("[data-open]")) openDialog(on("[data-open]").dataset.open);
   if (on("[data-close]")) on("dialog")?.close();
+  if (event.target.matches("dialog.sheet")) event.target.close();
   if (on("[data-shortcuts]")) openDialog("shortcuts");
   const row = on("tr");
   if (row && !on("a, button, input, label, summary") && !window.getSelection().toString()) {
@@ -112,6 +113,9 @@ document.addEventListener("htmx:load", (event) => {
   for (const dialog of event.target.parentElement?.querySelectorAll("dialog[data-autoopen]:not([open])") ?? []) {
     dialog.showModal();
   }
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.target.matches?.("dialog.sheet") && !event.target.open) event.target.showModal();
 });
 document.addEventListener("htmx:responseError", (event) => {
   const status = event.detail.xhr.status;

@@ -1,0 +1,67 @@
+"""The filters of the log, as they stand in the URL."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from console.forms.base import ConsoleForm
+from metering.queries import RequestFilters
+
+RANGES = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+}
+RANGE_CHOICES = (
+    ("", _("Any time")),
+    ("15m", _("Last 15 minutes")),
+    ("1h", _("Last hour")),
+    ("24h", _("Last 24 hours")),
+    ("7d", _("Last 7 days")),
+)
+STATUS_CHOICES = (("", _("Any outcome")), ("2", _("Succeeded")), ("4", _("Refused (4xx)")), ("5", _("Failed (5xx)")))
+STREAM_CHOICES = (("", _("Streamed or not")), ("yes", _("Streamed")), ("no", _("Not streamed")))
+_SMALL = {"class": "control"}
+
+
+class LogFilterForm(ConsoleForm):
+    request_id = forms.CharField(label=_("Request id"), required=False, max_length=60)
+    model = forms.ChoiceField(label=_("Model"), required=False, widget=forms.Select(_SMALL))
+    status = forms.ChoiceField(
+        label=_("Outcome"), choices=STATUS_CHOICES, required=False, widget=forms.Select(_SMALL)
+    )
+    key = forms.ChoiceField(label=_("Key"), required=False, widget=forms.Select(_SMALL))
+    target = forms.CharField(label=_("Target"), required=False, max_length=260)
+    stream = forms.ChoiceField(
+        label=_("Streaming"), choices=STREAM_CHOICES, required=False, widget=forms.Select(_SMALL)
+    )
+    range = forms.ChoiceField(label=_("When"), choices=RANGE_CHOICES, required=False, widget=forms.Select(_SMALL))
+
+    def __init__(self, *args: Any, keys: list[tuple[int, str]], models: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        asked = self.data.get("model", "")
+        names = dict.fromkeys([*models, *([asked] if asked else [])])
+        self.fields["model"].choices = [("", _("Any model")), *((name, name) for name in names)]
+        self.fields["key"].choices = [("", _("Any key")), *((str(pk), name) for pk, name in keys)]
+
+    def filters(self) -> RequestFilters:
+        said = self.cleaned_data
+        span = RANGES.get(said["range"])
+        return RequestFilters(
+            model=said["model"] or None,
+            target=said["target"].strip() or None,
+            key_id=int(said["key"]) if said["key"] else None,
+            status_class=int(said["status"]) if said["status"] else None,
+            stream={"yes": True, "no": False}.get(said["stream"]),
+            from_=timezone.now() - span if span else None,
+            request_id=said["request_id"].strip() or None,
+        )
+
+    def is_narrowed(self) -> bool:
+        return any(self.data.get(name) for name in self.fields)

@@ -1,0 +1,96 @@
+"""One stream of server-sent events per page. It tells which topic changed; the page's fragments fetch themselves.
+
+The stream reads PostgreSQL once a tick, whatever the number of topics, and ends by itself so that a browser left
+open cannot hold a connection for ever: EventSource comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+from django.db.models import Count, Max
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts.current import memberships_of
+from accounts.models import ApiKey, Organization, User
+from console.visit import find_visit
+from metering.models import Usage
+
+TICK_S = 1.5
+LONGEST_S = 600
+_KEEP_ALIVE_EVERY = 10
+_RECENT = timedelta(minutes=15)
+
+Mark = Any
+"""What a topic looked like; another value means that it changed."""
+
+
+def _usage(organization: Organization) -> Mark:
+    recent = Usage.objects.of(organization).filter(started_at__gte=timezone.now() - _RECENT)
+    return recent.aggregate(last=Max("ingested_at"), count=Count("request_id"))
+
+
+def _configuration(organization: Organization) -> Mark:
+    return Organization.objects.filter(pk=organization.pk).values_list("version", flat=True).first()
+
+
+def _keys(organization: Organization) -> Mark:
+    return ApiKey.objects.of(organization).aggregate(last=Max("last_used_at"), count=Count("pk"))
+
+
+TOPICS: dict[str, Callable[[Organization], Mark]] = {
+    "usage": _usage,
+    "configuration": _configuration,
+    "keys": _keys,
+}
+
+
+@require_GET
+async def stream(request: HttpRequest) -> HttpResponse:
+    """`?topics=usage,keys`. 204 tells EventSource to stay away: nobody is signed in, or no such topic."""
+    visit = await sync_to_async(find_visit)(request)
+    topics = [name for name in request.GET.get("topics", "").split(",") if name in TOPICS]
+    if visit is None or not topics:
+        return HttpResponse(status=204)
+    response = StreamingHttpResponse(
+        _events(visit.user, visit.organization, topics), content_type="text/event-stream"
+    )
+    response["Cache-Control"] = "no-cache, no-transform"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _events(user: User, organization: Organization, topics: list[str]) -> AsyncIterator[bytes]:
+    marks = await _read(user, organization, topics)
+    yield b"retry: 3000\n: here\n\n"
+    for tick in range(int(LONGEST_S / TICK_S)):
+        if marks is None:
+            return
+        await asyncio.sleep(TICK_S)
+        now = await _read(user, organization, topics)
+        for topic in topics:
+            if now is not None and now[topic] != marks[topic]:
+                yield f"event: {topic}\ndata: changed\n\n".encode()
+        if tick % _KEEP_ALIVE_EVERY == 0:
+            yield b": still here\n\n"
+        marks = now
+
+
+async def _read(user: User, organization: Organization, topics: list[str]) -> dict[str, Mark] | None:
+    """Not tied to the request's own thread: it lives long, and would keep a database connection to itself."""
+    return await sync_to_async(_marks, thread_sensitive=False)(user, organization, topics)
+
+
+def _marks(user: User, organization: Organization, topics: list[str]) -> dict[str, Mark] | None:
+    """None once the person is no member any more."""
+    close_old_connections()
+    if not memberships_of(user).filter(org=organization, user__is_active=True).exists():
+        return None
+    return {topic: TOPICS[topic](organization) for topic in topics}

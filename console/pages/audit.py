@@ -1,0 +1,78 @@
+"""The audit log: who did what to which object, before and after; filters, export, and the proof of its chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts import audit, audit_export
+from accounts.models import AuditEvent
+from accounts.roles import Permission
+from console.visit import Visit, page
+
+_PAGE = 50
+_EXPORTED = 10_000
+
+
+@require_GET
+@page(Permission.VIEW_AUDIT)
+def index(request: HttpRequest, visit: Visit) -> HttpResponse:
+    words, kind, before = (request.GET.get(name, "").strip() for name in ("q", "kind", "before"))
+    found = _matching(visit, words, kind)
+    if before.isdecimal():
+        found = found.filter(sequence__lt=int(before))
+    events = list(found[: _PAGE + 1])
+    older = request.GET.copy()
+    older["before"] = str(events[_PAGE - 1].sequence) if len(events) > _PAGE else ""
+    context = {
+        "events": [(event, changes_of(event)) for event in events[:_PAGE]],
+        "q": words,
+        "kind": kind,
+        "kinds": _kinds(visit),
+        "older": f"?{older.urlencode()}" if older["before"] else "",
+        "is_first_page": not before,
+        "is_filtered": bool(words or kind),
+        "verified": audit.verify(visit.organization) if not request.htmx else None,
+    }
+    return render(request, "audit/index.html", context)
+
+
+@require_GET
+@page(Permission.VIEW_AUDIT)
+def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    words, kind = (request.GET.get(name, "").strip() for name in ("q", "kind"))
+    events = _matching(visit, words, kind)[:_EXPORTED]
+    as_json = request.GET.get("format") == "jsonl"
+    lines = audit_export.export_json_lines(events) if as_json else audit_export.export_csv(events)
+    kind_of_text, ending = ("application/jsonl", "jsonl") if as_json else ("text/csv", "csv")
+    response = StreamingHttpResponse(list(lines), content_type=f"{kind_of_text}; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="audit-{timezone.now():%Y-%m-%d}.{ending}"'
+    return response
+
+
+def _matching(visit: Visit, words: str, kind: str) -> QuerySet[AuditEvent]:
+    found = AuditEvent.objects.of(visit.organization).order_by("-sequence")
+    if kind:
+        found = found.filter(object_type=kind)
+    if words:
+        found = found.filter(
+            Q(actor_label__icontains=words) | Q(object_label__icontains=words) | Q(action__icontains=words)
+        )
+    return found
+
+
+def _kinds(visit: Visit) -> list[str]:
+    events = AuditEvent.objects.of(visit.organization).order_by("object_type")
+    return list(events.values_list("object_type", flat=True).distinct())
+
+
+def changes_of(event: AuditEvent) -> list[tuple[str, Any, Any]]:
+    """(field, before, after) of what differs."""
+    before, after = event.before or {}, event.after or {}
+    names = dict.fromkeys([*before, *after])
+    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]

@@ -1,0 +1,139 @@
+"""Logs: every request with its attempts, newest first; filters and place in the URL."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts.models import ApiKey
+from accounts.roles import Permission
+from console.forms.logs import LogFilterForm
+from console.offers import model_names
+from console.visit import Visit, page
+from metering.models import Usage
+from metering.queries import CursorInvalid, RequestFilters, get_request, list_requests, request_csv_rows
+
+_PAGE = 50
+_EXPORTED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A request with the name of its key."""
+
+    usage: Usage
+    key: ApiKey | None
+
+
+@require_GET
+@page(Permission.VIEW_USAGE)
+def index(request: HttpRequest, visit: Visit) -> HttpResponse:
+    form = LogFilterForm(request.GET or None, keys=_keys(visit), models=model_names(visit))
+    filters = form.filters() if form.is_valid() else RequestFilters()
+    try:
+        found = list_requests(visit.organization, filters, request.GET.get("after") or None, _PAGE)
+    except CursorInvalid as error:
+        raise Http404 from error
+    older = request.GET.copy()
+    older["after"] = found.next_cursor or ""
+    newest = request.GET.copy()
+    newest.pop("after", None)
+    context = {
+        "form": form,
+        "lines": named_keys(visit, found.requests),
+        "older": f"?{older.urlencode()}" if found.next_cursor else "",
+        "newest": f"?{newest.urlencode()}",
+        "is_first_page": not request.GET.get("after"),
+        "is_filtered": form.is_narrowed(),
+        "live": request.GET.get("live", "on") == "on" and not request.GET.get("after"),
+    }
+    return render(request, "logs/_table.html" if request.htmx else "logs/index.html", context)
+
+
+@require_GET
+@page(Permission.VIEW_USAGE)
+def export(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """The first page of what the filters leave, as CSV."""
+    form = LogFilterForm(request.GET or None, keys=_keys(visit), models=model_names(visit))
+    filters = form.filters() if form.is_valid() else RequestFilters()
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="requests-{timezone.now():%Y-%m-%d}.csv"'
+    found = list_requests(visit.organization, filters, limit=_EXPORTED)
+    csv.writer(response).writerows(request_csv_rows(found.requests))
+    return response
+
+
+@require_GET
+@page(Permission.VIEW_USAGE)
+def detail(request: HttpRequest, visit: Visit, request_id: str) -> HttpResponse:
+    usage = _get(visit, request_id)
+    (line,) = named_keys(visit, [usage])
+    context = {
+        "line": line,
+        "usage": usage,
+        "attempts": _timeline(usage),
+        "curl": _curl(usage),
+        "input_uncached": usage.input_tokens - usage.cached_tokens,
+    }
+    return render(request, "logs/_sheet.html" if request.htmx else "logs/detail.html", context)
+
+
+def named_keys(visit: Visit, requests: Iterable[Usage]) -> list[Line]:
+    requests = list(requests)
+    wanted = {usage.key_id for usage in requests if usage.key_id}
+    keys = {key.pk: key for key in ApiKey.objects.of(visit.organization).filter(pk__in=wanted)}
+    return [Line(usage, keys.get(usage.key_id)) for usage in requests]
+
+
+def _keys(visit: Visit) -> list[tuple[int, str]]:
+    keys = ApiKey.objects.of(visit.organization).filter(is_ephemeral=False).order_by("name")
+    return [(key.pk, key.name) for key in keys]
+
+
+def _get(visit: Visit, request_id: str) -> Usage:
+    try:
+        return get_request(visit.organization, request_id)
+    except Usage.DoesNotExist as error:
+        raise Http404 from error
+
+
+def _timeline(usage: Usage) -> list[dict[str, Any]]:
+    """The attempts with their place on a scale of 100, for the bars of the timeline."""
+    whole = max(usage.duration_ms, 1)
+    return [attempt | _bar(attempt, whole) for attempt in usage.attempts]
+
+
+def _bar(attempt: dict[str, Any], whole: int) -> dict[str, float]:
+    start = min(100 * attempt["started_ms"] / whole, 99)
+    width = max(100 * attempt["duration_ms"] / whole, 1)
+    return {"bar_start": round(start, 2), "bar_width": round(min(width, 100 - start), 2)}
+
+
+def _curl(usage: Usage) -> str:
+    """The same call again. Prompts are not kept, so a placeholder stands in its place."""
+    body: dict[str, Any] = {"model": usage.model}
+    if usage.endpoint == "embeddings":
+        body["input"] = "…"
+    elif usage.endpoint == "completions":
+        body["prompt"] = "…"
+    else:
+        body["messages"] = [{"role": "user", "content": "…"}]
+    if usage.stream:
+        body["stream"] = True
+    path = {"embeddings": "embeddings", "completions": "completions"}.get(usage.endpoint, "chat/completions")
+    shown = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
+    return (
+        f"curl {settings.PUBLIC_URL}/v1/{path} \\\n"
+        f'  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
+        f'  -H "Content-Type: application/json" \\\n'
+        f"  -d '{shown}'"
+    )

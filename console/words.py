@@ -1,0 +1,96 @@
+"""Codes of the rooms below, as people say them. A code without words is shown as it is."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from providers.failures import Kind
+
+OUTCOMES: dict[str, Promise] = {
+    Kind.REFUSED_EGRESS: _("the address may not be dialled"),
+    Kind.DNS: _("its name could not be resolved"),
+    Kind.CONNECT: _("could not connect"),
+    Kind.TLS: _("the TLS handshake failed"),
+    Kind.RESET: _("the connection was lost"),
+    Kind.FIRST_BYTE_TIMEOUT: _("no first byte in time"),
+    Kind.IDLE_TIMEOUT: _("fell silent in the middle"),
+    Kind.DEADLINE: _("the deadline passed"),
+    Kind.SERVER_ERROR: _("server error"),
+    Kind.RATE_LIMITED: _("rate limited"),
+    Kind.UNAUTHORIZED: _("refused its key"),
+    Kind.NOT_FOUND: _("does not have the model"),
+    Kind.REJECTED: _("rejected the request itself"),
+    Kind.REDIRECT: _("wanted to redirect"),
+    Kind.MALFORMED: _("malformed answer"),
+    Kind.ERROR_IN_BODY: _("an error inside a 200"),
+    Kind.EMPTY: _("empty answer"),
+    Kind.TOO_LARGE: _("answer too large"),
+    Kind.INTERRUPTED: _("broke off in the middle"),
+}
+
+BILLING_REASONS: dict[str, Promise] = {
+    "completed": _("charged: completed"),
+    "partial": _("charged: what was delivered"),
+    "cancelled": _("charged: tokens delivered before it was cancelled"),
+    "interrupted": _("charged: tokens delivered before it broke off"),
+    "no_charge": _("not charged"),
+    "cache_hit": _("answered from the cache"),
+}
+
+ACTIONS: dict[str, Promise] = {
+    "api_key.created": _("created the API key"),
+    "api_key.updated": _("changed the API key"),
+    "api_key.revoked": _("revoked the API key"),
+    "api_key.rotated": _("rotated the API key"),
+    "connection.created": _("added the provider"),
+    "connection.updated": _("changed the provider"),
+    "connection.deleted": _("deleted the provider"),
+    "connection.enabled": _("enabled the provider"),
+    "connection.disabled": _("disabled the provider"),
+    "connection.key_added": _("added a key to the provider"),
+    "connection.key_removed": _("removed a key from the provider"),
+    "connection.key_parked": _("parked a key of the provider"),
+    "connection.key_unparked": _("took a key of the provider back into use"),
+    "connection.models_set": _("chose the models of the provider"),
+    "model.updated": _("changed a model of the provider"),
+    "invitation.sent": _("invited"),
+    "invitation.sent_again": _("invited again"),
+    "invitation.revoked": _("withdrew the invitation of"),
+    "member.joined": _("joined:"),
+    "member.left": _("left:"),
+    "member.removed": _("removed the member"),
+    "member.role_changed": _("changed the role of"),
+    "organization.created": _("founded the organisation"),
+    "organization.updated": _("changed the settings of"),
+    "organization.deleted": _("deleted the organisation"),
+    "route.created": _("created the route"),
+    "route.updated": _("changed the route"),
+    "route.deleted": _("deleted the route"),
+}
+
+
+OBJECT_TYPES: dict[str, Promise] = {
+    "api_key": _("API key"),
+    "connection": _("Provider"),
+    "invitation": _("Invitation"),
+    "member": _("Member"),
+    "organization": _("Organisation"),
+    "route": _("Route"),
+}
+
+
+def outcome(code: str) -> str:
+    return str(OUTCOMES.get(code, code.replace("_", " ")))
+
+
+def billing_reason(code: str) -> str:
+    return str(BILLING_REASONS.get(code, code.replace("_", " ")))
+
+
+def action(code: str) -> str:
+    return str(ACTIONS.get(code, code))
+
+
+def object_type(code: str) -> str:
+    return str(OBJECT_TYPES.get(code, code))

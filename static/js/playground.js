@@ -1,0 +1,185 @@
+// The Playground: a conversation with one model through /v1, streamed, with what each answer took.
+import { asCode } from "./code.js";
+import { events } from "./sse.js";
+
+const form = document.getElementById("playground");
+if (form) start(form);
+
+function start(form) {
+  const said = form.dataset;
+  const chat = document.getElementById("chat");
+  const prompt = form.elements.prompt;
+  const send = form.querySelector("[data-send]");
+  const stop = form.querySelector("[data-stop]");
+  const messages = [];
+  let key = null;
+  let running = null;
+
+  async function freshKey() {
+    if (key && Date.now() < key.endsAt) return key.text;
+    const token = JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
+    const answer = await fetch(said.keyUrl, { method: "POST", headers: { "X-CSRFToken": token } });
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    const made = await answer.json();
+    key = { text: made.key, endsAt: Date.now() + (made.lives_s - 30) * 1000 };
+    return key.text;
+  }
+
+  function body(history) {
+    const wanted = { model: form.elements.model.value, messages: history };
+    const system = form.elements.system.value.trim();
+    if (system) wanted.messages = [{ role: "system", content: system }, ...history];
+    for (const name of ["temperature", "top_p", "max_tokens", "seed"]) {
+      if (form.elements[name].value !== "") wanted[name] = Number(form.elements[name].value);
+    }
+    if (form.elements.json.checked) wanted.response_format = { type: "json_object" };
+    if (form.elements.stream.checked) wanted.stream = true;
+    return wanted;
+  }
+
+  function turn(who, kind, text = "") {
+    document.querySelector("[data-chat-empty]")?.remove();
+    const box = document.createElement("div");
+    box.className = `turn turn-${kind}`;
+    const name = Object.assign(document.createElement("div"), { className: "turn-who", textContent: who });
+    const words = Object.assign(document.createElement("div"), { className: "turn-text", textContent: text });
+    const facts = Object.assign(document.createElement("div"), { className: "turn-facts" });
+    box.append(name, words, facts);
+    chat.append(box);
+    box.scrollIntoView({ block: "nearest" });
+    return { box, words, facts };
+  }
+
+  function fact(box, label, value, title = "") {
+    const item = document.createElement("span");
+    item.append(`${label} `, Object.assign(document.createElement("b"), { textContent: value }));
+    if (title) item.title = title;
+    box.append(item);
+  }
+
+  const time = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
+
+  async function tellFacts(box, requestId) {
+    for (let attempt = 0; attempt < 12; attempt += 1) {
+      const answer = await fetch(said.factsUrl.replace("REQUEST", requestId));
+      if (answer.status === 200) {
+        const told = await answer.json();
+        fact(box, said.tokens, `${told.input_tokens} → ${told.output_tokens}`);
+        fact(box, said.cost, told.cost, told.cost_exact);
+        if (told.target) fact(box, said.target, told.target);
+        fact(box, said.attempts, told.attempts);
+        const link = Object.assign(document.createElement("a"), { className: "link", textContent: said.log });
+        link.href = said.logUrl.replace("REQUEST", requestId);
+        box.append(link);
+        return;
+      }
+      await new Promise((wake) => setTimeout(wake, 400));
+    }
+  }
+
+  async function* pieces(answer, wanted) {
+    if (!wanted.stream) {
+      const whole = await answer.json();
+      yield whole.choices[0].message.content ?? "";
+      return;
+    }
+    for await (const data of events(answer.body)) {
+      if (data === "[DONE]") return;
+      const chunk = JSON.parse(data);
+      if (chunk.error) throw new Error(chunk.error.message);
+      yield chunk.choices?.[0]?.delta?.content ?? "";
+    }
+  }
+
+  async function ask(wanted, shown) {
+    const startedAt = performance.now();
+    const headers = { "Content-Type": "application/json", Authorization: `Bearer ${await freshKey()}` };
+    running = new AbortController();
+    const answer = await fetch(`${said.baseUrl}/chat/completions`, {
+      method: "POST", headers, body: JSON.stringify(wanted), signal: running.signal,
+    });
+    const requestId = answer.headers.get("x-request-id");
+    if (!answer.ok) {
+      const refusal = await answer.json().catch(() => null);
+      if (answer.status === 401) key = null;
+      return { requestId, error: refusal?.error?.message ?? said.noAnswer };
+    }
+    let text = "";
+    let firstAt = null;
+    try {
+      for await (const piece of pieces(answer, wanted)) {
+        if (piece && firstAt === null) {
+          firstAt = performance.now();
+          fact(shown.facts, said.first, time(firstAt - startedAt));
+        }
+        text += piece;
+        shown.words.textContent = text;
+        shown.box.scrollIntoView({ block: "nearest" });
+      }
+    } catch (error) {
+      if (error.name !== "AbortError") return { requestId, text, error: error.message };
+      fact(shown.facts, said.stopped, "");
+    }
+    fact(shown.facts, said.total, time(performance.now() - startedAt));
+    return { requestId, text };
+  }
+
+  async function go() {
+    const text = prompt.value.trim();
+    if (!text || running) return;
+    messages.push({ role: "user", content: text });
+    prompt.value = "";
+    turn(said.you, "user", text);
+    const wanted = body([...messages]);
+    const shown = turn(wanted.model, "model");
+    shown.words.classList.add("caret");
+    send.hidden = true;
+    stop.hidden = false;
+    let outcome;
+    try {
+      outcome = await ask(wanted, shown);
+    } catch (error) {
+      outcome = { error: error.name === "AbortError" ? said.stopped : said.noAnswer };
+    }
+    running = null;
+    send.hidden = false;
+    stop.hidden = true;
+    shown.words.classList.remove("caret");
+    if (outcome.text) messages.push({ role: "assistant", content: outcome.text });
+    else messages.pop();
+    if (outcome.error) {
+      const note = Object.assign(document.createElement("div"), { className: "field-error", textContent: outcome.error });
+      shown.words.after(note);
+    } else if (!outcome.text) {
+      shown.words.textContent = said.empty;
+    }
+    prompt.focus();
+    if (outcome.requestId) await tellFacts(shown.facts, outcome.requestId);
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    go();
+  });
+  prompt.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      go();
+    }
+  });
+  stop.addEventListener("click", () => running?.abort());
+  document.querySelector("[data-clear]").addEventListener("click", () => {
+    running?.abort();
+    messages.length = 0;
+    chat.replaceChildren();
+    prompt.focus();
+  });
+  document.querySelector("[data-show-code]").addEventListener("click", () => {
+    const text = prompt.value.trim();
+    const history = text ? [...messages, { role: "user", content: text }] : messages;
+    const shown = asCode(said.shownUrl, body(history.length ? history : [{ role: "user", content: "…" }]));
+    for (const [name, code] of Object.entries(shown)) {
+      document.querySelector(`#play-code-${name} code`).textContent = code;
+    }
+  });
+}
