@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import httpx
+from django.utils import timezone
 
 from common.refusal import ShareAIError
 from providers import diagnosis
@@ -121,3 +122,11 @@ def _report(found: Found, failure: Failure | None = None) -> TestReport:
         error=failure.message if failure else "",
         error_code=failure.code if failure else "",
     )
+
+
+def test_and_remember(connection: Connection) -> TestReport:
+    """Keeps the report with the connection, its long list of models shortened to their number."""
+    report = test_connection(connection)
+    stored = report.as_dict() | {"models": len(report.models), "at": timezone.now().isoformat()}
+    Connection.objects.filter(pk=connection.pk).update(last_test=stored)
+    return report
