@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
 from common.ids import new_id
-from common.secrets import Secret
+from common.secrets import Secret, SecretsError
 from providers import changes, drafts
 from providers.errors import InvalidConnection
 from providers.models import Connection, ConnectionKey
@@ -39,15 +39,25 @@ def store_keys(
     cleaned = drafts.clean_keys(keys)
     if not cleaned:
         raise InvalidConnection("api_keys", _("Enter a key."))
-    present = list(connection.keys.all())
-    if len(present) + len(cleaned) > drafts.MOST_KEYS:
+    if connection.keys.count() + len(cleaned) > drafts.MOST_KEYS:
         raise InvalidConnection("api_keys", _("Use at most %(most)d keys.") % {"most": drafts.MOST_KEYS})
-    if {open_key(row, connection) for row in present} & set(cleaned):
+    if opened_keys(connection) & set(cleaned):
         raise InvalidConnection("api_keys", _("This key is stored here already."))
     rows = ConnectionKey.objects.bulk_create(_sealed(connection, key, label, weight) for key in cleaned)
     if connection.options.pop(NEEDS_KEY, None):
         connection.save(update_fields=["options", "updated_at"])
     return rows
+
+
+def opened_keys(connection: Connection) -> set[str]:
+    """What can be opened of the stored keys; a key that the ring cannot open is as good as not there."""
+    opened = set()
+    for row in connection.keys.all():
+        try:
+            opened.add(open_key(row, connection))
+        except SecretsError:
+            logger.warning("key %s of connection %s cannot be opened", row.public_id, connection.public_id)
+    return opened
 
 
 def _sealed(connection: Connection, key: str, label: str, weight: int) -> ConnectionKey:

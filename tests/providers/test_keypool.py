@@ -83,6 +83,14 @@ def test_a_key_is_stored_once(as_alice, connect):
         services.add_key(connect(), as_alice, f" {KEY} ")
 
 
+def test_a_key_that_cannot_be_opened_does_not_stand_in_the_way_of_another(acme, as_alice, connect):
+    connection = connect()
+    ConnectionKey.objects.update(public_id="ckey_moved")
+    services.add_key(connection, as_alice, KEY)
+    assert credentials(acme) == [f"Bearer {KEY}"]
+    assert load_targets(acme.pk)[0].options == {"unreadable_keys": "1"}
+
+
 def test_removing_the_last_key_leaves_a_connection_without(acme, as_alice, connect):
     [row] = connect().keys.all()
     services.remove_key(row, as_alice)
