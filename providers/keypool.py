@@ -20,6 +20,9 @@ from providers.sealing import open_key, seal_key
 
 logger = logging.getLogger(__name__)
 
+REFUSED = "refused upstream"
+"""The reason that the gateway gives; keys parked for it are tried again (see `providers.recovery`)."""
+
 NEEDS_KEY = "needs_key"
 """Set in a connection's options when its keys were cleared for it: it must not be called without one."""
 
@@ -112,7 +115,7 @@ def park_refused_key(public_id: str) -> bool:
     _let_go_of_dead_connections()
     try:
         key = ConnectionKey.objects.select_related("connection__org").filter(public_id=public_id).first()
-        return key is not None and park_key(key, Actor.system("gateway"), "refused upstream")
+        return key is not None and park_key(key, Actor.system("gateway"), REFUSED)
     except DatabaseError:
         logger.exception("could not park key %s", public_id)
         return False

@@ -11,8 +11,10 @@ from typing import Any
 
 import httpx
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from common.refusal import ShareAIError
+from common.secrets import SecretsError
 from providers import diagnosis
 from providers.conversation import Conversation, Found, Line
 from providers.diagnosis import Failure
@@ -77,8 +79,11 @@ def test_connection(
     Raises:
         InvalidConnection: a draft's own fields are wrong.
     """
-    line, wanted = _line_of_draft(subject) if isinstance(subject, ConnectionDraft) else _line_of_row(subject, key)
     found = Found()
+    try:
+        line, wanted = _line_of_draft(subject) if isinstance(subject, ConnectionDraft) else _line_of_row(subject, key)
+    except SecretsError:
+        return _report(found, Failure("key_unreadable", _("The stored key cannot be opened. Enter it again.")))
     try:
         with guarded_client(connect_s=patience.connect_s, read_s=patience.read_s) as client:
             Conversation(client, line, found, patience.whole_s).run(wanted)

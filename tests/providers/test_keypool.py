@@ -114,7 +114,7 @@ def test_a_refused_key_is_parked_once_and_may_come_back(acme, as_alice, connect)
     assert credentials(acme) == [f"Bearer {OTHER}"]
     assert load_targets(acme.pk)[0].options == {"parked_keys": "1"}
     row.refresh_from_db()
-    assert (row.state, row.state_reason) == ("parked", "refused upstream")
+    assert (row.state, row.state_reason) == ("parked", keypool.REFUSED)
     assert services.unpark_key(row, as_alice)
     assert len(credentials(acme)) == 2
     actions = list(AuditEvent.objects.of(acme).order_by("sequence").values_list("action", "actor_label"))
