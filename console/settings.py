@@ -224,6 +224,8 @@ CELERY_BEAT_SCHEDULE = {
     "rollups": {"task": "metering.roll_up", "schedule": 10.0},
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
     "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
+    "parked keys": {"task": "providers.retry_parked_keys", "schedule": 600.0},
+    "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
 
 # -- Data plane --------------------------------------------------------------------------------

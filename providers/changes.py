@@ -25,7 +25,7 @@ _PLATFORM_LOCK = 7_165_001
 
 
 def changing(org: Organization | None, actor: Actor) -> AbstractContextManager[None]:
-    """The transaction of a change: one at a time per organisation, and afterwards every version it concerns grows.
+    """The transaction of a change, one at a time per organisation.
 
     Raises:
         NotPermitted: the actor's role does not allow it; on the platform's own connections only staff may.
@@ -49,8 +49,11 @@ def _changing_platform(actor: Actor) -> Iterator[None]:
             # Two of these at once could lock the organisations' rows in different orders.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_PLATFORM_LOCK])
         yield
-        Organization.objects.update(version=F("version") + 1)
-        transaction.on_commit(lambda: events.publish(events.PLATFORM))
+
+
+def _bump_everybody() -> None:
+    Organization.objects.update(version=F("version") + 1)
+    transaction.on_commit(lambda: events.publish(events.PLATFORM))
 
 
 def _is_operator(actor: Actor) -> bool:
@@ -69,9 +72,11 @@ def record(
 ) -> None:
     """Writes the audit event; call inside `changing`.
 
-    A connection of the platform belongs to no organisation's trail: the operator's log keeps what was done.
+    A connection of the platform belongs to no organisation's trail: the operator's log keeps what was done, and
+    the version of every organisation grows.
     """
     if connection.org is None:
+        _bump_everybody()
         logger.info("%s %s by %s: %s -> %s", action, connection.slug, actor.label, before, after)
         return
     audit.record(

@@ -117,6 +117,8 @@ class Conversation:
         if failure is not None:
             raise failure
         self._take(_parsed(body), started)
+        if self._found.first_token_ms is None:
+            raise Failure("empty", _("The answer has no text in it."))
 
     def _embed(self, model: str) -> None:
         url, started = self._line.url("/embeddings"), time.monotonic()
@@ -132,25 +134,31 @@ class Conversation:
 
     def _read_stream(self, response: httpx.Response, started: float) -> None:
         """One token is the proof; after it the stream is read on for its usage only as far as that is cheap."""
-        decoder = SSEDecoder(_MOST_ANSWER_BYTES)
         try:
-            for chunk in self._chunks(response, _MOST_ANSWER_BYTES):
-                for event in decoder.feed(chunk):
-                    if event.data.strip() == b"[DONE]":
-                        return
-                    self._take(_parsed(event.data), started, stream=True)
+            for data in self._events(response):
+                self._take(_parsed(data), started, stream=True)
         except (Failure, httpx.HTTPError):
             if self._found.first_token_ms is None:
                 raise
         if self._found.first_token_ms is None:
             raise Failure("empty", _("The stream ended without an answer."))
 
+    def _events(self, response: httpx.Response) -> Iterator[bytes]:
+        decoder = SSEDecoder(_MOST_ANSWER_BYTES)
+        for chunk in self._chunks(response, _MOST_ANSWER_BYTES):
+            for event in decoder.feed(chunk):
+                if event.data.strip() == b"[DONE]":
+                    return
+                yield event.data
+
     def _take(self, answer: dict[str, Any], started: float, *, stream: bool = False) -> None:
         if answer.get("error"):
-            raise Failure("rejected", diagnosis.quote(orjson.dumps(answer), self._line.key))
-        if not isinstance(answer.get("choices"), list):
+            said = diagnosis.quote(orjson.dumps(answer), self._line.key)
+            raise Failure("rejected", _("The server answered with an error: %(said)s.") % {"said": said})
+        choices = answer.get("choices")
+        if not isinstance(choices, list):
             raise _not_the_api()
-        if self._found.first_token_ms is None:
+        if self._found.first_token_ms is None and any(map(_says_something, choices)):
             self._found.first_token_ms = _ms_since(started)
             self._found.capabilities += ["chat", "stream"] if stream else ["chat"]
         if isinstance(answer.get("usage"), dict) and "usage" not in self._found.capabilities:
@@ -200,6 +208,14 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise _not_the_api()
     return parsed
+
+
+def _says_something(choice: Any) -> bool:
+    """A role alone is no token yet; one that is not text (of thinking, of a tool call) is."""
+    said = (choice.get("delta") or choice.get("message")) if isinstance(choice, dict) else None
+    if not isinstance(said, dict):
+        return False
+    return bool(choice.get("finish_reason") or any(value for name, value in said.items() if name != "role"))
 
 
 def _easier(payload: dict[str, Any], status: int, said: str) -> dict[str, Any] | None:

@@ -78,7 +78,7 @@ def of_status(status: int, said: str, key: str, url: str) -> Failure:
     if status in (402, 429):
         return Failure(
             "limited",
-            _("The key works, but its account has no credit left or has reached a limit (%(status)d): %(said)s")
+            _("The key works, but its account has no credit left or has reached a limit (%(status)d): %(said)s.")
             % facts,
         )
     if status == 404:
@@ -87,7 +87,7 @@ def of_status(status: int, said: str, key: str, url: str) -> Failure:
         )
     if status >= 500:
         return Failure("server_error", _("The server failed (%(status)d): %(said)s. Try again later.") % facts)
-    return Failure("rejected", _("The server rejected the request (%(status)d): %(said)s") % facts)
+    return Failure("rejected", _("The server rejected the request (%(status)d): %(said)s.") % facts)
 
 
 def quote(body: bytes, key: str) -> str:

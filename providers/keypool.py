@@ -12,13 +12,16 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
 from common.ids import new_id
-from common.secrets import Secret
+from common.secrets import Secret, SecretsError
 from providers import changes, drafts
 from providers.errors import InvalidConnection
 from providers.models import Connection, ConnectionKey
 from providers.sealing import open_key, seal_key
 
 logger = logging.getLogger(__name__)
+
+REFUSED = "refused upstream"
+"""The reason that the gateway gives; keys parked for it are tried again (see `providers.recovery`)."""
 
 NEEDS_KEY = "needs_key"
 """Set in a connection's options when its keys were cleared for it: it must not be called without one."""
@@ -39,15 +42,25 @@ def store_keys(
     cleaned = drafts.clean_keys(keys)
     if not cleaned:
         raise InvalidConnection("api_keys", _("Enter a key."))
-    present = list(connection.keys.all())
-    if len(present) + len(cleaned) > drafts.MOST_KEYS:
+    if connection.keys.count() + len(cleaned) > drafts.MOST_KEYS:
         raise InvalidConnection("api_keys", _("Use at most %(most)d keys.") % {"most": drafts.MOST_KEYS})
-    if {open_key(row, connection) for row in present} & set(cleaned):
+    if opened_keys(connection) & set(cleaned):
         raise InvalidConnection("api_keys", _("This key is stored here already."))
     rows = ConnectionKey.objects.bulk_create(_sealed(connection, key, label, weight) for key in cleaned)
     if connection.options.pop(NEEDS_KEY, None):
         connection.save(update_fields=["options", "updated_at"])
     return rows
+
+
+def opened_keys(connection: Connection) -> set[str]:
+    """What can be opened of the stored keys; a key that the ring cannot open is as good as not there."""
+    opened = set()
+    for row in connection.keys.all():
+        try:
+            opened.add(open_key(row, connection))
+        except SecretsError:
+            logger.warning("key %s of connection %s cannot be opened", row.public_id, connection.public_id)
+    return opened
 
 
 def _sealed(connection: Connection, key: str, label: str, weight: int) -> ConnectionKey:
@@ -102,7 +115,7 @@ def park_refused_key(public_id: str) -> bool:
     _let_go_of_dead_connections()
     try:
         key = ConnectionKey.objects.select_related("connection__org").filter(public_id=public_id).first()
-        return key is not None and park_key(key, Actor.system("gateway"), "refused upstream")
+        return key is not None and park_key(key, Actor.system("gateway"), REFUSED)
     except DatabaseError:
         logger.exception("could not park key %s", public_id)
         return False

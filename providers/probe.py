@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import httpx
+from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from common.refusal import ShareAIError
+from common.secrets import SecretsError
 from providers import diagnosis
 from providers.conversation import Conversation, Found, Line
 from providers.diagnosis import Failure
@@ -76,8 +79,11 @@ def test_connection(
     Raises:
         InvalidConnection: a draft's own fields are wrong.
     """
-    line, wanted = _line_of_draft(subject) if isinstance(subject, ConnectionDraft) else _line_of_row(subject, key)
     found = Found()
+    try:
+        line, wanted = _line_of_draft(subject) if isinstance(subject, ConnectionDraft) else _line_of_row(subject, key)
+    except SecretsError:
+        return _report(found, Failure("key_unreadable", _("The stored key cannot be opened. Enter it again.")))
     try:
         with guarded_client(connect_s=patience.connect_s, read_s=patience.read_s) as client:
             Conversation(client, line, found, patience.whole_s).run(wanted)
@@ -121,3 +127,11 @@ def _report(found: Found, failure: Failure | None = None) -> TestReport:
         error=failure.message if failure else "",
         error_code=failure.code if failure else "",
     )
+
+
+def test_and_remember(connection: Connection) -> TestReport:
+    """Keeps the report with the connection, its long list of models shortened to their number."""
+    report = test_connection(connection)
+    stored = report.as_dict() | {"models": len(report.models), "at": timezone.now().isoformat()}
+    Connection.objects.filter(pk=connection.pk).update(last_test=stored)
+    return report

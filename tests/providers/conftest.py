@@ -11,6 +11,7 @@ from accounts.models import Organization
 from providers.models import Connection
 from providers.services import create_connection
 from tests.fakes.upstream import FaultUpstream, Manners
+from tests.fakes.wirelog import settled
 
 KEY = "sk-upstream-0123456789abcdef"
 
@@ -18,12 +19,6 @@ KEY = "sk-upstream-0123456789abcdef"
 @pytest.fixture
 def as_system() -> Actor:
     return Actor.system("tests")
-
-
-@pytest.fixture
-def open_egress(settings) -> None:
-    """Connections of these tests point at this machine, at whatever port."""
-    settings.EGRESS_ALLOW = "127.0.0.1:1"
 
 
 @pytest.fixture
@@ -53,7 +48,9 @@ def server() -> Iterator[FaultUpstream]:
 @pytest.fixture
 def upstream(server: FaultUpstream, settings) -> FaultUpstream:
     """A real server on this machine, allowed by the operator, with nothing of an earlier test left in it."""
-    server.recover()
+    server.log.wait_until(settled)
     server.log.clear()
+    server.rules.clear_all()
+    server.keys, server.models_status = {KEY}, 200
     settings.EGRESS_ALLOW = f"127.0.0.1:{server.port}"
     return server

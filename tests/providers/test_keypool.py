@@ -83,6 +83,14 @@ def test_a_key_is_stored_once(as_alice, connect):
         services.add_key(connect(), as_alice, f" {KEY} ")
 
 
+def test_a_key_that_cannot_be_opened_does_not_stand_in_the_way_of_another(acme, as_alice, connect):
+    connection = connect()
+    ConnectionKey.objects.update(public_id="ckey_moved")
+    services.add_key(connection, as_alice, KEY)
+    assert credentials(acme) == [f"Bearer {KEY}"]
+    assert load_targets(acme.pk)[0].options == {"unreadable_keys": "1"}
+
+
 def test_removing_the_last_key_leaves_a_connection_without(acme, as_alice, connect):
     [row] = connect().keys.all()
     services.remove_key(row, as_alice)
@@ -106,7 +114,7 @@ def test_a_refused_key_is_parked_once_and_may_come_back(acme, as_alice, connect)
     assert credentials(acme) == [f"Bearer {OTHER}"]
     assert load_targets(acme.pk)[0].options == {"parked_keys": "1"}
     row.refresh_from_db()
-    assert (row.state, row.state_reason) == ("parked", "refused upstream")
+    assert (row.state, row.state_reason) == ("parked", keypool.REFUSED)
     assert services.unpark_key(row, as_alice)
     assert len(credentials(acme)) == 2
     actions = list(AuditEvent.objects.of(acme).order_by("sequence").values_list("action", "actor_label"))

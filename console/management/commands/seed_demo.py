@@ -24,11 +24,10 @@ from accounts.authentication import INFERENCE, MANAGE
 from accounts.keys import active_keys, create_key
 from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
-from common.secrets import SecretsError
 from console.embedded.keep import read_env, write_private
 from providers import services
+from providers.keypool import opened_keys
 from providers.models import Connection
-from providers.sealing import open_key
 
 EMAIL = "demo@shareai.local"
 ORGANIZATION = "Demo"
@@ -143,19 +142,12 @@ def seed_upstream(known: DemoUpstream, where: Mapping[str, Any]) -> None:
             simulated=known.simulated,
         )
         return
-    moved = services.update_connection(connection, SYSTEM, base_url=base_url).connection
-    if api_key not in _stored_keys(moved):
-        for key in moved.keys.all():
+    if connection.base_url != base_url:
+        connection = services.update_connection(connection, SYSTEM, base_url=base_url).connection
+    if api_key not in opened_keys(connection):
+        for key in connection.keys.all():
             services.remove_key(key, SYSTEM)
-        services.add_key(moved, SYSTEM, api_key)
-
-
-def _stored_keys(connection: Connection) -> set[str]:
-    """What the ring cannot open is as good as not there."""
-    try:
-        return {open_key(key, connection) for key in connection.keys.all()}
-    except SecretsError:
-        return set()
+        services.add_key(connection, SYSTEM, api_key)
 
 
 @transaction.atomic
