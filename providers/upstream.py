@@ -53,7 +53,7 @@ def translated(error: Exception) -> UpstreamFailure:
             return UpstreamFailure(Kind.IDLE_TIMEOUT, "silent for too long")
         case aiohttp.ClientConnectorError():
             return UpstreamFailure(Kind.CONNECT, error.os_error.strerror or "no connection")
-        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | ConnectionError():
+        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | ConnectionError() | RuntimeError():
             return UpstreamFailure(Kind.RESET, "the connection was lost")
         case aiohttp.ClientOSError():
             return UpstreamFailure(Kind.RESET, error.strerror or "the connection was lost")
@@ -114,7 +114,8 @@ class DirectResponse(UpstreamResponse):
     async def next_chunk(self) -> bytes:
         try:
             chunk = await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError) as error:
+            # A plain RuntimeError is how aiohttp's reader says that its connection went away under it.
             raise translated(error) from error
         if self._body is not None and chunk:
             # An empty result of a non-empty read would look like the end.
