@@ -94,12 +94,31 @@ def _inflater(encoding: str | None) -> _Body | None:
     raise UpstreamFailure(Kind.MALFORMED, "a content encoding that was not asked for")
 
 
+def _closed_future(response: aiohttp.ClientResponse) -> asyncio.Future[None] | None:
+    """Done when the response's connection is lost; None when its body is here already."""
+    connection = response.connection
+    if connection is None or connection.protocol is None:
+        return None
+    return connection.protocol.closed
+
+
 class DirectResponse(UpstreamResponse):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._body = _inflater(response.headers.get("Content-Encoding"))
+        self._gone = _closed_future(response)
+        if self._gone is not None:
+            self._gone.add_done_callback(self._connection_gone)
+
+    def _connection_gone(self, gone: asyncio.Future[None]) -> None:
+        """aiohttp closes a connection whose framing is wrong without telling the reader, which would wait on."""
+        if not gone.cancelled():
+            gone.exception()  # seen, else asyncio complains that nobody looked
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
 
     async def read(self, limit_bytes: int) -> bytes:
         parts: list[bytes] = []
@@ -123,6 +142,8 @@ class DirectResponse(UpstreamResponse):
         return chunk
 
     def close(self) -> None:
+        if self._gone is not None:
+            self._gone.remove_done_callback(self._connection_gone)
         self._response.close()
 
 
