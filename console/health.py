@@ -66,6 +66,10 @@ class Vitals:
     attempts: Attempts
 
     @property
+    def is_trouble(self) -> bool:
+        return self.state in (Health.DEGRADED, Health.DOWN, Health.NO_KEY)
+
+    @property
     def tone(self) -> str:
         return TONES[self.state]
 

@@ -40,13 +40,14 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     vitals = vitals_of(visit.organization, connections)
     steps = steps_of(visit.organization)
     newest = list_requests(visit.organization, limit=_NEWEST).requests
+    enabled = [each for each in vitals.values() if each.state is not Health.DISABLED]
     context = {
         "steps": steps if any(not step.done for step in steps) else [],
         "done": sum(step.done for step in steps),
         "today": today_of(visit.organization),
         "providers": [(each, vitals[each.pk]) for each in connections],
-        "healthy": sum(each.state is Health.HEALTHY for each in vitals.values()),
-        "enabled": sum(each.state is not Health.DISABLED for each in vitals.values()),
+        "healthy": sum(not each.is_trouble for each in enabled),
+        "enabled": len(enabled),
         "requests": named_keys(visit, newest),
     }
     return render(request, "home/_live.html" if request.htmx else "home/index.html", context)
