@@ -16,11 +16,12 @@ from django.views.decorators.http import require_GET
 
 from accounts.models import ApiKey
 from accounts.roles import Permission
+from common.errors import InvalidRequest
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
 from console.visit import Visit, page
 from metering.models import Usage
-from metering.queries import CursorInvalid, RequestFilters, get_request, list_requests, request_csv_rows
+from metering.queries import RequestFilters, get_request, list_requests, request_csv_rows
 
 _PAGE = 50
 _EXPORTED = 500
@@ -41,7 +42,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     filters = form.filters() if form.is_valid() else RequestFilters()
     try:
         found = list_requests(visit.organization, filters, request.GET.get("after") or None, _PAGE)
-    except CursorInvalid as error:
+    except InvalidRequest as error:
         raise Http404 from error
     older = request.GET.copy()
     older["after"] = found.next_cursor or ""

@@ -79,7 +79,11 @@ def test_two_different_credentials_are_refused(headers):
     assert MINTED.key not in str(refusal.value.body())
 
 
-@pytest.mark.parametrize("key", ["nonsense", OTHER.key, MINTED.key[:-1], MINTED.key + "x", MINTED.key.upper()])
+@pytest.mark.parametrize(
+    "key",
+    ["nonsense", OTHER.key, MINTED.key[:-1], MINTED.key + "x", MINTED.key.upper()],
+    ids=["nonsense", "of another", "one short", "one more", "upper case"],
+)
 def test_a_wrong_key(key):
     with pytest.raises(InvalidApiKey) as refusal:
         check(record(), {"authorization": f"Bearer {key}"})
