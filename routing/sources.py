@@ -58,6 +58,8 @@ def _route_record(row: Route) -> RouteRecord:
     return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"))
 
 
+WRITE_LAST_USED = _fresh(accounts.touch_last_used)
+
 LOADER = Loader(
     find_key_org=_fresh(accounts.find_key_org),
     load=_fresh(load_snapshot),

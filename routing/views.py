@@ -53,6 +53,7 @@ class GatewayView(APIView):
     def check_caller(self, request: GatewayRequest, caller: Caller) -> None:
         caller.require_scope(self.scope)
         request.flight.key_id = caller.key_public_id
+        plane().last_used.note(caller.key_id)
 
     def handle_exception(self, exc: Exception) -> Reply:  # type: ignore[override]
         if isinstance(exc, APIException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from django.conf import settings
 
@@ -19,11 +20,12 @@ from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
 from routing.health import Health
+from routing.last_used import LastUsed
 from routing.listener import listen
 from routing.planner import Planner
 from routing.settlement import drain_counting
 from routing.snapshots import Snapshots
-from routing.sources import LOADER, UNAVAILABLE
+from routing.sources import LOADER, UNAVAILABLE, WRITE_LAST_USED
 
 DRAIN_S = 20.0
 
@@ -40,7 +42,8 @@ class Plane:
         self._journal: Journal = open_journal()
         self._recorder: Recorder = start_recorder(self._journal)
         self._direct = DirectTransport(guarded_connector(AllowList.parse(settings.EGRESS_ALLOW), limit=0))
-        self._tasks: set[asyncio.Future[None]] = set()
+        self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
+        self._tasks: set[asyncio.Future[Any]] = set()
         health = Health()
         failover = Failover(
             {"direct": self._direct}, health, RetryBudget(self.flights.__len__), self._park_refused_key
@@ -52,11 +55,13 @@ class Plane:
     def start(self) -> None:
         self.flights.start()
         self.snapshots.start()
+        self._keep(asyncio.ensure_future(self.last_used.flush_for_ever()))
         self._keep(asyncio.ensure_future(listen(settings.REDIS_URL, self.snapshots)))
 
     async def aclose(self) -> None:
         await self.flights.aclose(DRAIN_S)
         await drain_counting()
+        await self.last_used.flush()
         for task in self._tasks:
             task.cancel()
         await self.snapshots.aclose()
@@ -75,7 +80,7 @@ class Plane:
         loop = asyncio.get_running_loop()
         self._keep(loop.run_in_executor(None, keypool.park_refused_key, credential.public_id))
 
-    def _keep(self, task: asyncio.Future[None]) -> None:
+    def _keep(self, task: asyncio.Future[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -46,7 +46,15 @@ def test_the_uuid_inside_a_public_id_is_found():
 
 @pytest.mark.parametrize(
     "other",
-    ["", "node_", "node", "key_" + "0" * 32, "node_" + "0" * 32, "node_d535ed759944447b9eda244e13eaa11e", "node_" + "٣" * 32],
+    [
+        "",
+        "node_",
+        "node",
+        "key_" + "0" * 32,
+        "node_" + "0" * 32,
+        "node_d535ed759944447b9eda244e13eaa11e",
+        "node_" + "٣" * 32,
+    ],
 )
 def test_what_is_no_id_of_this_kind_is_not_found(other: str):
     assert ids.find_uuid(other, "node") is None

@@ -240,6 +240,18 @@ def test_the_key_describes_itself(http, tenant):
     assert tenant.api_key not in str(described)
 
 
+def test_using_a_key_is_noted(gateway, tenant, served):
+    key, plain = tenant.new_key()
+    assert key.last_used_at is None
+    httpx.post(gateway.url + URL, json=BODY, headers={"Authorization": f"Bearer {plain}"})
+
+    def is_noted() -> bool:
+        key.refresh_from_db()
+        return key.last_used_at is not None
+
+    assert _until(is_noted, 10)
+
+
 def test_health(gateway):
     assert httpx.get(f"{gateway.url}/health/live").json()["status"] == "live"
     assert httpx.get(f"{gateway.url}/health/ready").status_code == 200
