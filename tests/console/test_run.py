@@ -191,9 +191,10 @@ def test_nothing_outlives_what_it_depends_on_and_the_next_start_works(folder: Pa
         assert "Whatever started this has ended" in run.said()
 
 
-def test_a_stop_while_it_starts_leaves_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("step", ["Starting PostgreSQL", "Starting Redis", "Bringing the database"])
+def test_a_stop_while_it_starts_leaves_nothing(folder: Path, step: str) -> None:
     run = Run(folder / "var", free_port())
-    wait_for(lambda: "Starting Redis" in run.said(), run.said)
+    wait_for(lambda: step in run.said(), run.said)
     run.process.terminate()
     assert run.wait_until_ended() == 128 + signal.SIGTERM
 
