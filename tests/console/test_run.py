@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
 from console.embedded.keep import read_env
 from console.embedded.leftovers import MARK
@@ -143,6 +144,10 @@ def test_serves_until_stopped_and_keeps_everything_for_the_next_start(folder: Pa
         assert '"object":"chat.completion.chunk"' in answer
         assert answer.endswith("data: [DONE]\n\n")
         secrets, ports = (data_dir / "secrets.env").read_text(), (data_dir / "demo-ports.json").read_text()
+
+        broker = Redis.from_url(psutil.Process(first.pid_of("web")).environ()["REDIS_URL"])
+        wait_for(lambda: bool(broker.exists("_kombu.binding.celery.pidbox")), first.said)  # a worker listens
+        wait_for(lambda: any(data_dir.glob("beat-schedule*")), first.said)
 
         other = subprocess.run(
             [sys.executable, "-m", "console.embedded"],
