@@ -21,6 +21,7 @@ import psutil
 from console.embedded.engine import end_leftovers, is_alive
 from console.embedded.keep import read_env
 from console.embedded.leftovers import MARK, end_processes
+from console.embedded.probe import get, not_ready
 from console.embedded.upstreams import CHAT
 from console.embedded.wishes import HOST
 
@@ -87,15 +88,6 @@ class _Ends:
         end_leftovers("postgres", self._data_dir / "postgres" / "data", signal.SIGINT)
 
 
-def not_ready(port: int) -> str | None:
-    """None when /health/ready answers 200, else what it did instead."""
-    try:
-        status, body = _get(port, "/health/ready", {})
-    except (OSError, http.client.HTTPException) as error:
-        return f"{type(error).__name__} at {HOST}:{port}"
-    return None if status == 200 else f"/health/ready answers {status}: {body[:300]!r}"
-
-
 def welcome(port: int, data_dir: Path, demo: dict[str, str], took_s: float) -> str:
     address = f"http://{HOST}:{port}"
     lines = ["", f"ShareAI is ready at {address} ({took_s:.1f} s). Stop it with Ctrl-C."]
@@ -120,21 +112,11 @@ def curl(address: str, key: str, model: str) -> str:
 def first_model(port: int, key: str) -> str:
     """A chat model of the demo as this gateway names it."""
     try:
-        _, body = _get(port, "/v1/models", {"Authorization": f"Bearer {key}"})
+        _, body = get(port, "/v1/models", {"Authorization": f"Bearer {key}"})
         ids = [str(model["id"]) for model in json.loads(body)["data"]]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return CHAT
     return next((name for name in ids if name.endswith(CHAT)), ids[0] if ids else CHAT)
-
-
-def _get(port: int, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from urllib.parse import quote
 import psycopg
 
 from console.embedded.account import Account, account_for
-from console.embedded.engine import Engine, EngineError, end_leftovers, notice, stop, wait_until_up
+from console.embedded.engine import Engine, EngineError, end_leftovers, notice, stop, uninterrupted, wait_until_up
 
 NAME = "PostgreSQL"
 USER = DATABASE = "shareai"
@@ -56,7 +57,8 @@ def postgres(folder: Path, *, durable: bool = True) -> Iterator[Engine]:
         notice("Stopped a PostgreSQL that an earlier run had left behind.")
     (data / "postmaster.pid").unlink(missing_ok=True)  # nobody works in there, so whatever pid it names is not ours
     with _socket_folder(folder, account) as socket_folder:
-        yield from _serve(account, binaries, data, socket_folder, {} if durable else NOT_DURABLE)
+        with _server(account, binaries, data, socket_folder, {} if durable else NOT_DURABLE) as engine:
+            yield engine
 
 
 def _binaries() -> Path:
@@ -112,30 +114,29 @@ def _socket_folder(folder: Path, account: Account) -> Iterator[Path]:
             place.unlink()
 
 
-def _serve(
+@contextmanager
+def _server(
     account: Account, binaries: Path, data: Path, socket_folder: Path, options: dict[str, str]
 ) -> Iterator[Engine]:
     settings = {"listen_addresses": "", "unix_socket_directories": str(socket_folder), "timezone": "UTC", **options}
     words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
     log = data.with_name("server.log")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            account.words(binaries / "postgres", "-D", data, *words),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the supervisor, which stops engines last
-            user=account.user,
-            group=account.group,
-            extra_groups=account.extra_groups,
-        )
-    try:
-        wait_until_up(NAME, process, lambda: _has_database(socket_folder), log, UP_WITHIN_S)
-        url = f"postgresql://{USER}@/{DATABASE}?host={quote(str(socket_folder))}"
-        yield Engine(NAME, url, process, log)
-    finally:
-        stop(process, FAST_SHUTDOWN)
+    with ExitStack() as stack:
+        with log.open("wb") as output, uninterrupted():
+            process = subprocess.Popen(
+                account.words(binaries / "postgres", "-D", data, *words),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which stops engines last
+                user=account.user,
+                group=account.group,
+                extra_groups=account.extra_groups,
+            )
+            stack.callback(stop, process, FAST_SHUTDOWN)
+        wait_until_up(NAME, process, partial(_has_database, socket_folder), log, UP_WITHIN_S)
+        yield Engine(NAME, f"postgresql://{USER}@/{DATABASE}?host={quote(str(socket_folder))}", process, log)
 
 
 def _has_database(socket_folder: Path) -> bool:

@@ -16,7 +16,6 @@ from console.embedded.wishes import HOST, Wishes
 HERALD = "run"
 GRACE_S = 3  # for answers under way when it is stopped; the supervisor kills after five
 URL_NAMES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
-BACKGROUND = ("nice", "-n", "10")  # answering goes before background work, most of all while everything starts
 ROOT_IS_FINE = "ignore:You're running the worker with superuser privileges"  # tasks come as JSON, not as pickles
 CELERY = (sys.executable, "-W", ROOT_IS_FINE, "-m", "celery", "--quiet", "-A", "console.celery")
 WORKER = ("--pool=threads", "--concurrency=2", "--loglevel=WARNING", "--without-gossip", "--without-mingle")
@@ -42,15 +41,14 @@ def write_procfile(wishes: Wishes, engines: Sequence[Engine], begin: Begin) -> P
     kept = kept_secrets(wishes.data_dir)
     secrets = {name: os.environ.get(name) or value for name, value in kept.items()}
     ports = kept_ports(wishes.data_dir, [upstream.name for upstream in upstreams.UPSTREAMS])
-    background = {
-        **upstreams.commands(ports, secrets["SECRET_KEY"], wishes.data_dir),
-        "worker": [*CELERY, "worker", *WORKER],
-        "beat": [*CELERY, "beat", "--loglevel=WARNING", "--pidfile=", f"--schedule={wishes.data_dir}/beat-schedule"],
-    }
+    after_ready = [sys.executable, "-m", "console.embedded.after_ready", str(wishes.port)]
+    schedule = f"--schedule={wishes.data_dir / 'beat-schedule'}"
     commands = {
         "web": _web(wishes),
         HERALD: _herald(wishes, engines, begin),
-        **{name: [*BACKGROUND, *command] for name, command in background.items()},
+        **upstreams.commands(ports, secrets["SECRET_KEY"], wishes.data_dir),
+        "worker": [*after_ready, *CELERY, "worker", *WORKER],
+        "beat": [*after_ready, *CELERY, "beat", "--loglevel=WARNING", "--pidfile=", schedule],
     }
     return Procfile(_environment(wishes, engines, secrets, ports), commands)
 

@@ -14,12 +14,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from console.embedded.engine import Engine, EngineError, end_leftovers, notice, stop, wait_until_up
+from console.embedded.engine import Engine, EngineError, end_leftovers, notice, stop, uninterrupted, wait_until_up
 
 NAME = "Redis"
 HOST = "127.0.0.1"
@@ -50,11 +50,8 @@ def redis(folder: Path, *, durable: bool = True) -> Iterator[Engine]:
     program = find_program()
     if end_leftovers(program.name if program else "python", folder, signal.SIGTERM):
         notice("Stopped a Redis that an earlier run had left behind.")
-    engine = _start_fake(folder) if program is None else _start(program, folder, durable)
-    try:
-        yield engine
-    finally:
-        stop(engine.process, signal.SIGTERM)
+    with ExitStack() as stack:
+        yield _start_fake(stack, folder) if program is None else _start(stack, program, folder, durable)
 
 
 def find_program() -> Path | None:
@@ -69,10 +66,10 @@ def find_program() -> Path | None:
     return bundled if bundled.exists() else None
 
 
-def _start(program: Path, folder: Path, durable: bool) -> Engine:
+def _start(stack: ExitStack, program: Path, folder: Path, durable: bool) -> Engine:
     for remaining in reversed(range(TRIES)):
         port, password = _free_port(), secrets.token_hex(16)
-        process = _launch([str(program), "-"], folder, _configuration(port, password, durable))
+        process = _launch(stack, [str(program), "-"], folder, _configuration(port, password, durable))
         try:
             wait_until_up(NAME, process, partial(_answers, port), folder / LOG, UP_WITHIN_S)
         except EngineError:
@@ -99,20 +96,24 @@ def _configuration(port: int, password: str, durable: bool) -> str:
     )
 
 
-def _start_fake(folder: Path) -> Engine:
+def _start_fake(stack: ExitStack, folder: Path) -> Engine:
     notice(
         "No redis-server or valkey-server here: using a simulated Redis, which is slower and forgets everything "
         "when it stops."
     )
     port = _free_port()
-    process = _launch([sys.executable, "-m", "console.embedded.fake_redis", str(port)], folder, "")
+    process = _launch(stack, [sys.executable, "-m", "console.embedded.fake_redis", str(port)], folder, "")
     wait_until_up(NAME, process, partial(_answers, port), folder / LOG, UP_WITHIN_S)
     return Engine(NAME, f"redis://{HOST}:{port}/0", process, folder / LOG)
 
 
-def _launch(command: list[str], folder: Path, standard_input: str) -> subprocess.Popen[bytes]:
-    """Starts the server in its folder; what it reads on standard input never shows in a list of processes."""
-    with (folder / LOG).open("wb") as log:
+def _launch(stack: ExitStack, command: list[str], folder: Path, standard_input: str) -> subprocess.Popen[bytes]:
+    """Starts the server in its folder; what it reads on standard input never shows in a list of processes.
+
+    Args:
+        stack: stops the server when it is closed.
+    """
+    with (folder / LOG).open("wb") as log, uninterrupted():
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -122,9 +123,10 @@ def _launch(command: list[str], folder: Path, standard_input: str) -> subprocess
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the supervisor, which stops engines last
         )
-    assert process.stdin is not None
-    process.stdin.write(standard_input.encode())
-    process.stdin.close()
+        stack.callback(stop, process, signal.SIGTERM)
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as pipe:  # one that ends at once is noticed by who waits for it
+            pipe.write(standard_input.encode())
     return process
 
 

@@ -17,7 +17,7 @@ from redis import Redis
 
 from console.embedded import account
 from console.embedded.account import account_for
-from console.embedded.engine import EngineError
+from console.embedded.engine import EngineError, uninterrupted
 from console.embedded.postgres import postgres
 from console.embedded.redis import find_program, redis
 
@@ -169,6 +169,18 @@ def test_redis_recovers_from_its_own_kill(folder: Path) -> None:
         first.process.wait()
     with redis(folder) as second:
         assert Redis.from_url(second.url, decode_responses=True).get("key") == "kept"
+
+
+def test_a_signal_waits_until_a_started_process_has_an_owner() -> None:
+    seen: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("handled"))
+    try:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGTERM)
+            seen.append("owned")
+        assert seen == ["owned", "handled"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_redis_asks_for_its_password_and_listens_on_loopback_only(folder: Path) -> None:

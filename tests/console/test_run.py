@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
 from console.embedded.keep import read_env
 from console.embedded.leftovers import MARK
@@ -144,6 +145,10 @@ def test_serves_until_stopped_and_keeps_everything_for_the_next_start(folder: Pa
         assert answer.endswith("data: [DONE]\n\n")
         secrets, ports = (data_dir / "secrets.env").read_text(), (data_dir / "demo-ports.json").read_text()
 
+        broker = Redis.from_url(psutil.Process(first.pid_of("web")).environ()["REDIS_URL"])
+        wait_for(lambda: bool(broker.exists("_kombu.binding.celery.pidbox")), first.said)  # a worker listens
+        wait_for(lambda: any(data_dir.glob("beat-schedule*")), first.said)
+
         other = subprocess.run(
             [sys.executable, "-m", "console.embedded"],
             cwd=PROJECT,
@@ -191,9 +196,10 @@ def test_nothing_outlives_what_it_depends_on_and_the_next_start_works(folder: Pa
         assert "Whatever started this has ended" in run.said()
 
 
-def test_a_stop_while_it_starts_leaves_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("step", ["Starting PostgreSQL", "Starting Redis", "Bringing the database"])
+def test_a_stop_while_it_starts_leaves_nothing(folder: Path, step: str) -> None:
     run = Run(folder / "var", free_port())
-    wait_for(lambda: "Starting Redis" in run.said(), run.said)
+    wait_for(lambda: step in run.said(), run.said)
     run.process.terminate()
     assert run.wait_until_ended() == 128 + signal.SIGTERM
 
