@@ -10,6 +10,7 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.models import Organization
 from console import navigation
+from console.navigation import Group, Link
 from console.visit import find_visit
 
 THEME_COOKIE = "theme"
@@ -20,8 +21,8 @@ THEMES = ("light", "dark")
 class Chrome:
     organization: Organization | None = None
     organizations: tuple[Organization, ...] = ()
-    navigation: tuple[navigation.Group, ...] = ()
-    actions: tuple[navigation.Link, ...] = ()
+    navigation: tuple[Group, ...] = ()
+    actions: tuple[Link, ...] = ()
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:

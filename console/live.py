@@ -14,7 +14,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from django.db.models import Count, Max
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -53,7 +53,7 @@ TOPICS: dict[str, Callable[[Organization], Mark]] = {
 
 
 @require_GET
-async def stream(request: HttpRequest) -> HttpResponse:
+async def stream(request: HttpRequest) -> HttpResponseBase:
     """`?topics=usage,keys`. 204 tells EventSource to stay away: nobody is signed in, or no such topic."""
     visit = await sync_to_async(find_visit)(request)
     topics = [name for name in request.GET.get("topics", "").split(",") if name in TOPICS]

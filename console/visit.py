@@ -11,6 +11,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.cache import patch_vary_headers
 
 from accounts import current
 from accounts.audit import Actor
@@ -45,6 +46,17 @@ def find_visit(request: HttpRequest) -> Visit | None:
     return Visit(membership.user, membership, membership.org, current.actor_of(request))
 
 
+def wants_fragment(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of the page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def signed_in(request: HttpRequest) -> User:
+    """For views behind `login_required`."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
 def page(permission: Permission) -> Callable[[View[Rest]], Callable[Concatenate[HttpRequest, Rest], Any]]:
     """Lets a member with this permission in. Others: sign in first (302), found an organisation (302), or 403.
 
@@ -61,7 +73,9 @@ def page(permission: Permission) -> Callable[[View[Rest]], Callable[Concatenate[
                 return redirect("organization-new")
             visit.require(permission)
             try:
-                return view(request, visit, *args, **kwargs)
+                response = view(request, visit, *args, **kwargs)
+                patch_vary_headers(response, ["HX-Request"])
+                return response
             except NotPermitted as refusal:
                 raise PermissionDenied from refusal
             except OrganizationGone as refusal:

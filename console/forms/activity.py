@@ -51,5 +51,5 @@ class ActivityForm(ConsoleForm):
 
     def chosen(self) -> dict[str, Any]:
         given = self.data if self.is_bound else {}
-        known = {name: dict(field.choices) for name, field in self.fields.items()}
+        known = {name: self.choices_of(name) for name in self.fields}
         return {name: given.get(name) if given.get(name) in known[name] else usual for name, usual in USUAL.items()}

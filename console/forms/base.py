@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.utils.functional import Promise
 
 from accounts.errors import InvalidField
 from common.errors import CodedError
+
+Text = str | Promise
 
 
 class ConsoleForm(forms.Form):
     renames: dict[str, str] = {}
     """Fields that a room calls by another name than this form does."""
-
-    template_name_label = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
@@ -22,12 +24,24 @@ class ConsoleForm(forms.Form):
 
     def absorb(self, refusal: CodedError) -> None:
         """Shows a refusal beside its field, or above the form when no field bears its name."""
-        is_by_field = isinstance(refusal, InvalidField)
-        messages = refusal.fields if is_by_field else {refusal.param or "": [refusal.message]}
+        messages = {refusal.param or "": [refusal.message]}
+        if isinstance(refusal, InvalidField):
+            messages = refusal.fields
         for name, texts in messages.items():
             shown = self.renames.get(name, name)
             for text in texts:
                 self.add_error(shown if shown in self.fields else None, text)
+
+    def offer(self, name: str, choices: Sequence[tuple[str, Text]]) -> None:
+        """Sets what a field can be chosen from."""
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    def choices_of(self, name: str) -> dict[str, Any]:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        return dict(field.choices)  # type: ignore[arg-type]
 
 
 class Lines(forms.CharField):

@@ -61,10 +61,9 @@ class KeyForm(ConsoleForm):
 
     def __init__(self, *args: Any, may_manage: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for option in ("scopes",):
-            self.fields[option].widget.attrs["class"] = "checkbox"
+        self.fields["scopes"].widget.attrs["class"] = "checkbox"
         if not may_manage:
-            self.fields["scopes"].choices = SCOPE_CHOICES[:1]
+            self.offer("scopes", SCOPE_CHOICES[:1])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

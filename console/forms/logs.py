@@ -47,8 +47,8 @@ class LogFilterForm(ConsoleForm):
         super().__init__(*args, **kwargs)
         asked = self.data.get("model", "")
         names = dict.fromkeys([*models, *([asked] if asked else [])])
-        self.fields["model"].choices = [("", _("Any model")), *((name, name) for name in names)]
-        self.fields["key"].choices = [("", _("Any key")), *((str(pk), name) for pk, name in keys)]
+        self.offer("model", [("", _("Any model")), *((name, name) for name in names)])
+        self.offer("key", [("", _("Any key")), *((str(pk), name) for pk, name in keys)])
 
     def filters(self) -> RequestFilters:
         said = self.cleaned_data

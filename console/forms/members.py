@@ -18,7 +18,7 @@ class RoleForm(ConsoleForm):
         super().__init__(*args, **kwargs)
         given = self.initial.get("role")
         shown = [name for name in ROLES if name != OWNER or may_make_owners or given == OWNER]
-        self.fields["role"].choices = [(name, ROLES[name]) for name in shown]
+        self.offer("role", [(name, ROLES[name]) for name in shown])
 
 
 class InviteForm(RoleForm):

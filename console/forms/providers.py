@@ -135,4 +135,4 @@ class FaultForm(ConsoleForm):
 
     def __init__(self, *args: Any, faults: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["fault"].choices = [(name, _("none") if name == "ok" else name) for name in faults]
+        self.offer("fault", [(name, _("none") if name == "ok" else name) for name in faults])

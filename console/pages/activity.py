@@ -61,7 +61,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "total": total,
         "chart": _chart(visit, span, group, said["figure"], table, names),
         "said": said,
-        "group_label": dict(form.fields["group"].choices)[group],
+        "group_label": form.choices_of("group")[group],
     }
     return render(request, "activity/index.html", context)
 
@@ -103,7 +103,7 @@ def _chart(
     series = {value: [0.0] * len(starts) for value in shown}
     others = [0.0] * len(starts)
     for row in rows:
-        index = place.get(row.starts_at)
+        index = place.get(row.starts_at) if row.starts_at else None
         if index is not None:
             series.get(getattr(row, _FIELDS[group]), others)[index] += _amount(row, field)
     labelled = [{"label": _name(value, group, names), "data": data} for value, data in series.items()]
@@ -118,7 +118,7 @@ def _chart(
 
 
 def _amount(row: UsageRow, field: str) -> float:
-    value = getattr(row, field)
+    value: int = getattr(row, field)
     return value / 1e9 if field == "cost_nanos" else value
 
 

@@ -16,7 +16,7 @@ from console.health import Health, vitals_of
 from console.offers import connections_in_sight
 from console.pages.logs import named_keys
 from console.steps import steps_of
-from console.visit import Visit, page
+from console.visit import Visit, page, wants_fragment
 from metering.queries import UsageRow, list_requests, usage_report
 
 _HOURS = 24
@@ -50,7 +50,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "enabled": len(enabled),
         "requests": named_keys(visit, newest),
     }
-    return render(request, "home/_live.html" if request.htmx else "home/index.html", context)
+    return render(request, "home/_live.html" if wants_fragment(request) else "home/index.html", context)
 
 
 def today_of(organization: Organization) -> Today:

@@ -19,7 +19,7 @@ from accounts.roles import Permission
 from common.errors import InvalidRequest
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
-from console.visit import Visit, page
+from console.visit import Visit, page, wants_fragment
 from metering.models import Usage
 from metering.queries import RequestFilters, get_request, list_requests, request_csv_rows
 
@@ -57,7 +57,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "is_filtered": form.is_narrowed(),
         "live": request.GET.get("live", "on") == "on" and not request.GET.get("after"),
     }
-    return render(request, "logs/_table.html" if request.htmx else "logs/index.html", context)
+    return render(request, "logs/_table.html" if wants_fragment(request) else "logs/index.html", context)
 
 
 @require_GET
@@ -85,14 +85,14 @@ def detail(request: HttpRequest, visit: Visit, request_id: str) -> HttpResponse:
         "curl": _curl(usage),
         "input_uncached": usage.input_tokens - usage.cached_tokens,
     }
-    return render(request, "logs/_sheet.html" if request.htmx else "logs/detail.html", context)
+    return render(request, "logs/_sheet.html" if wants_fragment(request) else "logs/detail.html", context)
 
 
 def named_keys(visit: Visit, requests: Iterable[Usage]) -> list[Line]:
     requests = list(requests)
     wanted = {usage.key_id for usage in requests if usage.key_id}
     keys = {key.pk: key for key in ApiKey.objects.of(visit.organization).filter(pk__in=wanted)}
-    return [Line(usage, keys.get(usage.key_id)) for usage in requests]
+    return [Line(usage, keys.get(usage.key_id or 0)) for usage in requests]
 
 
 def _keys(visit: Visit) -> list[tuple[int, str]]:

@@ -16,7 +16,7 @@ from accounts.models import Invitation, Membership
 from accounts.roles import OWNER, Permission
 from common.errors import CodedError
 from console.forms.members import InviteForm, RoleForm
-from console.visit import Visit, page
+from console.visit import Visit, page, signed_in
 
 
 @require_GET
@@ -115,7 +115,7 @@ def accept(request: HttpRequest, token: str = "") -> HttpResponse:
 
 def _accepted(request: HttpRequest, invitation: Invitation) -> HttpResponse:
     try:
-        membership = invitations.accept(invitation, request.user, current.actor_of(request))
+        membership = invitations.accept(invitation, signed_in(request), current.actor_of(request))
     except CodedError as refusal:
         context = {"invitation": invitation, "refusal": refusal.message}
         return render(request, "members/invitation.html", context, status=refusal.status)

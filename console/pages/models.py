@@ -35,7 +35,7 @@ class Offer:
     @property
     def cheapest(self) -> ServedModel | None:
         priced = [each for each in self.served if each.input_price is not None]
-        return min(priced, key=lambda each: each.input_price + (each.output_price or Decimal(0)), default=None)
+        return min(priced, key=_both_prices, default=None)
 
     @property
     def context_tokens(self) -> int | None:
@@ -44,6 +44,10 @@ class Offer:
     @property
     def capabilities(self) -> list[str]:
         return sorted({name for each in self.served for name in each.capabilities})
+
+
+def _both_prices(served: ServedModel) -> Decimal:
+    return (served.input_price or Decimal(0)) + (served.output_price or Decimal(0))
 
 
 @require_GET

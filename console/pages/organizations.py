@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import current, organizations
 from accounts.errors import InvalidField, OrganizationGone
 from console.forms.organizations import OrganizationForm
+from console.visit import signed_in
 
 
 @require_POST
@@ -29,7 +30,7 @@ def create(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             made = organizations.create_organization(
-                request.user, form.cleaned_data["name"], current.actor_of(request)
+                signed_in(request), form.cleaned_data["name"], current.actor_of(request)
             )
             current.switch(request, made.public_id)
             return redirect("home")

@@ -16,7 +16,7 @@ from accounts import current
 from accounts.roles import Permission
 from console.forms.providers import AddKeyForm, ConnectionForm, ModelForm, initial_of_model
 from console.pages.providers import about, get_own, get_preset
-from console.visit import Visit, page
+from console.visit import Visit, page, wants_fragment
 from providers import services
 from providers.catalog import SuggestedModel, suggest_models
 from providers.errors import InvalidConnection
@@ -45,7 +45,7 @@ def test_draft(request: HttpRequest, visit: Visit, preset_id: str) -> HttpRespon
 def test(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     connection = get_own(visit, public_id)
     report = _tested(connection)
-    if request.htmx:
+    if wants_fragment(request):
         return render(request, "providers/_report.html", {"report": report})
     if report.ok:
         messages.success(request, _("It works: answered in %(ms)d ms.") % {"ms": report.latency_ms or 0})
@@ -98,8 +98,8 @@ def choose_models(request: HttpRequest, visit: Visit, public_id: str) -> HttpRes
     connection = get_own(visit, public_id)
     if request.method == "POST":
         try:
-            served = services.set_models(connection, visit.actor, _ticked(connection, request.POST.getlist("model")))
-            messages.success(request, _("%(n)d models are served.") % {"n": len(served)})
+            kept = services.set_models(connection, visit.actor, _ticked(connection, request.POST.getlist("model")))
+            messages.success(request, _("%(n)d models are served.") % {"n": len(kept)})
             return redirect("providers-detail", public_id=public_id)
         except InvalidConnection as refusal:
             messages.error(request, refusal.message)

@@ -20,7 +20,7 @@ from console import faults
 from console.forms.providers import AddKeyForm, ConnectionForm, FaultForm, initial_of, initial_of_preset
 from console.health import Vitals, vitals_of
 from console.offers import connections_in_sight
-from console.visit import Visit, page
+from console.visit import Visit, page, wants_fragment
 from providers import services
 from providers.errors import InvalidConnection
 from providers.models import Connection
@@ -45,7 +45,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     )
     vitals = vitals_of(visit.organization, connections)
     rows = [Row(each, vitals[each.pk], host_of(each)) for each in connections]
-    template = "providers/_table.html" if request.htmx else "providers/index.html"
+    template = "providers/_table.html" if wants_fragment(request) else "providers/index.html"
     return render(request, template, {"rows": rows, "may_manage": visit.allows(Permission.MANAGE_PROVIDERS)})
 
 
@@ -84,7 +84,7 @@ def create(request: HttpRequest, visit: Visit, preset_id: str) -> HttpResponse:
 @page(Permission.VIEW)
 def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     connection = get_connection(visit, public_id)
-    template = "providers/_vitals.html" if request.htmx else "providers/detail.html"
+    template = "providers/_vitals.html" if wants_fragment(request) else "providers/detail.html"
     return render(request, template, about(visit, connection))
 
 
