@@ -79,6 +79,7 @@ class GatewayProcess:
     def start(self) -> GatewayProcess:
         words = ["uvicorn", "console.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]
         words += ["--workers", str(self._workers), "--ws", "websockets-sansio", "--no-access-log"]
+        words += ["--loop", "uvloop", "--http", "console.wire:PatientProtocol"]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *words], env=self._environment, stdout=log, stderr=log, start_new_session=True
