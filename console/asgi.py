@@ -18,9 +18,9 @@ from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from routing.asgi import LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
 
-Scope = MutableMapping[str, Any]
+Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Send = Callable[[Any], Awaitable[None]]
 
 
 GC_YOUNG_OBJECTS = 50_000
