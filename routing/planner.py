@@ -14,7 +14,7 @@ from providers.transport import Deadlines
 from routing.filters import FILTERS, REASONS, unusable_keys
 from routing.health import Health, weighted_key
 from routing.plans import Candidate, Plan, Rejected
-from routing.scorers import SCORERS, RoundRobin
+from routing.scorers import SCORERS, FairShares, RoundRobin
 from routing.snapshots import OrgSnapshot, RouteRecord
 
 LONGEST_RETRY_AFTER_S = 120.0
@@ -29,6 +29,7 @@ class Planner:
         self._health = health
         self._deadlines = deadlines
         self._turns = RoundRobin()
+        self._shares = FairShares()
 
     def plan(self, call: Call, snapshot: OrgSnapshot, now: float) -> Plan:
         """The order in which to try.
@@ -60,6 +61,13 @@ class Planner:
             rejected=tuple(rejected),
             deadlines=self._deadlines_of(route),
         )
+
+    def _draw_first(self, name: str, kept: list[_Ranked], weights: dict[int, int]) -> None:
+        """Puts the one whose share is due before the others of the first tier, which chance has ordered."""
+        tier = sorted((entry for entry in kept if entry[0] == kept[0][0]), key=_by_target)
+        first = tier[self._shares.drawn(name, [weights[entry[3].target.id] for entry in tier])]
+        kept.remove(first)
+        kept.insert(0, first)
 
     def _ranked(
         self,
@@ -116,12 +124,18 @@ class Planner:
             if strategy == "round_robin":
                 turn = self._turns.rotated(name, len(kept))
                 kept = kept[turn:] + kept[:turn]
+            elif strategy == "weighted":
+                self._draw_first(name, kept, {target.id: weight for target, weight, _ in targets})
         ordered = [entry[3] for entry in kept]
         return _preferred_first(ordered, call.preferences.order) if call.preferences.order else ordered
 
 
 def _order(entry: _Ranked) -> tuple[int, float, float]:
     return entry[:3]
+
+
+def _by_target(entry: _Ranked) -> int:
+    return entry[3].target.id
 
 
 def _rejection(call: Call, target: Target, weight: int) -> str | None:
