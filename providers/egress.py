@@ -20,10 +20,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.connector import Connection
 from aiohttp.resolver import ThreadedResolver
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from common.errors import InvalidRequest
@@ -146,20 +143,6 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-class SoundConnector(aiohttp.TCPConnector):
-    """Never reuses a connection on which bytes came that nobody asked for: they would answer the next caller.
-
-    aiohttp looks for such bytes when a connection goes back to the pool, not when it leaves it again.
-    """
-
-    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
-        while (connection := await super()._get(key, traces)) is not None:
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
-            connection.close()
-        return None
-
-
 def guarded_connector(
     allow: AllowList,
     *,
@@ -183,7 +166,7 @@ def guarded_connector(
         guard.refuse_denied(address, address, port)
         return socket.socket(family, kind, protocol)
 
-    return SoundConnector(**options, resolver=GuardedResolver(guard, resolver), socket_factory=make_socket)
+    return aiohttp.TCPConnector(**options, resolver=GuardedResolver(guard, resolver), socket_factory=make_socket)
 
 
 def is_own_address(address: Address) -> bool:
