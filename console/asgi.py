@@ -52,7 +52,9 @@ class Application:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._gateway = LeanHandler(settings.GATEWAY_URLCONF, start_plane().flights)
+                self._gateway = LeanHandler(
+                    settings.GATEWAY_URLCONF, start_plane().flights, body_deadline_s=settings.CLIENT_BODY_S
+                )
                 _settle_garbage_collector()
                 await send({"type": "lifespan.startup.complete"})
             else:

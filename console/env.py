@@ -37,6 +37,16 @@ def number(name: str, default: float) -> float:
     return _parsed(name, default, float)
 
 
+def seconds(name: str, default: float) -> float:
+    def parse(raw: str) -> float:
+        value = float(raw)
+        if not 0 < value < float("inf"):
+            raise ValueError("use a number of seconds greater than 0")
+        return value
+
+    return _parsed(name, default, parse)
+
+
 def boolean(name: str, default: bool) -> bool:
     def parse(raw: str) -> bool:
         lowered = raw.strip().lower()

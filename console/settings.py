@@ -230,5 +230,17 @@ CELERY_BEAT_SCHEDULE = {
 
 # -- Data plane --------------------------------------------------------------------------------
 JOURNAL_DIR = DATA_DIR / "journal"
+DEADLINES = {
+    "connect_s": env.seconds("DEADLINE_CONNECT_S", 5.0),
+    "first_byte_s": env.seconds("DEADLINE_FIRST_BYTE_S", 60.0),
+    "first_byte_unary_s": env.seconds("DEADLINE_FIRST_BYTE_UNARY_S", 300.0),
+    "idle_s": env.seconds("DEADLINE_IDLE_S", 60.0),
+    "total_unary_s": env.seconds("DEADLINE_TOTAL_UNARY_S", 600.0),
+    "total_stream_s": env.seconds("DEADLINE_TOTAL_STREAM_S", 1800.0),
+}
+CLIENT_BODY_S = env.seconds("DEADLINE_CLIENT_BODY_S", 30.0)
+CLIENT_STALL_S = env.seconds("DEADLINE_CLIENT_STALL_S", 60.0)
+DRAIN_S = env.seconds("DEADLINE_DRAIN_S", 20.0)
+AUTHORITY_STALE_S = env.seconds("AUTHORITY_STALE_S", 60.0)
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}

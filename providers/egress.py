@@ -26,6 +26,7 @@ from yarl import URL
 from common.errors import InvalidRequest
 from providers.addresses import NOTHING, OWN, Address, check_address, is_never_dialled, parse_address
 from providers.addresses import AllowList as AllowList
+from providers.connector import StrictConnector
 
 DNS_TIMEOUT_S = 5.0
 _MAX_URL_CHARS = 2048
@@ -166,7 +167,7 @@ def guarded_connector(
         guard.refuse_denied(address, address, port)
         return socket.socket(family, kind, protocol)
 
-    return aiohttp.TCPConnector(**options, resolver=GuardedResolver(guard, resolver), socket_factory=make_socket)
+    return StrictConnector(**options, resolver=GuardedResolver(guard, resolver), socket_factory=make_socket)
 
 
 def is_own_address(address: Address) -> bool:

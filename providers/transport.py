@@ -23,7 +23,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
 
 
 class Deadlines(msgspec.Struct, frozen=True):
-    """Seconds. `connect_s` covers TCP and TLS, `idle_s` the silence between two reads.
+    """Seconds. `connect_s` covers TCP and TLS, `idle_s` the silence within a stream.
 
     A whole answer sends its first byte when its last token is made, so it has a longer time than a stream.
     """

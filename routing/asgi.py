@@ -34,7 +34,6 @@ from routing.rendering import error_reply
 from routing.replies import Reply, Send, StreamReply
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
-BODY_DEADLINE_S = 30.0
 MOST_PATHS = 4096
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
@@ -57,10 +56,11 @@ class GatewayRequest(ASGIRequest):
 class LeanHandler:
     """Serves the URLs of `urlconf`. `flights` knows what is in flight; set `draining` before stopping."""
 
-    def __init__(self, urlconf: str, flights: Flights) -> None:
+    def __init__(self, urlconf: str, flights: Flights, *, body_deadline_s: float = 30.0) -> None:
         # The URLs never change and few are asked for, so a match is made once.
         self._resolve = lru_cache(MOST_PATHS)(get_resolver(urlconf).resolve)
         self._flights = flights
+        self._body_deadline_s = body_deadline_s
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,16 +101,15 @@ class LeanHandler:
             reply = error_reply(InternalError(), request_id)
         return reply
 
-    @staticmethod
-    async def _body(scope: Scope, receive: Receive, flight: Flight) -> bytes:
+    async def _body(self, scope: Scope, receive: Receive, flight: Flight) -> bytes:
         _check_head(scope)
-        flight.deadline = flight.started + BODY_DEADLINE_S
+        flight.deadline = flight.started + self._body_deadline_s
         try:
             return await _read_body(receive)
         except asyncio.CancelledError:
             refusal_of_ended(flight)
             flight.ended_by = None
-            raise InvalidRequest(f"The body did not arrive within {BODY_DEADLINE_S:.0f} seconds.") from None
+            raise InvalidRequest(f"The body did not arrive within {self._body_deadline_s:g} seconds.") from None
         finally:
             flight.deadline = None
 

@@ -16,7 +16,6 @@ from typing import Any
 from common.errors import KeyRevoked, ShareAIError, UpstreamTimeout
 
 SWEEP_S = 0.25
-WRITE_STALL_S = 60.0
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -80,11 +79,17 @@ _REFUSALS: dict[str | None, Callable[[], ShareAIError]] = {
 
 
 class Flights:
-    """All flights of this process. `is_revoked` says whether a key's public id has lost its authority."""
+    """All flights of this process.
 
-    def __init__(self, is_revoked: Callable[[str], bool] = lambda key_id: False) -> None:
+    Args:
+        is_revoked: whether a key's public id has lost its authority.
+        write_stall_s: how long a caller may leave unread what was sent.
+    """
+
+    def __init__(self, is_revoked: Callable[[str], bool] = lambda key_id: False, write_stall_s: float = 60.0) -> None:
         self._flights: set[Flight] = set()
         self._is_revoked = is_revoked
+        self._write_stall_s = write_stall_s
         self._sweeper: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -126,7 +131,7 @@ class Flights:
         for flight in list(self._flights):
             if flight.deadline is not None and now > flight.deadline:
                 flight.end(TIME_UP)
-            elif flight.sending_since is not None and now - flight.sending_since > WRITE_STALL_S:
+            elif flight.sending_since is not None and now - flight.sending_since > self._write_stall_s:
                 flight.end(STALLED)
             elif flight.waiting_since is not None and now - flight.waiting_since > flight.idle_s:
                 flight.end(IDLE)

@@ -59,6 +59,7 @@ class Gateway:
             plan = self._planner.plan(call, snapshot, self._clock())
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
+            flight.idle_s = plan.deadlines.idle_s
             result = await self._failover.run(call, plan, trail)
         except RejectedUpstream as rejected:
             return self._rejected(call, rejected, trail, settlement)

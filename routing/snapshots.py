@@ -23,7 +23,6 @@ from common.errors import TemporarilyUnavailable
 from providers.targets import Target
 
 POLL_S = 1.0
-STALE_S = 60.0
 UNKNOWN_KEY_S = 5.0
 MOST_UNKNOWN_KEYS = 10_000
 
@@ -111,10 +110,15 @@ def snapshot_of(
 class Snapshots:
     """The store of one process."""
 
-    def __init__(self, loader: Loader, unavailable: tuple[type[Exception], ...]) -> None:
-        """`unavailable` lists what the loader raises while PostgreSQL is away."""
+    def __init__(self, loader: Loader, unavailable: tuple[type[Exception], ...], *, stale_s: float = 60.0) -> None:
+        """
+        Args:
+            unavailable: what the loader raises while PostgreSQL is away.
+            stale_s: for how long after the last check what is in memory counts.
+        """
         self._loader = loader
         self._unavailable = unavailable
+        self._stale_s = stale_s
         self._orgs: dict[int, OrgSnapshot] = {}
         self._key_orgs: dict[str, int] = {}
         self._unknown: dict[str, float] = {}
@@ -137,8 +141,8 @@ class Snapshots:
         Raises:
             TemporarilyUnavailable: PostgreSQL has been away for longer than a cached authority may live.
         """
-        if time.monotonic() - self._fresh_at > STALE_S:
-            raise TemporarilyUnavailable("The configuration could not be checked for a minute.", retry_after_s=5)
+        if time.monotonic() - self._fresh_at > self._stale_s:
+            raise TemporarilyUnavailable("The configuration could not be checked for too long.", retry_after_s=5)
         return self._orgs[org_id]
 
     def is_revoked(self, public_id: str) -> bool:

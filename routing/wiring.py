@@ -27,8 +27,6 @@ from routing.settlement import drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import LOADER, UNAVAILABLE, WRITE_LAST_USED
 
-DRAIN_S = 20.0
-
 logger = logging.getLogger(__name__)
 
 
@@ -37,8 +35,8 @@ class Plane:
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.snapshots = Snapshots(LOADER, UNAVAILABLE)
-        self.flights = Flights(self.snapshots.is_revoked)
+        self.snapshots = Snapshots(LOADER, UNAVAILABLE, stale_s=settings.AUTHORITY_STALE_S)
+        self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S)
         self._journal: Journal = open_journal()
         self._recorder: Recorder = start_recorder(self._journal)
         self._direct = DirectTransport(guarded_connector(AllowList.parse(settings.EGRESS_ALLOW), limit=0))
@@ -48,9 +46,8 @@ class Plane:
         failover = Failover(
             {"direct": self._direct}, health, RetryBudget(self.flights.__len__), self._park_refused_key
         )
-        self.gateway = Gateway(
-            self.snapshots, Planner(health, Deadlines()), failover, health, self._journal.append, loop.time
-        )
+        planner = Planner(health, Deadlines(**settings.DEADLINES))
+        self.gateway = Gateway(self.snapshots, planner, failover, health, self._journal.append, loop.time)
 
     def start(self) -> None:
         self.flights.start()
@@ -59,7 +56,7 @@ class Plane:
         self._keep(asyncio.ensure_future(listen(settings.REDIS_URL, self.snapshots)))
 
     async def aclose(self) -> None:
-        await self.flights.aclose(DRAIN_S)
+        await self.flights.aclose(settings.DRAIN_S)
         await drain_counting()
         await self.last_used.flush()
         for task in self._tasks:

@@ -25,6 +25,10 @@ class Upstreams:
         return iter((self.a, self.b, self.c))
 
 
+def _allow(upstreams: Upstreams) -> str:
+    return ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstreams)
+
+
 @pytest.fixture(scope="session")
 def upstream_servers() -> Iterator[Upstreams]:
     a, b, c = (FaultUpstream(name=name, models=MODELS) for name in "ABC")
@@ -42,18 +46,47 @@ def upstreams(upstream_servers: Upstreams) -> Upstreams:
 
 @pytest.fixture(scope="session")
 def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
-    allow = ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstream_servers)
     with django_db_blocker.unblock():
-        process = GatewayProcess(tmp_path_factory.mktemp("gateway"), egress_allow=allow, workers=2)
+        folder = tmp_path_factory.mktemp("gateway")
+        process = GatewayProcess(folder, egress_allow=_allow(upstream_servers), workers=2)
+        process.start()
+        yield process
+        process.stop()
+
+
+HASTY = {
+    "DEADLINE_FIRST_BYTE_S": "2",
+    "DEADLINE_FIRST_BYTE_UNARY_S": "2",
+    "DEADLINE_IDLE_S": "1.5",
+    "DEADLINE_TOTAL_UNARY_S": "10",
+    "DEADLINE_TOTAL_STREAM_S": "6",
+    "DEADLINE_CLIENT_BODY_S": "1",
+    "DEADLINE_CLIENT_STALL_S": "1.5",
+}
+
+
+@pytest.fixture(scope="session")
+def impatient(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
+    """Another gateway of two processes, whose deadlines are so short that tests can wait for them."""
+    with django_db_blocker.unblock():
+        folder = tmp_path_factory.mktemp("impatient")
+        process = GatewayProcess(folder, egress_allow=_allow(upstream_servers), workers=2, **HASTY)
         process.start()
         yield process
         process.stop()
 
 
 @pytest.fixture
+def impatient_tenant(impatient: GatewayProcess, django_db_blocker, settings, upstream_servers) -> Iterator[Tenant]:
+    settings.EGRESS_ALLOW = _allow(upstream_servers)
+    with django_db_blocker.unblock():
+        yield make_tenant()
+
+
+@pytest.fixture
 def tenant(gateway: GatewayProcess, django_db_blocker, settings, upstream_servers) -> Iterator[Tenant]:
     """Rows are committed, for the gateway's processes to see, and stay; names are new each time."""
-    settings.EGRESS_ALLOW = ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstream_servers)
+    settings.EGRESS_ALLOW = _allow(upstream_servers)
     with django_db_blocker.unblock():
         yield make_tenant()
 
