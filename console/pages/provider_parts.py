@@ -147,6 +147,7 @@ def _choice(suggested: SuggestedModel, served: dict[str, ServedModel]) -> dict[s
 
 def _ticked(connection: Connection, names: list[str]) -> list[dict[str, Any]]:
     """What `set_models` takes: models that are served already keep what was entered for them."""
+    names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
     served = {model.upstream_id: model for model in connection.served_models.all()}
     known = {each.upstream_id: each for each in suggest_models(connection.preset, names)}
     return [_as_given(served[name]) if name in served else _as_new(known.get(name), name) for name in names]

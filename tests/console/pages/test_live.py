@@ -1,0 +1,73 @@
+"""The stream of a page: it tells a change to whom it concerns, and ends for who is no member."""
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import AsyncClient
+from django.urls import reverse
+
+from accounts import members
+from accounts.models import ApiKey, Membership
+from console import live
+from tests.console.pages.conftest import answered, record
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(live, "TICK_S", 0.01)
+
+
+def stream_of(user, organization, *topics):
+    return live._events(user, organization, list(topics))
+
+
+async def next_event(stream) -> str:
+    """The next part that is no comment."""
+    async for part in stream:
+        if part.startswith(b"event:"):
+            return part.decode().split("\n")[0].removeprefix("event: ")
+    return "the end"
+
+
+async def test_a_request_is_told(quick, alice, acme, key):
+    stream = stream_of(alice, acme, "usage")
+    assert b"here" in await anext(stream)
+    await sync_to_async(record)(acme, key, 1, attempts=[answered("aurora/demo-chat")])
+    assert await next_event(stream) == "usage"
+    await stream.aclose()
+
+
+async def test_a_change_of_configuration_is_told(quick, alice, acme, connection):
+    from accounts.audit import Actor
+    from providers.services import disable_connection
+
+    stream = stream_of(alice, acme, "configuration")
+    await anext(stream)
+    await sync_to_async(disable_connection)(connection, Actor.of_user(alice))
+    assert await next_event(stream) == "configuration"
+    await stream.aclose()
+
+
+async def test_another_organisation_s_request_is_not_told(quick, alice, acme, mallory, rival, key):
+    stream = stream_of(mallory, rival, "usage", "keys")
+    await anext(stream)
+    await sync_to_async(record)(acme, key, 1)
+    await sync_to_async(ApiKey.objects.create)(org=rival, public_id="000000000001", secret_hash=b"x", name="own")
+    assert await next_event(stream) == "keys"
+    await stream.aclose()
+
+
+async def test_it_ends_for_who_was_removed(quick, alice, acme, bob, as_alice):
+    stream = stream_of(bob, acme, "usage")
+    await anext(stream)
+    membership = await Membership.objects.select_related("org", "user").aget(user=bob)
+    await sync_to_async(members.remove_member)(membership, as_alice)
+    assert await next_event(stream) == "the end"
+
+
+async def test_a_visitor_and_an_unknown_topic_are_sent_away(alice, acme):
+    client = AsyncClient()
+    assert (await client.get(reverse("live") + "?topics=usage")).status_code == 204
+    await client.aforce_login(alice)
+    assert (await client.get(reverse("live") + "?topics=weather")).status_code == 204

@@ -1,0 +1,168 @@
+"""Each page, as each role, in each language."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts import roles
+from accounts.roles import Permission as P
+from tests.console.pages.conftest import connect, record
+
+LISTS = {
+    "home": P.VIEW,
+    "playground": P.USE_PLAYGROUND,
+    "keys": P.VIEW,
+    "keys-new": P.MANAGE_KEYS,
+    "models": P.VIEW,
+    "activity": P.VIEW_USAGE,
+    "activity-export": P.VIEW_USAGE,
+    "logs": P.VIEW_USAGE,
+    "logs-export": P.VIEW_USAGE,
+    "members": P.VIEW,
+    "members-invite": P.MANAGE_MEMBERS,
+    "providers": P.VIEW,
+    "providers-new": P.MANAGE_PROVIDERS,
+    "audit": P.VIEW_AUDIT,
+    "audit-export": P.VIEW_AUDIT,
+    "settings": P.VIEW,
+    "settings-delete": P.DELETE_ORGANIZATION,
+}
+OWNED = {
+    "keys-detail": P.VIEW,
+    "keys-rotate": P.MANAGE_KEYS,
+    "keys-revoke": P.MANAGE_KEYS,
+    "keys-first-use": P.VIEW,
+    "logs-detail": P.VIEW_USAGE,
+    "providers-detail": P.VIEW,
+    "providers-edit": P.MANAGE_PROVIDERS,
+    "providers-delete": P.MANAGE_PROVIDERS,
+    "providers-model": P.MANAGE_PROVIDERS,
+    "members-edit": P.MANAGE_MEMBERS,
+    "members-remove": P.MANAGE_MEMBERS,
+}
+MISSING = {"members-edit": [999_999], "members-remove": [999_999]}
+
+
+@pytest.fixture
+def address(acme, alice, as_alice, connection, key, log, make_user, join):
+    """Where the page of acme's own thing is."""
+    other = join(acme, make_user("dave@acme.test"), roles.DEVELOPER)
+    things = {
+        "keys": [key.public_id],
+        "logs": [log[0].request_id],
+        "members": [other.pk],
+        "providers": [connection.public_id],
+    }
+
+    def address(name: str) -> str:
+        if name == "providers-model":
+            return reverse(name, args=[connection.public_id, connection.served_models.first().public_id])
+        return reverse(name, args=things[name.partition("-")[0]])
+
+    return address
+
+
+@pytest.mark.parametrize("language", ["en", "th"])
+@pytest.mark.parametrize("name", LISTS)
+def test_an_owner_sees_every_page(as_browser, alice, acme, connection, log, name, language):
+    response = as_browser(alice, language).get(reverse(name))
+    assert response.status_code == 200
+    assert b"{%" not in content_of(response)
+    if response["Content-Type"].startswith("text/html"):
+        assert f'<html lang="{language}"'.encode() in content_of(response)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_an_owner_of_an_empty_organisation_sees_every_page(as_browser, alice, acme, name):
+    assert as_browser(alice).get(reverse(name)).status_code == 200
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_viewer_sees_what_the_role_allows(as_browser, carol, acme, connection, log, name):
+    wanted = 200 if roles.allows(roles.VIEWER, LISTS[name]) else 403
+    assert as_browser(carol).get(reverse(name)).status_code == wanted
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_visitor_is_asked_to_sign_in(db, name):
+    response = Client().get(reverse(name))
+    assert response.status_code == 302
+    assert response.url.startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("language", ["en", "th"])
+@pytest.mark.parametrize("name", OWNED)
+def test_an_owner_sees_the_page_of_each_thing(as_browser, alice, address, name, language):
+    assert as_browser(alice, language).get(address(name)).status_code == 200
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_a_viewer_sees_what_the_role_allows_of_each_thing(as_browser, carol, address, name):
+    wanted = 200 if roles.allows(roles.VIEWER, OWNED[name]) else 403
+    assert as_browser(carol).get(address(name)).status_code == wanted
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_a_stranger_finds_what_is_missing_and_what_is_anothers_alike(as_browser, mallory, rival, address, name):
+    browser = as_browser(mallory)
+    theirs = browser.get(address(name))
+    missing = browser.get(missing_address(name))
+    assert (theirs.status_code, missing.status_code) == (404, 404)
+    assert same_but_tokens(theirs) == same_but_tokens(missing)
+
+
+def test_a_stranger_sees_nothing_of_another_organisation(as_browser, mallory, rival, acme, connection, key, log):
+    browser = as_browser(mallory)
+    for name in ("home", "keys", "models", "logs", "activity", "providers", "members", "audit"):
+        shown = content_of(browser.get(reverse(name))).decode()
+        assert "billing service" not in shown
+        assert "Aurora" not in shown
+        assert "alice@acme.test" not in shown
+
+
+def test_somebody_without_an_organisation_is_led_to_founding_one(as_browser, mallory):
+    assert as_browser(mallory).get(reverse("home")).url == reverse("organization-new")
+
+
+def test_the_switcher_changes_what_is_shown(as_browser, alice, acme, rival, join, as_mallory):
+    join(rival, alice, roles.VIEWER)
+    connect(rival, as_mallory, "Cygnus")
+    browser = as_browser(alice)
+    assert "Cygnus" not in content_of(browser.get(reverse("providers"))).decode()
+    browser.post(reverse("organization-switch"), {"organization": rival.public_id})
+    assert "Cygnus" in content_of(browser.get(reverse("providers"))).decode()
+
+
+def test_the_switcher_leads_to_no_strange_organisation(as_browser, alice, acme, rival):
+    response = as_browser(alice).post(reverse("organization-switch"), {"organization": rival.public_id})
+    assert response.status_code == 404
+
+
+def test_only_pages_that_a_role_may_see_are_linked(as_browser, carol, acme):
+    shown = content_of(as_browser(carol).get(reverse("home"))).decode()
+    assert f'href="{reverse("logs")}"' in shown
+    assert f'class="sidebar-link" href="{reverse("audit")}"' not in shown
+
+
+def test_the_log_of_another_organisation_stays_out_of_sums(as_browser, mallory, rival, acme, key, log):
+    record(rival, None, 1, cost_nanos=5_000_000_000)
+    shown = content_of(as_browser(mallory).get(reverse("activity"))).decode()
+    assert "$5.00" in shown
+
+
+def missing_address(name: str) -> str:
+    if name == "providers-model":
+        return reverse(name, args=["conn_none", "model_none"])
+    return reverse(name, args=MISSING.get(name, ["none"]))
+
+
+def same_but_tokens(response) -> list[str]:
+    return [
+        line
+        for line in content_of(response).decode().splitlines()
+        if "csrf" not in line.lower() and "next" not in line
+    ]
+
+
+def content_of(response) -> bytes:
+    return b"".join(response.streaming_content) if response.streaming else response.content

@@ -1,0 +1,153 @@
+"""Home, Logs, Activity and Models: what they say of the same requests."""
+
+import csv
+import io
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import ApiKey
+from console.steps import steps_of
+from tests.console.pages.conftest import answered, failed, record
+
+
+def texts(response):
+    return response.content.decode()
+
+
+def test_the_log_tells_how_a_request_was_saved(as_browser, alice, log):
+    shown = texts(as_browser(alice).get(reverse("logs-detail", args=[log[0].request_id])))
+    assert "server error" in shown
+    assert "borealis/demo-chat" in shown
+    assert "$0.000057" in shown
+    assert "billing service" in shown
+
+
+def test_the_log_opens_in_a_sheet(as_browser, alice, log):
+    address = reverse("logs-detail", args=[log[0].request_id])
+    sheet = as_browser(alice).get(address, headers={"HX-Request": "true"})
+    assert "<html" not in texts(sheet)
+    assert "HX-Request" in sheet["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", [0, 1, 2]),
+        ("?model=nope", [2]),
+        ("?status=2", [0, 1]),
+        ("?status=4", [2]),
+        ("?stream=yes", [1]),
+        ("?target=borealis/demo-chat", [0]),
+        ("?range=15m", [0, 1, 2]),
+        ("?model=unheard-of", []),
+    ],
+)
+def test_filters_are_in_the_address(as_browser, alice, log, query, found):
+    lines = as_browser(alice).get(reverse("logs") + query).context["lines"]
+    assert [line.usage.request_id for line in lines] == [log[index].request_id for index in found]
+
+
+def test_one_request_is_found_by_its_id(as_browser, alice, log):
+    lines = as_browser(alice).get(reverse("logs") + f"?request_id={log[1].request_id}").context["lines"]
+    assert [line.usage.request_id for line in lines] == [log[1].request_id]
+
+
+def test_older_requests_are_a_page_away(as_browser, alice, acme, key, log):
+    for number in range(60):
+        record(acme, key, 100 + number)
+    browser, seen = as_browser(alice), []
+    address = reverse("logs")
+    while address:
+        context = browser.get(address).context
+        seen += [line.usage.request_id for line in context["lines"]]
+        address = context["older"] and reverse("logs") + context["older"]
+    assert len(seen) == len(set(seen)) == 63
+
+
+def test_a_strange_cursor_is_not_found(as_browser, alice, acme):
+    assert as_browser(alice).get(reverse("logs") + "?after=nonsense").status_code == 404
+
+
+def test_the_csv_says_what_the_page_says(as_browser, alice, log):
+    rows = list(csv.DictReader(io.StringIO(texts(as_browser(alice).get(reverse("logs-export") + "?status=2")))))
+    assert [row["request_id"] for row in rows] == [log[0].request_id, log[1].request_id]
+    assert rows[0]["cost_usd"] == "0.000057000"
+
+
+def test_the_key_of_the_playground_is_called_so(as_browser, alice, acme, key, log):
+    ApiKey.objects.filter(pk=key.pk).update(is_ephemeral=True)
+    shown = texts(as_browser(alice).get(reverse("logs")))
+    assert "billing service" not in shown
+    assert "Playground" in shown
+
+
+@pytest.mark.parametrize("group", ["model", "route", "target", "key", "member"])
+@pytest.mark.parametrize("span", ["24h", "7d", "30d", "90d"])
+def test_activity_adds_up(as_browser, alice, log, group, span):
+    context = as_browser(alice).get(reverse("activity") + f"?range={span}&group={group}&figure=requests").context
+    assert sum(row.requests for _label, row in context["rows"]) == context["total"].requests == 3
+    assert sum(sum(series["data"]) for series in context["chart"]["series"]) == 3
+    assert all(len(series["data"]) == len(context["chart"]["labels"]) for series in context["chart"]["series"])
+
+
+def test_activity_draws_the_smaller_groups_as_one(as_browser, alice, acme, key, log):
+    for number in range(8):
+        record(acme, key, 5, model=f"model-{number}", cost_nanos=1000 * number)
+    context = as_browser(alice).get(reverse("activity")).context
+    assert len(context["rows"]) == 10
+    assert [series["label"] for series in context["chart"]["series"]][-1] == "others"
+    assert len(context["chart"]["series"]) == 7
+
+
+def test_activity_takes_the_usual_for_what_it_does_not_know(as_browser, alice, log):
+    context = as_browser(alice).get(reverse("activity") + "?range=century&group=mood&figure=x").context
+    assert context["said"] == {"range": "7d", "group": "model", "figure": "spend"}
+
+
+def test_models_say_who_serves_and_from_which_price(as_browser, alice, acme, as_alice, connection, log):
+    context = as_browser(alice).get(reverse("models")).context
+    chat = next(offer for offer in context["offers"] if offer.name == "demo-chat")
+    assert [each.connection.slug for each in chat.served] == ["aurora"]
+    assert str(chat.cheapest.output_price) == "1.500000"
+    assert (chat.usage.requests, chat.usage.errors) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"), [("?q=chat", 1), ("?q=aurora", 2), ("?kind=embedding", 1), ("?can=tools", 0)]
+)
+def test_models_are_searched(as_browser, alice, acme, connection, query, count):
+    assert len(as_browser(alice).get(reverse("models") + query).context["offers"]) == count
+
+
+def ticked(organization):
+    return [step.done for step in steps_of(organization)]
+
+
+def test_each_step_is_ticked_by_what_really_happened(acme, as_alice, alice, request):
+    assert ticked(acme) == [True, False, False, False, False]
+    request.getfixturevalue("connection")
+    assert ticked(acme) == [True, True, False, False, False]
+    key = request.getfixturevalue("key")
+    assert ticked(acme) == [True, True, True, False, False]
+    record(acme, key, 3, attempts=[answered("aurora/demo-chat")])
+    assert ticked(acme) == [True, True, True, True, False]
+    record(acme, key, 2, attempts=[failed("aurora/demo-chat"), answered("borealis/demo-chat")])
+    assert all(ticked(acme))
+
+
+def test_home_counts_today(as_browser, alice, connection, log):
+    context = as_browser(alice).get(reverse("home")).context
+    assert (context["today"].total.requests, context["today"].total.errors) == (3, 1)
+    assert context["today"].total.cost_nanos == 114_000
+    assert sum(context["today"].requests) == 3
+    assert context["steps"] == []
+
+
+def test_a_provider_that_fails_is_told_so(as_browser, alice, acme, connection, key, log):
+    shown = texts(as_browser(alice).get(reverse("providers")))
+    assert "Failing at times" in shown
+    record(acme, key, 1, status=502, attempts=[failed("aurora/demo-chat")])
+    record(acme, key, 1, status=502, attempts=[failed("aurora/demo-chat")])
+    context = as_browser(alice).get(reverse("home")).context
+    assert (context["healthy"], context["enabled"]) == (0, 1)
