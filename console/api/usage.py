@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -158,7 +158,7 @@ def _rows(
         message = _("That would be %(rows)d rows, and %(most)d is the most: choose fewer groups or a shorter time.")
         raise InvalidField.one("group_by", message % {"rows": len(found), "most": MOST_ROWS})
     keys = _key_names(organization, found) if "key" in groups else {}
-    return [{name: _group(name, row, keys) for name in groups} | _figures(row) for row in found]
+    return [{name: _group(name, row, keys, ZoneInfo(zone)) for name in groups} | _figures(row) for row in found]
 
 
 def _key_names(organization: Organization, rows: Iterable[UsageRow]) -> dict[int, str]:
@@ -166,12 +166,13 @@ def _key_names(organization: Organization, rows: Iterable[UsageRow]) -> dict[int
     return dict(ApiKey.objects.of(organization).filter(pk__in=ids).values_list("pk", "public_id"))
 
 
-def _group(name: str, row: UsageRow, keys: Mapping[int, str]) -> str | None:
+def _group(name: str, row: UsageRow, keys: Mapping[int, str], zone: ZoneInfo) -> str | None:
     if name == "key":
         return keys.get(row.key_id) if row.key_id else None
     if name in ("day", "hour"):
         assert row.starts_at is not None  # the report is grouped by it
-        return row.starts_at.date().isoformat() if name == "day" else row.starts_at.isoformat()
+        begins = row.starts_at
+        return begins.astimezone(zone).date().isoformat() if name == "day" else begins.isoformat()
     return str(getattr(row, name))
 
 
