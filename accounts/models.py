@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import roles
 from accounts.tenancy import TenantModel
+from common.ids import new_id
 
 
 class UserManager(BaseUserManager["User"]):
@@ -71,7 +72,12 @@ class Organization(models.Model):
         return self.name
 
 
+def new_membership_id() -> str:
+    return new_id("mem")
+
+
 class Membership(TenantModel):
+    public_id = models.CharField(max_length=40, unique=True, default=new_membership_id)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     org = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(_("role"), max_length=20)

@@ -49,6 +49,12 @@ def find_key_org(public_id: str) -> int | None:
     return keys.values_list("org_id", flat=True).first()
 
 
+def find_key(public_id: str) -> KeyRecord | None:
+    """A key as it is stored this moment, None for an unknown key or a deleted organisation."""
+    key = ApiKey.objects.filter(public_id=public_id, org__deleted_at=None).first()
+    return _key_record(key) if key else None
+
+
 def load_versions(org_ids: Collection[int]) -> dict[int, int]:
     """The version of each; a deleted organisation still has one, which grew when it was deleted."""
     return dict(Organization.objects.filter(pk__in=org_ids).values_list("pk", "version"))

@@ -68,6 +68,10 @@ urlpatterns = [
     path("organizations/switch", organizations.switch, name="organization-switch"),
     path("preferences/theme", preferences.theme, name="theme"),
     path("preferences/language", set_language, name="set_language"),
+    path("api/v1/", include("console.api.urls")),
+    path("docs/", include("console.api.docs_urls")),
     path("accounts/", include("allauth.urls")),
     path("staff/", admin.site.urls),
 ]
+
+handler500 = "console.api.refusals.server_error"

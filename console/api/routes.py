@@ -1,0 +1,103 @@
+"""`/routes`: an organisation's own model names in front of targets. Names may contain slashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.roles import Permission
+from console.api.fields import Body, Flag, Kind, Number, Shown, Text, Whole
+from console.api.frame import ResourceView
+from console.api.openapi import described, list_of
+from routing import services
+from routing.models import Route
+from routing.scorers import STRATEGIES
+from routing.services import LONGEST_FIRST_BYTE_S, MOST_TARGETS, MOST_WEIGHT
+
+
+class LegShown(Shown):
+    target = serializers.CharField()
+    weight = serializers.IntegerField()
+    tier = serializers.IntegerField()
+
+
+class TimeoutsShown(Shown):
+    first_byte_s = serializers.FloatField(required=False)
+
+
+class RouteShown(Shown):
+    object = Kind("route")
+    id = serializers.CharField(source="public_id")
+    name = serializers.CharField()
+    strategy = serializers.CharField()
+    targets = LegShown(many=True)
+    timeouts = TimeoutsShown()
+    enabled = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class LegWishes(Body):
+    target = Text(max_length=260, help_text="`<provider>/<model>`, or a model wherever it is served.")
+    weight = Whole(min_value=0, max_value=MOST_WEIGHT, default=1)
+    tier = Whole(min_value=0, max_value=100, default=0, help_text="Lower tiers are tried first.")
+
+
+class TimeoutWishes(Body):
+    first_byte_s = Number(required=False, min_value=0.001, max_value=LONGEST_FIRST_BYTE_S)
+
+
+class RouteWishes(Body):
+    strategy = serializers.ChoiceField(list(STRATEGIES), default="priority")
+    targets = serializers.ListField(child=LegWishes(), min_length=1, max_length=MOST_TARGETS)
+    timeouts = TimeoutWishes(required=False)
+    enabled = Flag(default=True)
+
+
+class RoutesView(ResourceView):
+    tag = "Routes"
+    needs = {"GET": (Permission.VIEW,)}
+
+    @described("listRoutes", "List routes", **list_of(RouteShown))
+    def get(self, request: Request) -> Response:
+        return self.listed(Route.objects.of(self.organization), RouteShown, ["name"])
+
+
+class RouteView(ResourceView):
+    tag = "Routes"
+    needs = {
+        "GET": (Permission.VIEW,),
+        "PUT": (Permission.MANAGE_ROUTES,),
+        "DELETE": (Permission.MANAGE_ROUTES,),
+    }
+
+    @described("getRoute", "Show a route", answer=RouteShown)
+    def get(self, request: Request, name: str) -> Response:
+        return Response(RouteShown(self._route(name)).data)
+
+    @described(
+        "putRoute",
+        "Create or replace a route",
+        body=RouteWishes,
+        answer=RouteShown,
+        sent={
+            "strategy": "priority",
+            "targets": [{"target": "openai/gpt-5-mini"}, {"target": "groq/gpt-oss-120b", "tier": 1}],
+            "timeouts": {"first_byte_s": 20},
+        },
+    )
+    def put(self, request: Request, name: str) -> Response:
+        """What is left out gets its default: the route is afterwards what the body says."""
+        wishes: dict[str, Any] = self.read(RouteWishes)
+        return Response(RouteShown(services.put_route(self.organization, self.actor, name, wishes)).data)
+
+    @described("deleteRoute", "Delete a route", status=204)
+    def delete(self, request: Request, name: str) -> Response:
+        services.delete_route(self._route(name), self.actor)
+        return Response(status=204)
+
+    def _route(self, name: str) -> Route:
+        return self.find(Route.objects.of(self.organization).select_related("org"), name=name)

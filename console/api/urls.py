@@ -1,0 +1,49 @@
+"""The addresses below `/api/v1/`."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path, register_converter
+from django.urls.converters import StringConverter
+
+from console.api import audit, keys, organization, providers, requests, routes, targets, usage
+from console.api.documents import schema_document
+from console.api.frame import NothingHere
+
+
+class RouteNameConverter(StringConverter):
+    """Anything visible, slashes too."""
+
+    regex = r"[^\x00-\x1f\x7f]+"
+
+
+register_converter(RouteNameConverter, "route_name")
+
+_PROVIDER = "providers/<slug:provider_id>"
+
+urlpatterns = [
+    path("keys", keys.KeysView.as_view()),
+    path("keys/<slug:key_id>", keys.KeyView.as_view()),
+    path("keys/<slug:key_id>/rotate", keys.KeyRotationView.as_view()),
+    path("providers", providers.ProvidersView.as_view()),
+    path(_PROVIDER, providers.ProviderView.as_view()),
+    path(f"{_PROVIDER}/test", providers.ProviderTestView.as_view()),
+    path(f"{_PROVIDER}/keys", providers.ProviderKeysView.as_view()),
+    path(f"{_PROVIDER}/keys/<slug:key_id>", providers.ProviderKeyView.as_view()),
+    path("models", targets.ModelsView.as_view()),
+    path("targets", targets.TargetsView.as_view()),
+    path("routes", routes.RoutesView.as_view()),
+    path("routes/<route_name:name>", routes.RouteView.as_view()),
+    path("usage", usage.UsageView.as_view()),
+    path("requests", requests.RequestsView.as_view()),
+    path("requests/<slug:request_id>", requests.RequestView.as_view()),
+    path("audit-events", audit.AuditEventsView.as_view()),
+    path("audit-events/verify", audit.AuditVerificationView.as_view()),
+    path("organization", organization.OrganizationView.as_view()),
+    path("members", organization.MembersView.as_view()),
+    path("members/<slug:member_id>", organization.MemberView.as_view()),
+    path("invitations", organization.InvitationsView.as_view()),
+    path("invitations/<slug:invitation_id>", organization.InvitationView.as_view()),
+    path("invitations/<slug:invitation_id>/resend", organization.InvitationResendView.as_view()),
+    path("schema", schema_document, name="api-schema"),
+    re_path(r"", NothingHere.as_view()),
+]

@@ -1,0 +1,234 @@
+"""What the rival sees and reaches: nothing of acme. For every address of the URLconf; a new one needs a case here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+
+from accounts import invitations, members
+from accounts.audit import Actor
+from accounts.keys import create_key
+from accounts.models import ApiKey, AuditEvent, Invitation, Membership, Organization
+from accounts.organizations import update_organization
+from metering.models import Usage
+from providers.models import Connection, ConnectionKey, ServedModel
+from providers.services import create_connection
+from routing.models import Route
+from routing.services import put_route
+from tests.console.api.conftest import Api
+from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
+
+pytestmark = pytest.mark.django_db
+
+MARK = "zanzibar"
+"""In every name of acme's, so that any leak shows."""
+
+NEW_KEY = {"name": "New"}
+NEW_PROVIDER = {"name": "New", "base_url": "https://llm.example.com/v1"}
+
+# Of each address: the ids in it that are acme's, ids in it that never were, and the body of each write.
+CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "keys": ({}, {"POST": NEW_KEY}),
+    "keys/<slug:key_id>": ({"key_id": "nosuchkey000"}, {"PATCH": {"name": "Taken"}}),
+    "keys/<slug:key_id>/rotate": ({"key_id": "nosuchkey000"}, {"POST": {"overlap_s": 60}}),
+    "providers": ({}, {"POST": NEW_PROVIDER}),
+    "providers/<slug:provider_id>": ({"provider_id": "conn_0"}, {"PATCH": {"name": "Taken"}}),
+    "providers/<slug:provider_id>/test": ({"provider_id": "conn_0"}, {}),
+    "providers/<slug:provider_id>/keys": ({"provider_id": "conn_0"}, {"POST": {"key": "taken"}}),
+    "providers/<slug:provider_id>/keys/<slug:key_id>": (
+        {"provider_id": "conn_0", "key_id": "ckey_0"},
+        {"PATCH": {"state": "parked"}},
+    ),
+    "models": ({}, {}),
+    "targets": ({}, {}),
+    "routes": ({}, {}),
+    "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
+    "usage": ({}, {}),
+    "requests": ({}, {}),
+    "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
+    "audit-events": ({}, {}),
+    "audit-events/verify": ({}, {}),
+    "organization": ({}, {"PATCH": {"name": "Rival 2"}}),
+    "members": ({}, {}),
+    "members/<slug:member_id>": ({"member_id": "mem_0"}, {"PATCH": {"role": "viewer"}}),
+    "invitations": ({}, {"POST": {"email": "new@rival.test", "role": "viewer"}}),
+    "invitations/<slug:invitation_id>": ({"invitation_id": "inv_0"}, {}),
+    "invitations/<slug:invitation_id>/resend": ({"invitation_id": "inv_0"}, {}),
+}
+CREATES_ITS_OWN = {"PUT routes/<route_name:name>"}
+TELLS_NO_NAMES = {"usage", "audit-events/verify"}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One of everything that acme has."""
+
+    organization: Organization
+    ids: dict[str, str]
+
+    def contents(self) -> dict[str, list[Any]]:
+        """All rows of acme. What the rival does must not change any."""
+        tenants = (ApiKey, AuditEvent, Connection, ConnectionKey, Invitation, Membership, Route, ServedModel)
+        rows = {
+            model.__name__: list(model.objects.of(self.organization).order_by("pk").values()) for model in tenants
+        }
+        organization = Organization.objects.filter(pk=self.organization.pk).values()
+        return rows | {
+            "Organization": list(organization),
+            "Usage": list(Usage.objects.of(self.organization).values()),
+        }
+
+
+@pytest.fixture
+def world(acme, as_alice, bob, log) -> World:
+    update_organization(acme, as_alice, name=f"Acme {MARK}")
+    key = create_key(acme, as_alice, name=MARK, scopes=["inference"], created_by=None).key
+    connection = create_connection(
+        acme,
+        as_alice,
+        preset="custom",
+        name=MARK,
+        base_url="https://llm.example.com/v1",
+        api_keys=[f"sk-{MARK}-0123456789abcdef"],
+        models=[{"id": f"{MARK}-model", "input_price": "1", "output_price": "2"}],
+    )
+    route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
+    invitation = invitations.invite(acme, as_alice, email=f"{MARK}@example.com", role="viewer")
+    member = members.members_of(acme).get(user=bob)
+    type(bob).objects.filter(pk=bob.pk).update(name=MARK)
+    request = log(key=key, model=f"{MARK}-model", target=f"{MARK}/{MARK}-model")
+    ids = {
+        "key_id": key.public_id,
+        "provider_id": connection.public_id,
+        "name": route.name,
+        "request_id": request.request_id,
+        "member_id": member.public_id,
+        "invitation_id": invitation.public_id,
+        "provider_key": connection.keys.get().public_id,
+    }
+    return World(acme, ids)
+
+
+@pytest.fixture(params=["session", "key"])
+def intruder(request, rival_api, api_of, mallory) -> Api:
+    return rival_api if request.param == "key" else api_of(mallory)
+
+
+def ids_in(address: Address, world: World) -> dict[str, str]:
+    ids = {name: world.ids[name] for name in address.parameters}
+    return ids | {"key_id": world.ids["provider_key"]} if {"provider_id", "key_id"} <= ids.keys() else ids
+
+
+def told(response: HttpResponse) -> tuple[int, bytes]:
+    return response.status_code, response.getvalue()
+
+
+def test_every_address_has_a_case():
+    assert {str(address) for address in ADDRESSES} == CASES.keys()
+
+
+OF_OBJECTS = [call for call in CALLS if call[0].parameters and name_of(call) not in CREATES_ITS_OWN]
+
+
+@pytest.mark.parametrize("call", OF_OBJECTS, ids=name_of)
+def test_an_object_of_acme_is_the_same_404_as_none_at_all(call, world, intruder):
+    address, method = call
+    missing, bodies = CASES[str(address)]
+    before = world.contents()
+    reached = intruder.send(method, address.path(**ids_in(address, world)), bodies.get(method))
+    nothing = intruder.send(method, address.path(**missing), bodies.get(method))
+    assert told(reached) == told(nothing)
+    assert reached.status_code == 404
+    assert world.contents() == before
+
+
+@pytest.mark.parametrize("call", [call for call in OF_OBJECTS if call[1] == "GET"], ids=name_of)
+def test_acme_itself_finds_that_object(call, world, api):
+    """Without this the test above would pass with any wrong id."""
+    address, _method = call
+    assert api.get(address.path(**ids_in(address, world))).status_code == 200
+
+
+COLLECTIONS = [address for address in ADDRESSES if not address.parameters and "GET" in address.needs]
+
+
+@pytest.mark.parametrize("address", COLLECTIONS, ids=str)
+def test_no_list_of_the_rival_tells_of_acme(address, world, intruder, api):
+    answer = intruder.get(str(address))
+    assert answer.status_code == 200
+    assert MARK not in answer.getvalue().decode()
+    if str(address) not in TELLS_NO_NAMES:
+        assert MARK in api.get(str(address)).getvalue().decode(), "acme's own answer should, or this proves nothing"
+
+
+OF_COLLECTIONS = [call for call in CALLS if not call[0].parameters and call[1] != "GET"]
+
+
+@pytest.mark.parametrize("call", OF_COLLECTIONS, ids=name_of)
+def test_what_the_rival_writes_is_the_rivals(call, world, intruder):
+    address, method = call
+    before = world.contents()
+    answer = intruder.send(method, str(address), CASES[str(address)][1][method])
+    assert answer.status_code in (200, 201), answer.content
+    assert world.contents() == before
+
+
+def test_the_rivals_route_of_the_same_name_is_another(world, intruder):
+    before = world.contents()
+    name = world.ids["name"]
+    assert intruder.put(f"routes/{name}", {"targets": [{"target": "mine/model"}]}).status_code == 200
+    assert intruder.get(f"routes/{name}").json()["targets"][0]["target"] == "mine/model"
+    assert world.contents() == before
+
+
+def test_usage_of_acme_is_not_in_the_rivals_sums(world, intruder, api):
+    assert intruder.get("usage").json()["total"]["requests"] == 0
+    assert api.get("usage").json()["total"]["requests"] == 1
+
+
+def test_filters_reach_nothing_of_acme(world, intruder, api):
+    assert intruder.get("requests", key=world.ids["key_id"]).json()["data"] == []
+    assert len(api.get("requests", key=world.ids["key_id"]).json()["data"]) == 1
+    member = world.ids["member_id"]
+    assert intruder.get("audit-events", object_id=member).json()["data"] == []
+
+
+def test_a_key_of_a_provider_is_reached_only_through_its_own_provider(world, api, rival_api):
+    other = api.post("providers", NEW_PROVIDER).json()["id"]
+    assert api.get(f"providers/{other}/keys/{world.ids['provider_key']}").status_code == 404
+    own = rival_api.post("providers", NEW_PROVIDER).json()["id"]
+    assert rival_api.get(f"providers/{own}/keys/{world.ids['provider_key']}").status_code == 404
+
+
+def test_a_cursor_of_acme_is_no_cursor_of_the_rival(world, api, intruder):
+    api.post("keys", NEW_KEY)
+    cursor = api.get("keys", limit=1).json()["next_cursor"]
+    assert cursor
+    assert intruder.get("keys", cursor=cursor).status_code == 400
+
+
+@pytest.fixture
+def platform_connection(settings) -> Callable[[], Connection]:
+    return lambda: create_connection(
+        None,
+        Actor.system("tests"),
+        preset="custom",
+        name="Platform",
+        base_url="https://llm.example.com/v1",
+        api_keys=["sk-platform-0123456789"],
+        models=[{"id": "shared"}],
+    )
+
+
+def test_a_provider_of_the_platform_is_a_target_but_nobodys_to_change(platform_connection, api):
+    connection = platform_connection()
+    [target] = api.get("targets").json()["data"]
+    assert (target["name"], target["is_own"]) == ("platform/shared", False)
+    assert api.get("providers").json()["data"] == []
+    for method in ("GET", "PATCH", "DELETE"):
+        assert api.send(method, f"providers/{connection.public_id}", {}).status_code == 404
+    assert api.post(f"providers/{connection.public_id}/test").status_code == 404

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import AuditEvent
+from tests.console.api.conftest import error_of, refused
+
+pytestmark = pytest.mark.django_db
+
+TARGETS = [{"target": "a/small", "weight": 3}, {"target": "b/small", "tier": 1}]
+
+
+def test_a_route_is_put_shown_listed_and_deleted(api):
+    answer = api.put(
+        "routes/team/fast", {"strategy": "weighted", "targets": TARGETS, "timeouts": {"first_byte_s": 20}}
+    )
+    put = answer.json()
+    assert (answer.status_code, put["name"], put["strategy"]) == (200, "team/fast", "weighted")
+    assert put["targets"] == [
+        {"target": "a/small", "weight": 3, "tier": 0},
+        {"target": "b/small", "weight": 1, "tier": 1},
+    ]
+    assert put["timeouts"] == {"first_byte_s": 20.0}
+    assert api.get("routes/team/fast").json() == put
+    assert api.get("routes").json()["data"] == [put]
+    assert api.delete("routes/team/fast").status_code == 204
+    assert refused(api.get("routes/team/fast"), 404, "not_found")
+
+
+def test_putting_again_replaces_everything(api, acme):
+    api.put("routes/fast", {"strategy": "weighted", "targets": TARGETS, "timeouts": {"first_byte_s": 20}})
+    put = api.put("routes/fast", {"targets": TARGETS[:1]}).json()
+    assert (put["strategy"], put["timeouts"], len(put["targets"])) == ("priority", {}, 1)
+    actions = AuditEvent.objects.of(acme).filter(object_type="route").values_list("action", flat=True)
+    assert [*actions.order_by("sequence")] == ["route.created", "route.updated"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "targets"),
+        ({"targets": []}, "targets"),
+        ({"targets": [{}]}, "targets.0.target"),
+        ({"targets": [{"target": "fast"}]}, "targets"),
+        ({"targets": [{"target": "a/b", "weight": -1}]}, "targets.0.weight"),
+        ({"targets": [{"target": "a/b", "weight": "1"}]}, "targets.0.weight"),
+        ({"targets": [{"target": "a/b"}] * 51}, "targets"),
+        ({"targets": [{"target": "a/b", "colour": "red"}]}, "targets.0.colour"),
+        ({"targets": TARGETS, "strategy": "best"}, "strategy"),
+        ({"targets": TARGETS, "timeouts": {"first_byte_s": 0}}, "timeouts.first_byte_s"),
+        ({"targets": TARGETS, "timeouts": {"first_byte_s": 301}}, "timeouts.first_byte_s"),
+        ({"targets": TARGETS, "enabled": "yes"}, "enabled"),
+        ({"targets": TARGETS, "fallbacks": []}, "fallbacks"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_field(api, body, param):
+    assert refused(api.put("routes/fast", body), 400, "invalid_request", param)
+    assert api.get("routes/fast").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["with%20space", "with:colon", "x" * 201])
+def test_a_name_that_is_none_is_refused(api, name):
+    assert refused(api.put(f"routes/{name}", {"targets": TARGETS}), 400, "invalid_request", "name")
+
+
+def test_a_name_with_control_characters_is_no_address(api):
+    assert error_of(api.put("routes/a%00b", {"targets": TARGETS}))["code"] == "not_found"
