@@ -12,11 +12,6 @@ class _NotInMemory(Exception):
         self.public_id = public_id
 
 
-def _header_getter(request: GatewayRequest):  # type: ignore[no-untyped-def]
-    meta = request.META
-    return lambda name: meta.get("HTTP_" + name.upper().replace("-", "_"))
-
-
 async def caller_of(request: GatewayRequest, snapshots: Snapshots) -> Caller:
     """The caller behind the request's key.
 
@@ -30,10 +25,9 @@ async def caller_of(request: GatewayRequest, snapshots: Snapshots) -> Caller:
             raise _NotInMemory(public_id)
         return record
 
-    header, address = _header_getter(request), request.META.get("REMOTE_ADDR", "")
     try:
-        record = authenticate(header, address, find)
+        record = authenticate(request.header, request.address, find)
     except _NotInMemory as missing:
         await snapshots.learn_key(missing.public_id)
-        record = authenticate(header, address, snapshots.find_key)
+        record = authenticate(request.header, request.address, snapshots.find_key)
     return Caller.of(record)

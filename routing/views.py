@@ -77,16 +77,15 @@ class CallView(GatewayView):
     endpoint: ClassVar[str] = ""
 
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
-        meta = request.META
-        retries = meta.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
+        retries = request.header("x-stainless-retry-count") or "0"
         call = parse(
             self.endpoint,
             await _loaded(request.payload),
             request_id=request.request_id,
             body_bytes=len(request.payload),
             sdk_retry=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
-            user_agent=meta.get("HTTP_USER_AGENT", "")[:120],
-            wants_trace=meta.get("HTTP_X_SHAREAI_METADATA") == "enabled",
+            user_agent=(request.header("user-agent") or "")[:120],
+            wants_trace=request.header("x-shareai-metadata") == "enabled",
         )
         return await plane().gateway.serve(call, caller, request.flight)
 
