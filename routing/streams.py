@@ -55,20 +55,15 @@ class MeteredStream(Source):
         if self._ended:
             await self._linger()
             return b""
-        return await self._read()
-
-    async def _read(self) -> bytes:
-        decoder, response = self._decoder, self._response
+        decoder, next_chunk = self._decoder, self._response.next_chunk
         try:
-            while True:
-                chunk = await response.next_chunk()
-                if not chunk:
-                    return await self._end_of_upstream()
+            while chunk := await next_chunk():
                 out = decoder.feed(chunk)
                 if decoder.done:
                     return out + await self._finish()
                 if out:
                     return out
+            return await self._end_of_upstream()
         except UpstreamFailure as failure:
             return self._broken(failure)
 

@@ -17,6 +17,7 @@ from providers.adapters.base import REPORTED, StreamDecoder, TokenUsage
 from providers.failures import Kind, UpstreamFailure
 
 MAX_EVENT_BYTES = 1 << 20
+MOST_KEPT_BYTES = 256 * 1024
 _MOST_TOKENS = 50_000_000
 
 
@@ -49,14 +50,32 @@ class OpenAIStreamDecoder(StreamDecoder):
         self._tail = b""
         self._exact: SSEDecoder | None = None
         self._given: list[bytes] = []
+        self._given_bytes = 0
+        self._text: list[str] = []
 
     def feed(self, chunk: bytes) -> bytes:
+        if (
+            self.committed
+            and not self._tail
+            and self._exact is None
+            and chunk.endswith(b"\n\n")
+            and b"\r" not in chunk
+            and not _marked(chunk)
+        ):
+            # Nearly every chunk of every stream: whole events with nothing but content.
+            return self._give(chunk)
         if self._exact is None and b"\r" not in chunk:
             out = self._feed_plain(chunk)
         else:
             out = self._feed_exact(chunk)
-        if out:
-            self._given.append(out)
+        return self._give(out) if out else out
+
+    def _give(self, out: bytes) -> bytes:
+        """Keeps what was sent for a count that may be needed, as text alone once it has grown."""
+        self._given.append(out)
+        self._given_bytes += len(out)
+        if self._given_bytes > MOST_KEPT_BYTES:
+            self._text = [self.delivered_text()]
         return out
 
     def finish(self) -> bytes:
@@ -69,18 +88,17 @@ class OpenAIStreamDecoder(StreamDecoder):
         return self._event(tail + b"\n\n", tail)
 
     def delivered_text(self) -> str:
-        text = []
-        for line in b"".join(self._given).split(b"\n"):
+        lines = b"".join(self._given).split(b"\n")
+        self._given, self._given_bytes = [], 0
+        for line in lines:
             if line.startswith(b"data:"):
-                text.extend(_texts(_parsed(line[5:].strip())))
-        return "".join(text)
+                self._text.extend(_texts(_parsed(line[5:].strip())))
+        return "".join(self._text)
 
     def _feed_plain(self, chunk: bytes) -> bytes:
         data = self._tail + chunk if self._tail else chunk
         if data.endswith(b"\n\n"):
             self._tail = b""
-            if self.committed and not _marked(data):
-                return data
         else:
             end = data.rfind(b"\n\n") + 2
             if end < 2:

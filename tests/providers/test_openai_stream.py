@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.adapters.openai_stream import MAX_EVENT_BYTES, OpenAIStreamDecoder
+from providers.adapters.openai_stream import MAX_EVENT_BYTES, MOST_KEPT_BYTES, OpenAIStreamDecoder
 from providers.failures import Kind, UpstreamFailure
 
 
@@ -158,6 +158,16 @@ def test_a_terminator_without_its_blank_line_counts_at_the_end(end):
     assert not decoder.done
     decoder.finish()
     assert decoder.done
+
+
+def test_a_long_stream_is_kept_as_text_alone():
+    decoder = OpenAIStreamDecoder(keep_usage=False)
+    words = [f"word{number} " for number in range(4000)]
+    for word in words:
+        decoder.feed(delta(word))
+    assert sum(len(given) for given in decoder._given) <= MOST_KEPT_BYTES
+    assert decoder.delivered_text() == "".join(words)
+    assert decoder.delivered_text() == "".join(words)
 
 
 def test_half_an_event_at_the_end_is_dropped():
