@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from common.errors import ShareAIError
-from routing.flights import Flight, refusal_of_ended
+from routing.flights import IDLE, Flight, refusal_of_ended
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
@@ -52,8 +52,12 @@ class Source(ABC):
         """The next bytes to send, `b""` when the stream is complete. Never raises for an upstream's failure."""
 
     @abstractmethod
-    def abort(self, error: ShareAIError) -> bytes:
-        """The bytes that end a stream which the gateway itself must break off: an explicit error event."""
+    def abort(self, error: ShareAIError, *, by_upstream: bool) -> bytes:
+        """The bytes that end a stream which the gateway itself must break off: an explicit error event.
+
+        Args:
+            by_upstream: it is the upstream's doing.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -79,7 +83,7 @@ class StreamReply:
                 flight.waiting_since, flight.sending_since = flight.sending_since, None
             last = b""
         except asyncio.CancelledError:
-            last = self.source.abort(refusal_of_ended(flight))
+            last = self.source.abort(refusal_of_ended(flight), by_upstream=flight.ended_by == IDLE)
         await send({"type": "http.response.body", "body": last})
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ class MeteredStream(Source):
         self._waiting_since = clock()
         self._ended = False
         self._closed = False
-        self._noted = False
+        self._settled = False
         self._outcome = "cancelled"
         self._error_code = "client_closed_request"
 
@@ -75,30 +75,33 @@ class MeteredStream(Source):
         return rest + self._broken(UpstreamFailure(Kind.INTERRUPTED, "the stream ended without its end"))
 
     async def _finish(self) -> bytes:
+        """The end of a whole answer. It is recorded first: a caller who has seen the end has been counted."""
         self._ended = True
         self._outcome, self._error_code = "ok", ""
         tail = DONE
+        if self._decoder.usage is None:
+            usage = self._decoder.usage = await self._count()
+            if self._call.include_usage:
+                tail = usage_event(self._call, usage.input_tokens, usage.output_tokens) + tail
+        self._settle()
         if self._call.wants_trace:
-            self._note_attempt()
             tail = trace_event(self._call, trace_of(self._settlement.plan, self._trail.attempts)) + tail
-        if self._call.include_usage and self._decoder.usage is None:
-            usage = await self._count()
-            tail = usage_event(self._call, usage.input_tokens, usage.output_tokens) + tail
         return tail
 
     async def _count(self) -> TokenUsage:
         text = self._decoder.delivered_text()
-        usage = await asyncio.get_running_loop().run_in_executor(None, counted_usage, self._call, text)
-        self._decoder.usage = usage
-        return usage
+        return await asyncio.get_running_loop().run_in_executor(None, counted_usage, self._call, text)
 
     def _broken(self, failure: UpstreamFailure) -> bytes:
         self._ended = True
         self._outcome, self._error_code = failure.kind, "upstream_interrupted"
+        self._blame()
+        self._response.close()
+        return interrupted_event(self._call, failure, self._attempt.target.name)
+
+    def _blame(self) -> None:
         attempt = self._attempt
         self._health.breaker(attempt.target.id, attempt.credential_id).failed(self._clock())
-        self._response.close()
-        return interrupted_event(self._call, failure, attempt.target.name)
 
     async def _linger(self) -> None:
         """Reads the end of the upstream's answer, so that its connection can serve again."""
@@ -111,15 +114,14 @@ class MeteredStream(Source):
         except (TimeoutError, UpstreamFailure):
             self._response.close()
 
-    def abort(self, error: ShareAIError) -> bytes:
+    def abort(self, error: ShareAIError, *, by_upstream: bool) -> bytes:
+        if self._settled:
+            return b""
         self._ended = True
         self._outcome = self._error_code = error.code
+        if by_upstream:
+            self._blame()
         return error_event(self._call, error.code, error.message)
-
-    def _note_attempt(self) -> None:
-        if not self._noted:
-            self._noted = True
-            self._trail.note(self._attempt, self._outcome, self._clock(), 200)
 
     def close(self) -> None:
         if self._closed:
@@ -127,12 +129,15 @@ class MeteredStream(Source):
         self._closed = True
         self._response.close()
         self._attempt.close()
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._settled:
+            return
+        self._settled = True
         now = self._clock()
         self._trail.upstream_s += now - self._waiting_since
-        self._note_attempt()
-        self._settle(now)
-
-    def _settle(self, now: float) -> None:
+        self._trail.note(self._attempt, self._outcome, now, 200)
         usage, complete = self._decoder.usage, self._outcome == "ok"
         reason = COMPLETED if complete else CANCELLED if self._outcome == "cancelled" else INTERRUPTED
         status = 499 if self._outcome == "cancelled" else 200

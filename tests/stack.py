@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import psutil
 from django.db import connection as database
 
 from accounts.audit import Actor
@@ -48,6 +49,13 @@ def database_url() -> str:
     return f"postgresql://{user}@{place}/{settings['NAME']}{host}"
 
 
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie too
+        return False
+
+
 class GatewayProcess:
     """uvicorn serving `console.asgi`. `stop` drains, `kill` does not."""
 
@@ -75,6 +83,11 @@ class GatewayProcess:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the processes that serve, where there are several; the supervisor replaces one that dies."""
+        return [child.pid for child in psutil.Process(self.pid).children() if _is_worker(child)]
 
     def start(self) -> GatewayProcess:
         words = ["uvicorn", "console.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]

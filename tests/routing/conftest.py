@@ -25,7 +25,7 @@ class Upstreams:
         return iter((self.a, self.b, self.c))
 
 
-def _allow(upstreams: Upstreams) -> str:
+def allow_of(upstreams: Upstreams) -> str:
     return ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstreams)
 
 
@@ -48,7 +48,7 @@ def upstreams(upstream_servers: Upstreams) -> Upstreams:
 def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
     with django_db_blocker.unblock():
         folder = tmp_path_factory.mktemp("gateway")
-        process = GatewayProcess(folder, egress_allow=_allow(upstream_servers), workers=2)
+        process = GatewayProcess(folder, egress_allow=allow_of(upstream_servers), workers=2)
         process.start()
         yield process
         process.stop()
@@ -70,7 +70,7 @@ def impatient(django_db_setup, django_db_blocker, upstream_servers, tmp_path_fac
     """Another gateway of two processes, whose deadlines are so short that tests can wait for them."""
     with django_db_blocker.unblock():
         folder = tmp_path_factory.mktemp("impatient")
-        process = GatewayProcess(folder, egress_allow=_allow(upstream_servers), workers=2, **HASTY)
+        process = GatewayProcess(folder, egress_allow=allow_of(upstream_servers), workers=2, **HASTY)
         process.start()
         yield process
         process.stop()
@@ -78,7 +78,7 @@ def impatient(django_db_setup, django_db_blocker, upstream_servers, tmp_path_fac
 
 @pytest.fixture
 def impatient_tenant(impatient: GatewayProcess, django_db_blocker, settings, upstream_servers) -> Iterator[Tenant]:
-    settings.EGRESS_ALLOW = _allow(upstream_servers)
+    settings.EGRESS_ALLOW = allow_of(upstream_servers)
     with django_db_blocker.unblock():
         yield make_tenant()
 
@@ -86,7 +86,7 @@ def impatient_tenant(impatient: GatewayProcess, django_db_blocker, settings, ups
 @pytest.fixture
 def tenant(gateway: GatewayProcess, django_db_blocker, settings, upstream_servers) -> Iterator[Tenant]:
     """Rows are committed, for the gateway's processes to see, and stay; names are new each time."""
-    settings.EGRESS_ALLOW = _allow(upstream_servers)
+    settings.EGRESS_ALLOW = allow_of(upstream_servers)
     with django_db_blocker.unblock():
         yield make_tenant()
 

@@ -130,11 +130,14 @@ async def crowd(url: str, api_key: str, model: str) -> AsyncIterator[Crowd]:
 
 
 async def at_once(
-    work: Callable[[T], Awaitable[Heard]], items: Iterable[T], concurrency: int = CONCURRENCY
+    work: Callable[[T], Awaitable[Heard]],
+    items: Iterable[T],
+    concurrency: int = CONCURRENCY,
+    results: list[Heard] | None = None,
 ) -> list[Heard]:
-    """`work` on each item, so many at a time."""
+    """`work` on each item, so many at a time; `results` grows meanwhile."""
     waiting = iter(list(items))
-    results: list[Heard] = []
+    results = [] if results is None else results
 
     async def one_after_another() -> None:
         for item in waiting:

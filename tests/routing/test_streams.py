@@ -1,0 +1,124 @@
+"""A stream in flight, without a network: when it is recorded, and as what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from common.errors import KeyRevoked, UpstreamTimeout
+from demo.answers import Voice, answer
+from demo.faults import Scene, Step, steps
+from metering.usage import UsageRecord
+from providers.schema import Call, upstream_body
+from providers.transport import UpstreamRequest
+from routing.failover import Failover, OpenedStream, RetryBudget, Trail
+from routing.health import Health
+from routing.plans import Candidate, Plan
+from routing.settlement import Settlement, drain_counting
+from routing.streams import MeteredStream
+from tests.fakes.scripted import ScriptedTransport
+from tests.routing.builders import CALLER, call, target
+
+
+def playing(asked: Call, slug: str) -> ScriptedTransport:
+    def script(request: UpstreamRequest) -> Iterator[Step]:
+        reply = answer("/v1/chat/completions", upstream_body(asked, "m"), Voice("Fault"))
+        return steps(slug, Scene(reply, stream=True))[1]
+
+    return ScriptedTransport(script)
+
+
+async def opened(slug: str = "ok", *, wants_trace: bool = False) -> tuple[MeteredStream, list[UsageRecord], Health]:
+    """A stream at its commit point, what will be recorded, and what is known of the target's health."""
+    asked = msgspec.structs.replace(call(stream=True), wants_trace=wants_trace)
+    clock = asyncio.get_running_loop().time
+    serving, health = target("a", transport="scripted"), Health()
+    records: list[UsageRecord] = []
+    plan, trail = Plan("", "priority", (Candidate(serving, serving.credentials),), ()), Trail(clock())
+    settlement = Settlement(asked, CALLER, trail, records.append, clock)
+    settlement.plan = plan
+    failover = Failover({"scripted": playing(asked, slug)}, health, RetryBudget(lambda: 1), lambda *_: None)
+    result = await failover.run(asked, plan, trail)
+    assert isinstance(result, OpenedStream)
+    return MeteredStream(asked, result, trail, settlement, health, clock), records, health
+
+
+async def drained(stream: MeteredStream) -> bytes:
+    parts = []
+    while part := await stream.next():
+        parts.append(part)
+    stream.close()
+    await drain_counting()
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("slug", ["ok", "no-done", "bad-usage-missing", "bad-usage-negative"])
+async def test_it_is_recorded_before_the_caller_sees_the_end(slug):
+    stream, records, _ = await opened(slug)
+    while b"[DONE]" not in await stream.next():
+        assert records == []
+    [record] = records
+    assert (record.status, record.billing_reason, record.finish_reason) == (200, "completed", "stop")
+    assert record.output_tokens > 10
+    assert record.usage_source == ("counted" if slug.startswith("bad-usage") else "reported")
+    await drained(stream)
+    assert records == [record]
+
+
+@pytest.mark.parametrize(
+    ("slug", "outcome"), [("reset-midstream", "connection_lost"), ("error-event-midway", "error_in_200")]
+)
+async def test_one_that_breaks_is_recorded_with_what_was_delivered(slug, outcome):
+    stream, records, _ = await opened(slug)
+    assert b'"finish_reason":"error"' in await drained(stream)
+    [record] = records
+    assert (record.status, record.billing_reason, record.usage_source) == (200, "interrupted_delivered", "counted")
+    assert 0 < record.output_tokens < 10
+    assert record.attempts[-1].outcome == outcome
+
+
+async def test_one_that_was_never_read_is_still_recorded():
+    stream, records, _ = await opened()
+    stream.close()
+    await drain_counting()
+    assert [record.billing_reason for record in records] == ["cancelled_delivered"]
+
+
+async def test_the_trace_is_the_last_thing_before_the_end():
+    stream, _, _ = await opened(wants_trace=True)
+    *_, trace, end, _ = (await drained(stream)).split(b"\n\n")
+    assert b'"outcome":"ok"' in trace
+    assert end == b"data: [DONE]"
+
+
+@pytest.mark.parametrize(("by_upstream", "failures_left"), [(True, 4), (False, 5)])
+async def test_an_upstream_that_falls_silent_is_to_blame(by_upstream, failures_left):
+    stream, records, health = await opened()
+    await stream.next()
+    assert b'"upstream_timeout"' in stream.abort(UpstreamTimeout(), by_upstream=by_upstream)
+    stream.close()
+    await drain_counting()
+    assert records[0].billing_reason == "interrupted_delivered"
+    breaker, now = health.breaker(*_only_pair(health)), asyncio.get_running_loop().time()
+    for _ in range(failures_left - 1):
+        breaker.failed(now)
+    assert breaker.allows(now)
+    breaker.failed(now)
+    assert not breaker.allows(now)
+
+
+async def test_what_is_over_cannot_be_broken_off_any_more():
+    stream, records, _ = await opened()
+    while b"[DONE]" not in await stream.next():
+        pass
+    assert stream.abort(KeyRevoked(), by_upstream=False) == b""
+    stream.close()
+    assert [record.billing_reason for record in records] == ["completed"]
+
+
+def _only_pair(health: Health) -> tuple[int, int]:
+    [pair] = health._breakers
+    return pair
