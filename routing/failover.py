@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 import msgspec
 
@@ -47,7 +48,7 @@ class RejectedUpstream(Exception):
 
 
 class Trail:
-    """What one request has tried so far, in order. Times are of the loop's clock."""
+    """What one request has tried so far, in order. Times are monotonic."""
 
     __slots__ = ("attempts", "started", "upstream_s")
 
@@ -177,8 +178,7 @@ class Failover:
     async def _attempt(
         self, call: Call, target: Target, credential: Credential | None, deadlines: Deadlines, trail: Trail
     ) -> Answered | OpenedStream:
-        clock = asyncio.get_running_loop().time
-        attempt = Attempt(target, credential, self._health.speed(target.id), clock())
+        attempt = Attempt(target, credential, self._health.speed(target.id), monotonic())
         breaker = self._health.breaker(target.id, attempt.credential_id)
         breaker.take(attempt.started)
         try:
@@ -190,17 +190,17 @@ class Failover:
                     result = await self._complete(call, attempt, deadlines)
         except TimeoutError as error:
             failure = UpstreamFailure(Kind.FIRST_BYTE_TIMEOUT, "no first byte in time")
-            self._learn(attempt, failure, trail, clock())
+            self._learn(attempt, failure, trail, monotonic())
             raise failure from error
         except UpstreamFailure as failure:
-            self._learn(attempt, failure, trail, clock())
+            self._learn(attempt, failure, trail, monotonic())
             raise
         except asyncio.CancelledError:
             breaker.release()
-            trail.note(attempt, "cancelled", clock())
+            trail.note(attempt, "cancelled", monotonic())
             attempt.close()
             raise
-        now = clock()
+        now = monotonic()
         trail.upstream_s += now - attempt.started
         attempt.ttft_s = now - attempt.started
         breaker.succeeded(now)

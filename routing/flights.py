@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
 from typing import Any
 
 from common.errors import KeyRevoked, ShareAIError, UpstreamTimeout
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Flight:
-    """One request being served. Times are of the loop's clock."""
+    """One request being served. Times are monotonic, in seconds; the loop's own clock ticks in milliseconds only."""
 
     __slots__ = (
         "deadline",
@@ -98,7 +99,7 @@ class Flights:
     def enter(self, receive: Receive) -> Flight:
         task = asyncio.current_task()
         assert task is not None
-        flight = Flight(task, receive, task.get_loop().time())
+        flight = Flight(task, receive, monotonic())
         self._flights.add(flight)
         return flight
 
@@ -112,9 +113,8 @@ class Flights:
 
     async def aclose(self, drain_s: float) -> None:
         """Waits for what is in flight, at most `drain_s`, then cancels the rest."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + drain_s
-        while self._flights and loop.time() < until:  # noqa: ASYNC110  at the end of a process only
+        until = monotonic() + drain_s
+        while self._flights and monotonic() < until:  # noqa: ASYNC110  at the end of a process only
             await asyncio.sleep(0.05)
         for flight in list(self._flights):
             flight.end(TIME_UP)
@@ -122,10 +122,9 @@ class Flights:
             self._sweeper.cancel()
 
     async def _sweep_for_ever(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.sweep(loop.time())
+            self.sweep(monotonic())
 
     def sweep(self, now: float) -> None:
         for flight in list(self._flights):

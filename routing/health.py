@@ -97,7 +97,7 @@ def _smoothed(old: float | None, new: float) -> float:
 
 
 class Health:
-    """Of all targets, as far as this process has seen them. Times are of the loop's clock."""
+    """Of all targets, as far as this process has seen them. Times are monotonic."""
 
     def __init__(self) -> None:
         self._breakers: dict[tuple[int, int], Breaker] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
 from typing import Any
 
 from common.errors import ShareAIError
@@ -73,12 +74,11 @@ class StreamReply:
         self.source = source
 
     async def send(self, send: Send, flight: Flight) -> None:
-        clock = flight.task.get_loop().time
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         try:
-            flight.waiting_since = clock()
+            flight.waiting_since = monotonic()
             while chunk := await self.source.next():
-                flight.waiting_since, flight.sending_since = None, clock()
+                flight.waiting_since, flight.sending_since = None, monotonic()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 flight.waiting_since, flight.sending_since = flight.sending_since, None
             last = b""

@@ -40,7 +40,7 @@ def cost_of(usage: TokenUsage, price: Price | None) -> int:
 
 
 class Settlement:
-    """Of one request. `clock` is the loop's; `append` writes the journal."""
+    """Of one request. `clock` is monotonic; `append` writes the journal."""
 
     __slots__ = ("_append", "_began_at", "_call", "_caller", "_clock", "_done", "_trail", "plan")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -34,7 +35,6 @@ class Plane:
     """The data plane of this process. `start` inside the running loop, `aclose` before it ends."""
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
         self.snapshots = Snapshots(LOADER, UNAVAILABLE, stale_s=settings.AUTHORITY_STALE_S)
         self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S)
         self._journal: Journal = open_journal()
@@ -47,7 +47,7 @@ class Plane:
             {"direct": self._direct}, health, RetryBudget(self.flights.__len__), self._park_refused_key
         )
         planner = Planner(health, Deadlines(**settings.DEADLINES))
-        self.gateway = Gateway(self.snapshots, planner, failover, health, self._journal.append, loop.time)
+        self.gateway = Gateway(self.snapshots, planner, failover, health, self._journal.append, monotonic)
 
     def start(self) -> None:
         self.flights.start()
