@@ -1,0 +1,83 @@
+"""Every page in both themes and both languages, on a desktop and on a phone: no error, no barrier, no overflow."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import keep, overflows, violations
+
+PAGES = (
+    "/", "/playground", "/keys", "/keys/new", "/models", "/activity", "/logs", "/members", "/members/invite",
+    "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/accounts/email/",
+    "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
+)  # fmt: skip
+ENTRANCE = ("/accounts/login/", "/accounts/signup/", "/accounts/login/code/", "/accounts/password/reset/")
+LOOKS = (("light", "en"), ("dark", "en"), ("light", "th"), ("dark", "th"))
+
+
+@pytest.fixture
+def traffic(tenant, gateway, upstreams):
+    """An answer at the first attempt, one at the second, and a refusal; waits until all are recorded."""
+    call(tenant, gateway, "sim-chat")
+    upstreams[0].fail("500")
+    call(tenant, gateway, "sim-chat")
+    upstreams[0].heal()
+    call(tenant, gateway, "unheard-of")
+    return tenant
+
+
+def call(tenant, gateway, model):
+    httpx.post(
+        f"{gateway.base_url}/chat/completions",
+        json={"model": model, "messages": [{"role": "user", "content": "hello"}]},
+        headers={"Authorization": f"Bearer {tenant.api_key}"},
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize(("theme", "language"), LOOKS)
+def test_every_page_is_sound(page, sign_in, traffic, theme, language):
+    sign_in(theme=theme, language=language)
+    faults = {}
+    for address in PAGES:
+        page.goto(address)
+        page.wait_for_function("document.fonts.status === 'loaded'")
+        keep(page, f"{address.strip('/') or 'home'} {theme} {language}")
+        if found := violations(page) + (["overflow"] if overflows(page) else []):
+            faults[address] = found
+    assert not faults
+
+
+@pytest.mark.parametrize(("theme", "language"), LOOKS)
+def test_the_entrance_is_sound(page, gateway, theme, language):
+    cookies = {"theme": theme, "django_language": language}
+    page.context.add_cookies([{"name": name, "value": value, "url": gateway.url} for name, value in cookies.items()])
+    faults = {}
+    for address in ENTRANCE:
+        page.goto(address)
+        keep(page, f"{address.strip('/')} {theme} {language}")
+        if found := violations(page) + (["overflow"] if overflows(page) else []):
+            faults[address] = found
+    assert not faults
+
+
+def test_every_page_fits_a_phone(page, sign_in, traffic):
+    page.set_viewport_size({"width": 390, "height": 844})
+    sign_in(language="th")
+    faults = {}
+    for address in PAGES:
+        page.goto(address)
+        keep(page, f"phone {address.strip('/') or 'home'}")
+        if found := violations(page) + (["overflow"] if overflows(page) else []):
+            faults[address] = found
+    assert not faults
+
+
+def test_a_phone_opens_the_navigation(page, sign_in):
+    page.set_viewport_size({"width": 390, "height": 844})
+    sign_in()
+    page.goto("/")
+    page.get_by_role("button", name="Open navigation").click()
+    page.get_by_role("link", name="Providers", exact=True).click()
+    page.wait_for_url("**/providers")
