@@ -52,9 +52,11 @@ class CreatedKeyShown(KeyShown):
 
 class NewKey(Body):
     name = Text(max_length=80)
-    scopes = serializers.ListField(child=Text(max_length=30), default=[INFERENCE], help_text=", ".join(SCOPES))
+    scopes = serializers.ListField(
+        child=Text(max_length=30), min_length=1, default=[INFERENCE], help_text=", ".join(SCOPES)
+    )
     models = serializers.ListField(
-        child=Text(max_length=200), allow_empty=False, allow_null=True, required=False, help_text="null: every model."
+        child=Text(max_length=200), min_length=1, allow_null=True, required=False, help_text="null: every model."
     )
     ip_allow = serializers.ListField(child=Text(max_length=50), required=False, help_text="Addresses and networks.")
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
@@ -62,8 +64,8 @@ class NewKey(Body):
 
 class KeyChanges(Body):
     name = Text(max_length=80)
-    scopes = serializers.ListField(child=Text(max_length=30))
-    models = serializers.ListField(child=Text(max_length=200), allow_empty=False, allow_null=True)
+    scopes = serializers.ListField(child=Text(max_length=30), min_length=1)
+    models = serializers.ListField(child=Text(max_length=200), min_length=1, allow_null=True)
     ip_allow = serializers.ListField(child=Text(max_length=50))
     expires_at = serializers.DateTimeField(allow_null=True)
 

@@ -70,6 +70,14 @@ def test_a_key_bound_to_addresses_works_from_there_only(acme, as_alice):
     assert Api(client, Authorization=f"Bearer {made.plain}").get("keys").status_code == 200
 
 
+def test_where_no_address_is_known_only_keys_bound_to_one_are_refused(acme, as_alice, plain):
+    """As behind a proxy that comes by a Unix socket."""
+    nowhere = Client(REMOTE_ADDR="")
+    assert Api(nowhere, Authorization=f"Bearer {plain}").get("keys").status_code == 200
+    bound = keys.create_key(acme, as_alice, name="M", scopes=["manage"], created_by=None, ip_allow=["::/0"])
+    assert refused(Api(nowhere, Authorization=f"Bearer {bound.plain}").get("keys"), 403, "ip_not_allowed")
+
+
 def test_the_keys_of_a_deleted_organisation_are_unknown(acme, as_alice, plain):
     organizations.delete_organization(acme, as_alice, acme.name)
     assert refused(Api(Authorization=f"Bearer {plain}").get("keys"), 401, "invalid_api_key")

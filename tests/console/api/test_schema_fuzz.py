@@ -1,0 +1,64 @@
+"""The management API against its own schema: whatever is sent, no 5xx, and answers as described."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from django.core import signals
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from accounts import invitations, members
+
+SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
+# What a schema can say is not all there is to say: that a URL leads somewhere, that a time zone exists.
+EXCLUDED = [positive_data_acceptance]
+
+
+@pytest.fixture
+def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
+    """An object for every parameter of a path, so that not all answers are 404."""
+    provider = api.post(
+        "providers",
+        {"name": "Up", "base_url": "https://llm.example.com/v1", "api_keys": ["sk-1"], "models": [{"id": "small"}]},
+    ).json()
+    api.put("routes/team/fast", {"targets": [{"target": "up/small"}]})
+    return {
+        "key_id": api.post("keys", {"name": "App"}).json()["id"],
+        "provider_id": provider["id"],
+        "provider_key": provider["keys"][0]["id"],
+        "name": "team/fast",
+        "request_id": log().request_id,
+        "member_id": members.members_of(acme).get(user=bob).public_id,
+        "invitation_id": invitations.invite(acme, as_alice, email="dana@example.com", role="viewer").public_id,
+    }
+
+
+@pytest.fixture
+def connection_kept(ids) -> Iterator[None]:
+    """Requests of a real server end with their connection; the one of the test has its transaction open.
+
+    After the objects are made: Django's own test client sets this anew with every request.
+    """
+    ends = (signals.request_started, signals.request_finished)
+    for end in ends:
+        end.disconnect(close_old_connections)
+    yield
+    for end in ends:
+        end.connect(close_old_connections)
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.django_db
+def test_any(case, api, ids, connection_kept):
+    case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
+    if {"provider_id", "key_id"} <= case.path_parameters.keys():
+        case.path_parameters["key_id"] = ids["provider_key"]
+    answer = case.call_and_validate(headers=api.headers, excluded_checks=EXCLUDED)
+    assert answer.status_code != 401
+    assert answer.status_code != 403 or answer.json()["error"]["metadata"] == {"permission": "manage_owners"}
