@@ -12,6 +12,7 @@ import logging
 from collections.abc import MutableMapping
 from functools import lru_cache
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
@@ -142,14 +143,13 @@ class LeanHandler:
 
 def _check_head(scope: Scope) -> None:
     headers = scope["headers"]
-    size = 0
-    for name, value in headers:
-        size += len(name) + len(value)
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise UnsupportedMediaType("Send the body without Content-Encoding.")
-        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+    by_name = dict(headers)
+    if by_name.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+        raise UnsupportedMediaType("Send the body without Content-Encoding.")
+    length = by_name.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
         raise InvalidRequest(f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them.")
 
 

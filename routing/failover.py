@@ -27,6 +27,7 @@ from providers.failures import TIMEOUTS, Kind, Step, UpstreamFailure
 from providers.schema import Call
 from providers.targets import Credential, Target
 from providers.transport import Deadlines, Transport, UpstreamResponse
+from routing.flights import Flight
 from routing.health import Health, Speed
 from routing.plans import Plan
 
@@ -145,7 +146,7 @@ class Failover:
         self._budget = budget
         self._on_refused_key = on_refused_key
 
-    async def run(self, call: Call, plan: Plan, trail: Trail) -> Answered | OpenedStream:
+    async def run(self, call: Call, plan: Plan, trail: Trail, flight: Flight) -> Answered | OpenedStream:
         """The first good answer.
 
         Raises:
@@ -162,7 +163,7 @@ class Failover:
                         break
                 for credential in candidate.credentials:
                     try:
-                        return await self._attempt(call, candidate.target, credential, plan.deadlines, trail)
+                        return await self._attempt(call, candidate.target, credential, plan.deadlines, trail, flight)
                     except UpstreamFailure as error:
                         failure = error
                     if failure.step is not Step.NEXT_KEY:
@@ -176,30 +177,38 @@ class Failover:
         raise _final(failure, trail) from failure
 
     async def _attempt(
-        self, call: Call, target: Target, credential: Credential | None, deadlines: Deadlines, trail: Trail
+        self,
+        call: Call,
+        target: Target,
+        credential: Credential | None,
+        deadlines: Deadlines,
+        trail: Trail,
+        flight: Flight,
     ) -> Answered | OpenedStream:
         attempt = Attempt(target, credential, self._health.speed(target.id), monotonic())
         breaker = self._health.breaker(target.id, attempt.credential_id)
         breaker.take(attempt.started)
+        first_byte_s = deadlines.first_byte_s if call.stream else deadlines.first_byte_unary_s
+        flight.attempt_by = attempt.started + first_byte_s
         try:
             if call.stream:
-                async with asyncio.timeout(deadlines.first_byte_s):
-                    result: Answered | OpenedStream = await self._open(call, attempt, deadlines)
+                result: Answered | OpenedStream = await self._open(call, attempt, deadlines)
             else:
-                async with asyncio.timeout(deadlines.first_byte_unary_s):
-                    result = await self._complete(call, attempt, deadlines)
-        except TimeoutError as error:
-            failure = UpstreamFailure(Kind.FIRST_BYTE_TIMEOUT, "no first byte in time")
-            self._learn(attempt, failure, trail, monotonic())
-            raise failure from error
+                result = await self._complete(call, attempt, deadlines)
         except UpstreamFailure as failure:
             self._learn(attempt, failure, trail, monotonic())
             raise
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if flight.take_late_attempt():
+                late = UpstreamFailure(Kind.FIRST_BYTE_TIMEOUT, "no first byte in time")
+                self._learn(attempt, late, trail, monotonic())
+                raise late from error
             breaker.release()
             trail.note(attempt, "cancelled", monotonic())
             attempt.close()
             raise
+        finally:
+            flight.attempt_by = None
         now = monotonic()
         trail.upstream_s += now - attempt.started
         attempt.ttft_s = now - attempt.started

@@ -29,6 +29,8 @@ class Flight:
     """One request being served. Times are monotonic, in seconds; the loop's own clock ticks in milliseconds only."""
 
     __slots__ = (
+        "attempt_by",
+        "attempt_is_late",
         "deadline",
         "ended_by",
         "idle_s",
@@ -46,12 +48,28 @@ class Flight:
         self.receive = receive
         self.started = started
         self.deadline: float | None = None
+        self.attempt_by: float | None = None
+        self.attempt_is_late = False
         self.sending_since: float | None = None
         self.waiting_since: float | None = None
         self.idle_s = 60.0
         self.key_id: str | None = None
         self.watch: asyncio.Task[None] | None = None
         self.ended_by: str | None = None
+
+    def fail_attempt(self) -> None:
+        """The first byte is late: cancels the task once, for the failover loop to take up as that attempt's end."""
+        self.attempt_by = None
+        self.attempt_is_late = True
+        self.task.cancel()
+
+    def take_late_attempt(self) -> bool:
+        """Whether a cancellation just caught was that of a late attempt; if so, the task goes on."""
+        if not self.attempt_is_late or self.ended_by is not None:
+            return False
+        self.attempt_is_late = False
+        self.task.uncancel()
+        return True
 
     def end(self, reason: str) -> None:
         """Cancels the task that serves; the first reason stays."""
@@ -130,6 +148,8 @@ class Flights:
         for flight in list(self._flights):
             if flight.deadline is not None and now > flight.deadline:
                 flight.end(TIME_UP)
+            elif flight.attempt_by is not None and now > flight.attempt_by:
+                flight.fail_attempt()
             elif flight.sending_since is not None and now - flight.sending_since > self._write_stall_s:
                 flight.end(STALLED)
             elif flight.waiting_since is not None and now - flight.waiting_since > flight.idle_s:

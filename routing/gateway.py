@@ -60,7 +60,7 @@ class Gateway:
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
             flight.idle_s = plan.deadlines.idle_s
-            result = await self._failover.run(call, plan, trail)
+            result = await self._failover.run(call, plan, trail, flight)
         except RejectedUpstream as rejected:
             return self._rejected(call, rejected, trail, settlement)
         except ShareAIError as error:

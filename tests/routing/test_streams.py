@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from time import monotonic
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from metering.usage import UsageRecord
 from providers.schema import Call, upstream_body
 from providers.transport import UpstreamRequest
 from routing.failover import Failover, OpenedStream, RetryBudget, Trail
+from routing.flights import Flight
 from routing.health import Health
 from routing.plans import Candidate, Plan
 from routing.settlement import Settlement, drain_counting
@@ -31,17 +33,24 @@ def playing(asked: Call, slug: str) -> ScriptedTransport:
     return ScriptedTransport(script)
 
 
+async def _nobody_leaves() -> dict[str, str]:
+    return {"type": "http.request"}
+
+
 async def opened(slug: str = "ok", *, wants_trace: bool = False) -> tuple[MeteredStream, list[UsageRecord], Health]:
     """A stream at its commit point, what will be recorded, and what is known of the target's health."""
     asked = msgspec.structs.replace(call(stream=True), wants_trace=wants_trace)
-    clock = asyncio.get_running_loop().time
+    clock = monotonic
     serving, health = target("a", transport="scripted"), Health()
     records: list[UsageRecord] = []
     plan, trail = Plan("", "priority", (Candidate(serving, serving.credentials),), ()), Trail(clock())
     settlement = Settlement(asked, CALLER, trail, records.append, clock)
     settlement.plan = plan
+    task = asyncio.current_task()
+    assert task is not None
+    flight = Flight(task, _nobody_leaves, clock())
     failover = Failover({"scripted": playing(asked, slug)}, health, RetryBudget(lambda: 1), lambda *_: None)
-    result = await failover.run(asked, plan, trail)
+    result = await failover.run(asked, plan, trail, flight)
     assert isinstance(result, OpenedStream)
     return MeteredStream(asked, result, trail, settlement, health, clock), records, health
 
