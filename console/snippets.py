@@ -31,7 +31,8 @@ def env_file(base_url: str, key: str) -> str:
 
 
 def _curl(base_url: str, key: str, model: str) -> str:
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": _GREETING}]}, ensure_ascii=False)
+    name, message = json.dumps(model, ensure_ascii=False), json.dumps({"role": "user", "content": _GREETING})
+    body = f'{{\n    "model": {name},\n    "messages": [{message}]\n  }}'
     shown = body.replace("'", "'\\''")
     return (
         f"curl {base_url}/chat/completions \\\n"

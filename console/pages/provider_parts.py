@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -99,7 +100,8 @@ def choose_models(request: HttpRequest, visit: Visit, public_id: str) -> HttpRes
     if request.method == "POST":
         try:
             kept = services.set_models(connection, visit.actor, _ticked(connection, request.POST.getlist("model")))
-            messages.success(request, _("%(n)d models are served.") % {"n": len(kept)})
+            served_now = ngettext("%(n)d model is served.", "%(n)d models are served.", len(kept))
+            messages.success(request, served_now % {"n": len(kept)})
             return redirect("providers-detail", public_id=public_id)
         except InvalidConnection as refusal:
             messages.error(request, refusal.message)
