@@ -58,6 +58,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("settings", _("Settings"), "settings"),
         ),
     ),
+    (_("Docs"), (Entry("api-reference", _("API reference"), "book-open"),)),
 )
 
 ACTIONS: tuple[Entry, ...] = (

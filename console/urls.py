@@ -2,7 +2,6 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.i18n import set_language
 
 from console import live
 from console.pages import (
@@ -63,11 +62,12 @@ urlpatterns = [
     path("settings", settings.index, name="settings"),
     path("settings/delete", settings.delete, name="settings-delete"),
     path("audit", audit.index, name="audit"),
+    path("audit/verify", audit.verify, name="audit-verify"),
     path("audit/export", audit.export, name="audit-export"),
     path("organizations/new", organizations.create, name="organization-new"),
     path("organizations/switch", organizations.switch, name="organization-switch"),
     path("preferences/theme", preferences.theme, name="theme"),
-    path("preferences/language", set_language, name="set_language"),
+    path("preferences/language", preferences.language, name="set_language"),
     path("api/v1/", include("console.api.urls")),
     path("docs/", include("console.api.docs_urls")),
     path("accounts/", include("allauth.urls")),

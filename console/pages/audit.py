@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from accounts import audit, audit_export
 from accounts.models import AuditEvent
 from accounts.roles import Permission
-from console.visit import Visit, page
+from console.visit import Visit, page, wants_fragment
 
 _PAGE = 50
 _EXPORTED = 10_000
@@ -37,9 +37,16 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "older": f"?{older.urlencode()}" if older["before"] else "",
         "is_first_page": not before,
         "is_filtered": bool(words or kind),
-        "verified": audit.verify(visit.organization),
     }
     return render(request, "audit/index.html", context)
+
+
+@require_GET
+@page(Permission.VIEW_AUDIT)
+def verify(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """The proof of the chain, asked for by the page once it is there: it reads every event."""
+    template = "audit/_verified.html" if wants_fragment(request) else "audit/verified.html"
+    return render(request, template, {"verified": audit.verify(visit.organization)})
 
 
 @require_GET

@@ -83,6 +83,7 @@ def detail(request: HttpRequest, visit: Visit, request_id: str) -> HttpResponse:
         "usage": usage,
         "attempts": _timeline(usage),
         "curl": _curl(usage),
+        "may_play": visit.allows(Permission.USE_PLAYGROUND),
         "input_uncached": usage.input_tokens - usage.cached_tokens,
     }
     return render(request, "logs/_sheet.html" if wants_fragment(request) else "logs/detail.html", context)

@@ -1,15 +1,28 @@
-"""How the console looks for this browser: the theme. The language is Django's own view."""
+"""How the console looks and speaks for this browser: the theme and the language."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import check_for_language
 from django.views.decorators.http import require_POST
+from django.views.i18n import set_language
 
+from accounts.models import User
 from console.context import THEME_COOKIE, THEMES
 
 _YEAR_S = 31_536_000
+
+
+@require_POST
+def language(request: HttpRequest) -> HttpResponseBase:
+    """Django's own view sets the cookie; the account remembers it for e-mails and other browsers."""
+    chosen = request.POST.get("language", "")
+    if request.user.is_authenticated and check_for_language(chosen):
+        User.objects.filter(pk=request.user.pk).update(language=chosen)
+    return set_language(request)
 
 
 @require_POST

@@ -6,9 +6,28 @@ export function startLive() {
     for (const [, topic] of element.getAttribute("hx-trigger").matchAll(/live:([a-z]+)/g)) topics.add(topic);
   }
   if (!topics.size) return;
-  const stream = new EventSource(`/live?topics=${[...topics].sort().join(",")}`);
-  for (const topic of topics) {
-    stream.addEventListener(topic, () => window.htmx.trigger(document.body, `live:${topic}`));
+  const tell = (topic) => window.htmx.trigger(document.body, `live:${topic}`);
+  let stream = null;
+
+  function open() {
+    stream = new EventSource(`/live?topics=${[...topics].sort().join(",")}`);
+    for (const topic of topics) stream.addEventListener(topic, () => tell(topic));
   }
-  window.addEventListener("pagehide", () => stream.close());
+
+  function close() {
+    stream?.close();
+    stream = null;
+  }
+
+  // A browser keeps few connections to one host: a tab that nobody looks at lets go of its own.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      close();
+    } else if (!stream) {
+      open();
+      topics.forEach(tell);
+    }
+  });
+  window.addEventListener("pagehide", close);
+  if (!document.hidden) open();
 }

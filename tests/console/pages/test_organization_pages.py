@@ -5,6 +5,7 @@ import re
 
 import pytest
 from django.core import mail
+from django.db import connection as connection_of_database
 from django.test import Client
 from django.urls import reverse
 
@@ -140,7 +141,15 @@ def test_the_audit_log_tells_who_changed_what(as_browser, alice, acme, key):
     shown = texts(as_browser(alice).get(reverse("audit")))
     assert "created the API key" in shown
     assert "billing service" in shown
-    assert "Chain verified" in shown
+
+
+def test_the_chain_is_verified_and_a_break_is_told(as_browser, alice, acme, key):
+    browser, address = as_browser(alice), reverse("audit-verify")
+    assert "Chain verified" in texts(browser.get(address))
+    with connection_of_database.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # past the trigger that refuses it
+        cursor.execute("UPDATE accounts_auditevent SET action = 'api_key.revoked' WHERE action = 'api_key.created'")
+    assert "The chain is broken" in texts(browser.get(address))
 
 
 def test_the_audit_log_is_narrowed_and_exported_alike(as_browser, alice, acme, key):
@@ -164,6 +173,15 @@ def test_the_theme_is_kept_in_a_cookie(as_browser, alice, acme, asked, kept):
     browser.post(reverse("theme"), {"theme": asked, "next": "/keys"})
     page = texts(browser.get(reverse("home")))
     assert (f'data-theme="{kept}"' in page) if kept else ("data-theme=" not in page.split(">")[1])
+
+
+def test_the_language_is_remembered_by_the_account(as_browser, alice, acme):
+    as_browser(alice).post(reverse("set_language"), {"language": "th", "next": "/keys"})
+    alice.refresh_from_db()
+    assert alice.language == "th"
+    as_browser(alice).post(reverse("set_language"), {"language": "xx"})
+    alice.refresh_from_db()
+    assert alice.language == "th"
 
 
 def test_the_theme_leads_back_to_this_site_only(db):

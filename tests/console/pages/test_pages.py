@@ -24,6 +24,7 @@ LISTS = {
     "providers-new": P.MANAGE_PROVIDERS,
     "audit": P.VIEW_AUDIT,
     "audit-export": P.VIEW_AUDIT,
+    "audit-verify": P.VIEW_AUDIT,
     "settings": P.VIEW,
     "settings-delete": P.DELETE_ORGANIZATION,
 }
