@@ -113,7 +113,11 @@ def test_every_example_fits_its_schema(schema):
     found = list(media_with_examples(schema["paths"])) + list(media_with_examples(schema["components"]["responses"]))
     assert len(found) > 15
     for part, example in found:
-        whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **part, "components": schema["components"]}
+        whole = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **part,
+            "components": schema["components"],
+        }
         Draft202012Validator(whole).validate(example)
 
 
@@ -157,5 +161,3 @@ def test_the_page_takes_everything_from_this_server(settings):
 @pytest.mark.django_db
 def test_no_other_page_allows_styles_of_its_own(client):
     assert "unsafe-inline" not in client.get("/accounts/login/")["Content-Security-Policy"]
-
-
