@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
-from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from common.money import usd_from_nanos
@@ -60,7 +59,7 @@ class Kind(serializers.Field[Any, Any, str, Any]):
 class Usd(serializers.Field[Any, Any, str, Any]):
     """US dollars as a string with all their digits and no exponent. Taken as a string or a JSON number."""
 
-    default_error_messages = {"invalid": _('Give an amount in US dollars as a string, such as "0.15".')}
+    default_error_messages = {"invalid": 'Give an amount in US dollars as a string, such as "0.15".'}
 
     def to_internal_value(self, data: Any) -> str:
         if isinstance(data, bool) or not isinstance(data, str | int | float):
@@ -87,7 +86,7 @@ class Body(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         unknown = data.keys() - self.fields.keys() if isinstance(data, Mapping) else ()
-        mistakes: dict[str, Any] = {str(name): [_("There is no field of this name.")] for name in sorted(unknown)}
+        mistakes: dict[str, Any] = {str(name): ["There is no field of this name."] for name in sorted(unknown)}
         try:
             given: dict[str, Any] = super().to_internal_value(data)
         except serializers.ValidationError as refusal:

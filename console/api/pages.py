@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model, Q, QuerySet
-from django.utils.translation import gettext as _
 
 from accounts.errors import InvalidField
 
@@ -62,7 +61,7 @@ def opened(cursor: str, mark: str) -> list[str]:
     try:
         position: list[str] = Signer(salt=f"cursor of {mark}").unsign_object(cursor)
     except BadSignature:
-        raise InvalidField.one("cursor", _("This cursor did not come from this list.")) from None
+        raise InvalidField.one("cursor", "This cursor did not come from this list.") from None
     return position
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from accounts.keys import create_key
+from console.api import usage
 from console.api.usage import FiguresShown
 from tests.console.api.conftest import refused
 
@@ -124,3 +125,9 @@ def test_a_cell_is_no_formula(api, three_days):
 )
 def test_a_mistake_is_refused_with_its_parameter(api, query, param):
     assert refused(api.get("usage", **query), 400, "invalid_request", param)
+
+
+def test_a_report_too_long_to_give_is_refused(api, three_days, monkeypatch):
+    monkeypatch.setattr(usage, "MOST_ROWS", 2)
+    assert refused(api.get("usage", **SPAN, group_by="model"), 400, "invalid_request", "group_by")
+    assert api.get("usage", **SPAN, group_by="key").status_code == 200
