@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey, Organization
+from accounts.roles import Permission
 from console.offers import connections_in_sight, served_in_sight
 from metering.models import Usage
 from providers.models import Connection
@@ -21,6 +22,8 @@ class Step:
     action: str = ""
     url: str = ""
     now: bool = False
+    permission: Permission = Permission.VIEW
+    """What the action needs."""
 
 
 def steps_of(organization: Organization) -> list[Step]:
@@ -44,6 +47,7 @@ def _provider(organization: Organization) -> Step:
         served_in_sight(organization).exists(),
         _("Add a provider"),
         reverse("providers-new"),
+        permission=Permission.MANAGE_PROVIDERS,
     )
 
 
@@ -54,6 +58,7 @@ def _key(organization: Organization) -> Step:
         ApiKey.objects.of(organization).filter(is_ephemeral=False).exists(),
         _("Create key"),
         reverse("keys-new"),
+        permission=Permission.MANAGE_OWN_KEYS,
     )
 
 
@@ -64,6 +69,7 @@ def _first_call(organization: Organization) -> Step:
         Usage.objects.of(organization).filter(status__lt=400).exists(),
         _("Open the Playground"),
         reverse("playground"),
+        permission=Permission.USE_PLAYGROUND,
     )
 
 
@@ -76,6 +82,7 @@ def _survived(organization: Organization) -> Step:
         Usage.objects.of(organization).filter(status__lt=400, attempt_count__gt=1).exists(),
         _("Simulate an outage") if simulated else _("Add a second provider"),
         _outage_url(simulated),
+        permission=Permission.MANAGE_PROVIDERS,
     )
 
 

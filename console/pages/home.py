@@ -42,7 +42,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     newest = list_requests(visit.organization, limit=_NEWEST).requests
     enabled = [each for each in vitals.values() if each.state is not Health.DISABLED]
     context = {
-        "steps": steps if any(not step.done for step in steps) else [],
+        "steps": [(step, visit.allows(step.permission)) for step in steps] if not all(s.done for s in steps) else [],
         "done": sum(step.done for step in steps),
         "today": today_of(visit.organization),
         "providers": [(each, vitals[each.pk]) for each in connections],

@@ -1,7 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEvent
+from console import faults
 from providers.models import Connection, ConnectionKey, ServedModel
 from tests.fakes.upstream import FaultUpstream
 
@@ -163,6 +167,35 @@ def test_a_platform_connection_is_seen_but_not_changed(as_browser, alice, acme):
     for name in ("providers-edit", "providers-delete", "providers-models"):
         assert browser.get(of(platform, name)).status_code == 404
     assert browser.post(of(platform, "providers-switch"), {"enabled": "false"}).status_code == 404
+
+
+@pytest.fixture
+def simulated(db, settings):
+    """A simulated provider of the demo, running."""
+    command = [sys.executable, "-m", "demo.simulated", "--port", "0", "--key", "k", "--model", "demo-chat"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    base_url = process.stdout.readline().split()[1]
+    settings.DEMO = True
+    yield Connection.objects.create(
+        public_id="conn_simulated", slug="aurora", name="Aurora", base_url=base_url, simulated=True
+    )
+    process.terminate()
+    process.wait(10)
+
+
+def test_a_simulated_provider_plays_a_fault_and_stops_it(as_browser, alice, acme, simulated):
+    browser = as_browser(alice)
+    assert 'name="fault"' in browser.get(of(simulated)).content.decode()
+    for fault, share in (("503", "0.3"), ("ok", "1")):
+        browser.post(of(simulated, "providers-fault"), {"fault": fault, "share": share})
+        state = faults.read(simulated)
+        assert (state.current, state.share) == (fault, float(share))
+
+
+def test_a_viewer_sees_no_switch_for_faults(as_browser, carol, acme, simulated):
+    browser = as_browser(carol)
+    assert 'name="fault"' not in browser.get(of(simulated)).content.decode()
+    assert browser.post(of(simulated, "providers-fault"), {"fault": "503", "share": "1"}).status_code == 403
 
 
 def test_faults_are_switched_in_the_demo_only(as_browser, alice, acme, settings):

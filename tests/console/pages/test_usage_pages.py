@@ -136,6 +136,14 @@ def test_each_step_is_ticked_by_what_really_happened(acme, as_alice, alice, requ
     assert all(ticked(acme))
 
 
+def test_a_step_offers_only_what_the_role_allows(as_browser, alice, carol, acme):
+    offer = f'href="{reverse("providers-new")}"'
+    assert offer in texts(as_browser(alice).get(reverse("home")))
+    shown = texts(as_browser(carol).get(reverse("home")))
+    assert "Have a model to call" in shown
+    assert offer not in shown
+
+
 def test_home_counts_today(as_browser, alice, connection, log):
     context = as_browser(alice).get(reverse("home")).context
     assert (context["today"].total.requests, context["today"].total.errors) == (3, 1)
