@@ -43,6 +43,8 @@ def translated(error: Exception) -> UpstreamFailure:
     match error:
         case EgressRefused():
             return UpstreamFailure(Kind.REFUSED_EGRESS, str(error))
+        case aiohttp.InvalidURL():
+            return UpstreamFailure(Kind.REFUSED_EGRESS, "no URL that can be dialled")
         case aiohttp.ClientConnectorDNSError():
             return UpstreamFailure(Kind.DNS, "the name does not resolve")
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():

@@ -33,6 +33,7 @@ from routing.plans import Plan
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+MAX_UNCOMMITTED_BYTES = 1 << 20
 LEAST_CONCURRENT_RETRIES = 64
 RETRY_SHARE = 0.2
 
@@ -199,12 +200,14 @@ class Failover:
             self._learn(attempt, failure, trail, monotonic())
             raise
         except asyncio.CancelledError as error:
+            now = monotonic()
             if flight.take_late_attempt():
                 late = UpstreamFailure(Kind.FIRST_BYTE_TIMEOUT, "no first byte in time")
-                self._learn(attempt, late, trail, monotonic())
+                self._learn(attempt, late, trail, now)
                 raise late from error
             breaker.release()
-            trail.note(attempt, "cancelled", monotonic())
+            trail.upstream_s += now - attempt.started
+            trail.note(attempt, "cancelled", now)
             attempt.close()
             raise
         finally:
@@ -274,6 +277,7 @@ class Failover:
 async def _until_committed(response: UpstreamResponse, decoder: StreamDecoder) -> bytes:
     """Reads until the first content; nothing has been sent to the caller before that."""
     held: list[bytes] = []
+    held_bytes = 0
     while not decoder.committed:
         chunk = await response.next_chunk()
         if not chunk:
@@ -282,6 +286,9 @@ async def _until_committed(response: UpstreamResponse, decoder: StreamDecoder) -
                 break
             raise UpstreamFailure(Kind.EMPTY, "a stream without content")
         held.append(decoder.feed(chunk))
+        held_bytes += len(held[-1])
+        if held_bytes > MAX_UNCOMMITTED_BYTES and not decoder.committed:
+            raise UpstreamFailure(Kind.TOO_LARGE, f"{MAX_UNCOMMITTED_BYTES} bytes without content")
         if decoder.done and not decoder.committed:
             raise UpstreamFailure(Kind.EMPTY, "a stream without content")
     return b"".join(held)

@@ -97,6 +97,17 @@ _REFUSALS: dict[str | None, Callable[[], ShareAIError]] = {
 }
 
 
+def record_of_ended(flight: Flight) -> tuple[int, str]:
+    """The status and the error code under which a cancelled flight is recorded: what its caller hears, if any."""
+    if (refusal := _REFUSALS.get(flight.ended_by)) is not None:
+        return refusal().status, refusal().code
+    return UNHEARD_STATUS, _UNHEARD.get(flight.ended_by, "stopped")
+
+
+UNHEARD_STATUS = 499
+_UNHEARD: dict[str | None, str] = {LEFT: "client_closed_request", STALLED: "client_stalled"}
+
+
 class Flights:
     """All flights of this process.
 

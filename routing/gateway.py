@@ -9,7 +9,7 @@ from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError
 from providers.schema import Call
 from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
-from routing.flights import Flight
+from routing.flights import Flight, record_of_ended
 from routing.health import Health
 from routing.planner import Planner
 from routing.plans import Plan
@@ -26,8 +26,6 @@ from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement, counted_usage
 from routing.snapshots import Snapshots
 from routing.streams import MeteredStream
-
-CLOSED_STATUS = 499
 
 
 class Gateway:
@@ -66,7 +64,8 @@ class Gateway:
         except ShareAIError as error:
             return self._refused(call, error, trail, settlement)
         except asyncio.CancelledError:
-            settlement.settle(status=CLOSED_STATUS, billing_reason=NO_CHARGE, error_code=flight.ended_by or "stopped")
+            status, code = record_of_ended(flight)
+            settlement.settle(status=status, billing_reason=NO_CHARGE, error_code=code)
             raise
         if isinstance(result, OpenedStream):
             return self._streamed(call, plan, result, trail, settlement)

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from common.errors import ShareAIError
-from routing.flights import IDLE, Flight, refusal_of_ended
+from routing.flights import IDLE, Flight, record_of_ended, refusal_of_ended
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
@@ -53,6 +53,10 @@ class Source(ABC):
         """The next bytes to send, `b""` when the stream is complete. Never raises for an upstream's failure."""
 
     @abstractmethod
+    def note_end(self, code: str) -> None:
+        """The stream is broken off before its end; `code` says why, for the record."""
+
+    @abstractmethod
     def abort(self, error: ShareAIError, *, by_upstream: bool) -> bytes:
         """The bytes that end a stream which the gateway itself must break off: an explicit error event.
 
@@ -83,6 +87,7 @@ class StreamReply:
                 flight.waiting_since, flight.sending_since = flight.sending_since, None
             last = b""
         except asyncio.CancelledError:
+            self.source.note_end(record_of_ended(flight)[1])
             last = self.source.abort(refusal_of_ended(flight), by_upstream=flight.ended_by == IDLE)
         await send({"type": "http.response.body", "body": last})
 

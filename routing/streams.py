@@ -114,6 +114,10 @@ class MeteredStream(Source):
         except (TimeoutError, UpstreamFailure):
             self._response.close()
 
+    def note_end(self, code: str) -> None:
+        if self._outcome == "cancelled":
+            self._error_code = code
+
     def abort(self, error: ShareAIError, *, by_upstream: bool) -> bytes:
         if self._settled:
             return b""

@@ -18,7 +18,8 @@ _GZIP = MAX_WBITS | 16
 
 
 def forever(scene: Scene, piece: Send) -> Iterator[Step]:
-    for each in repeat(piece):
+    many = Send(piece.data * scene.endless_pieces, tokens=piece.tokens * scene.endless_pieces)
+    for each in repeat(many):
         yield each
         yield Pause(scene.endless_interval_s)
 

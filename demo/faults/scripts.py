@@ -23,6 +23,7 @@ class Scene:
         key: the caller's credential; 5xx answers leak it, as careless upstreams do.
         delay_s: how long the slow faults wait.
         endless_interval_s: time between the endless faults' pieces.
+        endless_pieces: how many of them go out at once.
         redirect_to: where `redirect-metadata` points.
         inflated_bytes: what `gzip-bomb` inflates to.
     """
@@ -35,6 +36,7 @@ class Scene:
     retry_after_s: int = 1
     delay_s: float = 0.2
     endless_interval_s: float = 0.001
+    endless_pieces: int = 1
     redirect_to: str = "http://169.254.169.254/latest/meta-data/"
     inflated_bytes: int = 64 * _MIB
 

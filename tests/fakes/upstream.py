@@ -59,6 +59,7 @@ class Manners:
     retry_after_s: int = 1
     delay_s: float = 0.2
     endless_interval_s: float = 0.001
+    endless_pieces: int = 1
     redirect_to: str = "http://169.254.169.254/latest/meta-data/"
     inflated_bytes: int = 64 << 20
 

@@ -56,10 +56,10 @@ def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_facto
 
 HASTY = {
     "DEADLINE_FIRST_BYTE_S": "2",
-    "DEADLINE_FIRST_BYTE_UNARY_S": "2",
-    "DEADLINE_IDLE_S": "1.5",
-    "DEADLINE_TOTAL_UNARY_S": "10",
-    "DEADLINE_TOTAL_STREAM_S": "6",
+    "DEADLINE_FIRST_BYTE_UNARY_S": "2.5",
+    "DEADLINE_IDLE_S": "1",
+    "DEADLINE_TOTAL_UNARY_S": "6",
+    "DEADLINE_TOTAL_STREAM_S": "5",
     "DEADLINE_CLIENT_BODY_S": "1",
     "DEADLINE_CLIENT_STALL_S": "1.5",
 }
