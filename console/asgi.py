@@ -13,8 +13,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402
+from django.core.checks import run_checks  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
+from console.checks import TAG  # noqa: E402
 from routing.asgi import LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
 
@@ -52,6 +54,9 @@ class Application:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                if refusal := _insecurity():
+                    await send({"type": "lifespan.startup.failed", "message": refusal})
+                    return
                 self._gateway = LeanHandler(
                     settings.GATEWAY_URLCONF, start_plane().flights, body_deadline_s=settings.CLIENT_BODY_S
                 )
@@ -63,6 +68,11 @@ class Application:
                 await stop_plane()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _insecurity() -> str:
+    """Why this server must not start, one line per reason; "" when it may."""
+    return "\n".join(str(message) for message in run_checks(tags=[TAG]) if message.is_serious())
 
 
 def _settle_garbage_collector() -> None:
