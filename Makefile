@@ -33,7 +33,7 @@ bench: dev
 	$(BIN)/python -m bench $(ARGS)
 
 css:
-	npm ci --no-audit --no-fund
+	npm install --no-save --no-audit --no-fund
 	npm run vendor
 	npm run css
 

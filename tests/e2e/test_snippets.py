@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -37,10 +38,10 @@ def test_python(snippets, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js on PATH")
-def test_javascript(snippets):
-    if not (PROJECT / "node_modules" / "openai").exists():
-        run("npm", "ci", "--no-audit", "--no-fund", cwd=PROJECT)
-    assert "simulated" in run("node", "--input-type=module", "-e", snippets["javascript"], cwd=PROJECT)
+def test_javascript(snippets, tmp_path):
+    wanted = json.loads((PROJECT / "package.json").read_text())["devDependencies"]["openai"]
+    run("npm", "install", "--no-audit", "--no-fund", f"openai@{wanted}", cwd=tmp_path)
+    assert "simulated" in run("node", "--input-type=module", "-e", snippets["javascript"], cwd=tmp_path)
 
 
 def test_the_env_file_is_all_that_a_client_needs(gateway, tenant, tmp_path):

@@ -10,7 +10,7 @@ from django.core import signals
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from accounts import invitations, members
 
@@ -53,12 +53,15 @@ def connection_kept(ids) -> Iterator[None]:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @pytest.mark.django_db
 def test_any(case, api, ids, connection_kept):
     case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
     if {"provider_id", "key_id"} <= case.path_parameters.keys():
         case.path_parameters["key_id"] = ids["provider_key"]
-    answer = case.call_and_validate(headers=api.headers, excluded_checks=EXCLUDED)
+    # Path and credentials are right now, so a request that was meant to be wrong in those alone is no longer wrong.
+    may_be_wrong = bool(case.query) or isinstance(case.body, (dict, list, str))
+    excluded = EXCLUDED if may_be_wrong else [*EXCLUDED, negative_data_rejection]
+    answer = case.call_and_validate(headers=api.headers, excluded_checks=excluded)
     assert answer.status_code != 401
     assert answer.status_code != 403 or answer.json()["error"]["metadata"] == {"permission": "manage_owners"}
