@@ -1,0 +1,144 @@
+"""Every URL of the data plane, called with a rival's key: it sees its own, and not even that another's exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from routing import urls
+from routing.services import put_route
+from tests.stack import Tenant, make_tenant
+
+OWN = "rivals-model"
+SECRET = "sesame-model"
+MARKS = ("sesame", "Sesame")
+"""In every name that acme gave to anything; none of them may come back to the rival."""
+
+CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request, for a model or a route that is yet to be named."""
+
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+
+    def named(self, name: str) -> Ask:
+        body = None if self.body is None else {**self.body, "model": name}
+        return Ask(self.method, self.path.replace("<model>", name), body)
+
+
+CASES: dict[str, Ask] = {
+    "v1/chat/completions": Ask("POST", "/v1/chat/completions", CHAT),
+    "v1/completions": Ask("POST", "/v1/completions", {"prompt": "Hello"}),
+    "v1/embeddings": Ask("POST", "/v1/embeddings", {"input": "Hello"}),
+    "v1/models/<path:model>": Ask("GET", "/v1/models/<model>"),
+}
+"""Those that name an object."""
+
+LISTS = {"v1/models": "/v1/models", "v1/key": "/v1/key"}
+OPEN = {"health/live": "/health/live", "health/ready": "/health/ready"}
+
+FOREIGN = [SECRET, "sesame-connection/" + SECRET, "sesame-route", SECRET + ":floor"]
+
+
+@pytest.fixture
+def acme(tenant: Tenant, upstreams) -> Tenant:
+    kinds = [{"id": SECRET, "upstream_id": "sim-chat"}, {"id": SECRET + "-e", "kind": "embedding"}]
+    tenant.connect(upstreams.a.base_url, kinds, name="Sesame connection")
+    put_route(tenant.org, tenant.actor, "sesame-route", {"targets": [{"target": SECRET}]})
+    return tenant
+
+
+@pytest.fixture
+def rival(acme, upstreams) -> Tenant:
+    rival = make_tenant("Rival")
+    kinds = [
+        {"id": OWN, "upstream_id": "sim-chat"},
+        {"id": OWN + "-e", "kind": "embedding", "upstream_id": "sim-embed"},
+    ]
+    rival.connect(upstreams.b.base_url, kinds)
+    return rival
+
+
+@pytest.fixture
+def as_rival(gateway, rival):
+    headers = {"Authorization": f"Bearer {rival.api_key}"}
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+def send(client: httpx.Client, ask: Ask) -> httpx.Response:
+    return client.request(ask.method, ask.path, json=ask.body)
+
+
+def test_every_url_has_a_case():
+    routes = {str(pattern.pattern) for pattern in urls.urlpatterns}
+    assert routes == CASES.keys() | LISTS.keys() | OPEN.keys()
+
+
+@pytest.mark.parametrize("ask", CASES.values(), ids=CASES)
+def test_its_own_is_served(as_rival, ask):
+    own = OWN + "-e" if "embeddings" in ask.path else OWN
+    assert send(as_rival, ask.named(own)).status_code == 200
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("ask", CASES.values(), ids=CASES)
+def test_another_s_is_not_there(as_rival, upstreams, ask, name):
+    missing_name = name.replace("sesame", "simsim")
+    foreign, missing = send(as_rival, ask.named(name)), send(as_rival, ask.named(missing_name))
+    assert foreign.status_code == missing.status_code == 404
+    assert _without(foreign, name) == _without(missing, missing_name)
+    assert all("rival" in near for near in foreign.json()["error"].get("metadata", {}).get("near", []))
+    assert not upstreams.a.log.posts
+
+
+def _without(response: httpx.Response, name: str) -> dict[str, str]:
+    """A refusal without the name that was asked for, and without names of one's own that look like it."""
+    error = response.json()["error"]
+    message = error["message"].partition(" Did you mean")[0].replace(name, "<name>")
+    return {"code": error["code"], "type": error["type"], "param": error["param"], "message": message}
+
+
+@pytest.mark.parametrize("path", LISTS.values(), ids=LISTS)
+def test_lists_hold_its_own_only(as_rival, path):
+    response = as_rival.get(path)
+    assert response.status_code == 200
+    assert not [mark for mark in MARKS if mark in response.text]
+    assert "rival" in response.text
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"models": [SECRET]},
+        {"models": ["sesame-route", "sesame-connection/" + SECRET]},
+        {"provider": {"order": ["sesame-connection"]}},
+        {"provider": {"only": ["sesame-connection"]}},
+    ],
+)
+def test_wishes_for_another_s_lead_nowhere(as_rival, upstreams, wish):
+    response = as_rival.post("/v1/chat/completions", json=CHAT | {"model": OWN} | wish)
+    assert response.status_code in (200, 503)
+    assert not [mark for mark in MARKS if mark in response.text]
+    assert not upstreams.a.log.posts
+
+
+@pytest.mark.parametrize("ask", CASES.values(), ids=CASES)
+def test_nobody_sees_nothing(gateway, acme, ask):
+    with httpx.Client(base_url=gateway.url) as nobody:
+        assert send(nobody, ask.named(SECRET)).status_code == 401
+        assert {nobody.get(path).status_code for path in LISTS.values()} == {401}
+
+
+@pytest.mark.parametrize("path", OPEN.values(), ids=OPEN)
+def test_what_is_open_to_all_tells_of_nobody(gateway, acme, path):
+    response = httpx.get(gateway.url + path)
+    assert response.status_code == 200
+    assert not [mark for mark in MARKS if mark in response.text]
