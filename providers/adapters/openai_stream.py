@@ -21,23 +21,15 @@ MOST_KEPT_BYTES = 256 * 1024
 _MOST_TOKENS = 50_000_000
 
 
-_NO_USAGE = (b'"usage":null', b'"usage": null')
-
-
 def _marked(data: bytes) -> bool:
     """Whether these bytes may hold more than content: the terminator, an error, a finish reason or usage.
 
     Many servers write `"usage":null` into each chunk, hence the counting. Spelled out, since it runs per chunk.
     """
-    return (
-        b"[DONE]" in data
-        or b'"error"' in data
-        or b'"finish_reason":"' in data
-        or b'"finish_reason": "' in data
-        or (
-            b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null') + data.count(b'"usage": null')
-        )
-    )
+    if b"[DONE]" in data or b'"error"' in data or b'"finish_reason":"' in data or b'"finish_reason": "' in data:
+        return True
+    usages = data.count(b'"usage"')
+    return usages != 0 and usages != data.count(b'"usage":null') and usages != data.count(b'"usage": null')
 
 
 class OpenAIStreamDecoder(StreamDecoder):
