@@ -16,11 +16,9 @@ from django.db.models import F
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts.channel import CHANNEL as CHANNEL
+from accounts.channel import PLATFORM as PLATFORM
 from accounts.models import Organization
-
-CHANNEL = "shareai:versions"
-PLATFORM = 0
-"""Stands for the organisation id in a message about the platform's own connections."""
 
 logger = logging.getLogger(__name__)
 

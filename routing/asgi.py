@@ -30,7 +30,7 @@ from common.errors import (
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
-from routing.flights import Flight, Flights, Receive, refusal_of_ended
+from routing.flights import TIME_UP, Flight, Flights, Receive, refusal_of_ended
 from routing.rendering import error_reply
 from routing.replies import Reply, Send, StreamReply
 
@@ -134,6 +134,8 @@ class LeanHandler:
         try:
             return await _read_body(receive)
         except asyncio.CancelledError:
+            if flight.ended_by != TIME_UP:
+                raise
             refusal_of_ended(flight)
             flight.ended_by = None
             raise InvalidRequest(f"The body did not arrive within {self._body_deadline_s:g} seconds.") from None

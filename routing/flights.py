@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from common.errors import KeyRevoked, ShareAIError, UpstreamTimeout
+from common.errors import Draining, KeyRevoked, ShareAIError, UpstreamTimeout
 
 SWEEP_S = 0.25
+RECORD_S = 2.0
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -82,7 +83,7 @@ def refusal_of_ended(flight: Flight) -> ShareAIError:
     """For a cancelled flight whose caller is still there: un-cancels the task and says what to tell.
 
     Raises:
-        CancelledError: again, when nobody is there to be told or the server itself is stopping.
+        CancelledError: again, when nobody is there to be told.
     """
     if flight.ended_by not in _REFUSALS:
         raise asyncio.CancelledError
@@ -91,6 +92,7 @@ def refusal_of_ended(flight: Flight) -> ShareAIError:
 
 
 _REFUSALS: dict[str | None, Callable[[], ShareAIError]] = {
+    None: Draining,  # nobody here ended it: the server stops
     TIME_UP: UpstreamTimeout,
     IDLE: UpstreamTimeout,
     REVOKED: KeyRevoked,
@@ -99,9 +101,10 @@ _REFUSALS: dict[str | None, Callable[[], ShareAIError]] = {
 
 def record_of_ended(flight: Flight) -> tuple[int, str]:
     """The status and the error code under which a cancelled flight is recorded: what its caller hears, if any."""
-    if (refusal := _REFUSALS.get(flight.ended_by)) is not None:
-        return refusal().status, refusal().code
-    return UNHEARD_STATUS, _UNHEARD.get(flight.ended_by, "stopped")
+    if flight.ended_by in _UNHEARD:
+        return UNHEARD_STATUS, _UNHEARD[flight.ended_by]
+    refusal = _REFUSALS[flight.ended_by]()
+    return refusal.status, refusal.code
 
 
 UNHEARD_STATUS = 499
@@ -141,14 +144,18 @@ class Flights:
         self._sweeper = asyncio.create_task(self._sweep_for_ever())
 
     async def aclose(self, drain_s: float) -> None:
-        """Waits for what is in flight, at most `drain_s`, then cancels the rest."""
-        until = monotonic() + drain_s
-        while self._flights and monotonic() < until:  # noqa: ASYNC110  at the end of a process only
-            await asyncio.sleep(0.05)
+        """Waits for what is in flight, at most `drain_s`, then cancels the rest and waits until that is recorded."""
+        await self._wait_until_none(drain_s)
         for flight in list(self._flights):
-            flight.end(TIME_UP)
+            flight.task.cancel()
+        await self._wait_until_none(RECORD_S)
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    async def _wait_until_none(self, within_s: float) -> None:
+        until = monotonic() + within_s
+        while self._flights and monotonic() < until:  # noqa: ASYNC110  at the end of a process only
+            await asyncio.sleep(0.05)
 
     async def _sweep_for_ever(self) -> None:
         while True:

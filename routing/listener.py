@@ -8,7 +8,7 @@ import logging
 import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
-from accounts.events import CHANNEL
+from accounts.channel import CHANNEL
 from routing.snapshots import Snapshots
 
 RETRY_S = 1.0

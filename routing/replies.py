@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,9 @@ from routing.flights import IDLE, Flight, record_of_ended, refusal_of_ended
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+
+LAST_WORDS_S = 5.0
+"""For telling a caller why its stream was broken off."""
 
 JSON_TYPE = (b"content-type", b"application/json")
 STREAM_HEADERS = [
@@ -85,11 +89,16 @@ class StreamReply:
                 flight.waiting_since, flight.sending_since = None, monotonic()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 flight.waiting_since, flight.sending_since = flight.sending_since, None
-            last = b""
+            flight.waiting_since, flight.sending_since = None, monotonic()
+            await send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
             self.source.note_end(record_of_ended(flight)[1])
             last = self.source.abort(refusal_of_ended(flight), by_upstream=flight.ended_by == IDLE)
-        await send({"type": "http.response.body", "body": last})
+            # Whoever does not read this either holds up nothing but its own connection, and that not for long.
+            self.source.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await send({"type": "http.response.body", "body": last})
 
     def close(self) -> None:
         self.source.close()

@@ -25,6 +25,8 @@ from providers.targets import Target
 POLL_S = 1.0
 UNKNOWN_KEY_S = 5.0
 MOST_UNKNOWN_KEYS = 10_000
+NOBODY = 0
+"""The id of no organisation. For an empty list of ids Django would ask PostgreSQL nothing at all."""
 
 logger = logging.getLogger(__name__)
 
@@ -179,20 +181,26 @@ class Snapshots:
         await asyncio.shield(task)
 
     async def changed(self, org_id: int) -> None:
-        """A message said that this organisation changed; 0 stands for the platform, hence for all."""
+        """A message said that this organisation changed; 0 stands for the platform, hence for all.
+
+        Never raises for PostgreSQL's absence: the poll finds the change when it is back.
+        """
         self._unknown.clear()
         if (running := self._loading.get(org_id)) is not None:
             # What is being loaded may be from before the change.
             await asyncio.wait([running])
-        if org_id == 0:
-            await self._poll()
-        elif org_id in self._orgs:
-            await self.reload(org_id)
+        try:
+            if org_id == 0:
+                await self._poll()
+            elif org_id in self._orgs:
+                await self._reload_changed(org_id)
+        except self._unavailable as error:
+            logger.warning("could not load the change of organisation %s: %s", org_id, error)
 
     async def is_reachable(self) -> bool:
         """Whether the source of snapshots answers now."""
         try:
-            await self._in_thread(self._loader.load_versions, [])
+            await self._in_thread(self._loader.load_versions, [NOBODY])
         except self._unavailable:
             return False
         return True
@@ -206,7 +214,9 @@ class Snapshots:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, org_id: int) -> None:
-        snapshot = await self._in_thread(self._loader.load, org_id)
+        self._replace(org_id, await self._in_thread(self._loader.load, org_id))
+
+    def _replace(self, org_id: int, snapshot: OrgSnapshot | None) -> None:
         old = self._orgs.pop(org_id, None)
         for public_id in old.keys if old else ():
             self._key_orgs.pop(public_id, None)
@@ -217,10 +227,22 @@ class Snapshots:
     async def _poll(self) -> None:
         known = {org_id: snapshot.version for org_id, snapshot in self._orgs.items()}
         versions = await self._in_thread(self._loader.load_versions, list(known)) if known else {}
-        self._fresh_at = time.monotonic()
+        asked_at = time.monotonic()
         for org_id, version in known.items():
             if versions.get(org_id) != version:
-                await self.reload(org_id)
+                await self._reload_changed(org_id)
+        self._fresh_at = asked_at
+
+    async def _reload_changed(self, org_id: int) -> None:
+        """What changed and cannot be read is forgotten: one organisation's rows must not harm the others, and rights
+        that were taken away must not live on."""
+        try:
+            await self.reload(org_id)
+        except self._unavailable:
+            raise
+        except Exception:
+            logger.exception("organisation %s cannot be loaded", org_id)
+            self._replace(org_id, None)
 
     async def _poll_for_ever(self) -> None:
         while True:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from accounts import sources as accounts
 from providers import sources as providers
@@ -16,7 +16,7 @@ from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, sna
 P = ParamSpec("P")
 R = TypeVar("R")
 
-UNAVAILABLE = (DatabaseError, InterfaceError)
+UNAVAILABLE = (OperationalError, InterfaceError)
 
 
 def _fresh(function: Callable[P, R]) -> Callable[P, R]:

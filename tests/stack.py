@@ -59,12 +59,22 @@ def _is_worker(process: psutil.Process) -> bool:
 class GatewayProcess:
     """uvicorn serving `console.asgi`. `stop` drains, `kill` does not."""
 
-    def __init__(self, data_dir: Path, *, egress_allow: str = "", workers: int = 1, **environment: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        egress_allow: str = "",
+        workers: int = 1,
+        grace_s: int | None = None,
+        **environment: str,
+    ) -> None:
+        """`grace_s` bounds how long `stop` lets requests in flight go on."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
         self.log_path = data_dir / f"gateway-{self.port}.log"
         self._workers = workers
+        self._grace_s = grace_s
         self._environment = {
             **os.environ,
             "DATABASE_URL": database_url(),
@@ -93,6 +103,7 @@ class GatewayProcess:
         words = ["uvicorn", "console.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]
         words += ["--workers", str(self._workers), "--ws", "websockets-sansio", "--no-access-log"]
         words += ["--loop", "uvloop", "--http", "console.wire:PatientProtocol"]
+        words += ["--timeout-graceful-shutdown", str(self._grace_s)] if self._grace_s is not None else []
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *words], env=self._environment, stdout=log, stderr=log, start_new_session=True

@@ -9,8 +9,10 @@ import httpx
 import openai
 import orjson
 import pytest
+from django.db.models import QuerySet
 from openai import OpenAI
 
+from accounts.keys import revoke_key
 from metering.models import Usage
 from routing.services import put_route
 from tests.fakes.wirelog import End
@@ -53,15 +55,19 @@ def row_of(impatient_tenant):
     def row_of(request_id: str | None = None) -> Usage:
         """The record of a request, or of the only one there is."""
         rows = Usage.objects.filter(org_id=impatient_tenant.org.pk)
-        rows = rows.filter(request_id=request_id) if request_id else rows
-        until = time.monotonic() + 10
-        while not (found := list(rows.all())):
-            assert time.monotonic() < until, "it was never recorded"
-            time.sleep(0.05)
-        [row] = found
+        [row] = recorded(rows.filter(request_id=request_id) if request_id else rows)
         return row
 
     return row_of
+
+
+def recorded(rows: QuerySet[Usage]) -> list[Usage]:
+    """The rows as soon as there are any."""
+    until = time.monotonic() + 10
+    while not (found := list(rows.all())):
+        assert time.monotonic() < until, "it was never recorded"
+        time.sleep(0.05)
+    return found
 
 
 def events_of(response: httpx.Response) -> list[bytes]:
@@ -203,3 +209,21 @@ def _settled_bytes(upstream) -> int:
         now = sum(exchange.sent_bytes for exchange in upstream.log)
         quiet, last = (quiet + 1 if now == last else 0), now
     return last
+
+
+def test_a_revoked_key_ends_a_stream_that_nobody_reads(gateway, tenant, upstreams):
+    """The caller cannot be told any more; the upstream is, and what was delivered is recorded."""
+    tenant.connect(upstreams.a.base_url, [MODEL])
+    key, plain = tenant.new_key()
+    upstreams.a.fail("endless-tokens")
+    upstreams.a.manners.endless_interval_s, upstreams.a.manners.endless_pieces = 0, 256
+    try:
+        with unread_streams(gateway, plain, MODEL):
+            upstreams.a.log.wait_until(lambda log: len(log.in_flight) == 1)
+            _settled_bytes(upstreams.a)
+            revoke_key(key, tenant.actor)
+            upstreams.a.log.wait_until(lambda log: not log.in_flight, 10)
+            [row] = recorded(Usage.objects.filter(key_id=key.pk))
+        assert (row.error_code, row.billing_reason) == ("key_revoked", "interrupted_delivered")
+    finally:
+        upstreams.a.manners.endless_interval_s, upstreams.a.manners.endless_pieces = 0.001, 1

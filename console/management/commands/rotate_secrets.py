@@ -10,7 +10,7 @@ from providers.rotation import rotate_keys
 
 
 class Command(BaseCommand):
-    help = "Seals stored secrets anew with the first key of SHAREAI_KEYRING."
+    help = "Seals stored secrets anew with the newest key of SHAREAI_KEYRING."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, default=100, help="rows per transaction")

@@ -1,0 +1,104 @@
+"""Who may import whom: the contracts of pyproject.toml, and what they cannot say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.modules import ROOT, files, imports_of, is_within, reached_from, way_to
+
+WIRED = {"routing.wiring", "routing.sources"}
+"""Where the data plane is put together, and where its snapshots come from: in a thread, off the path of requests."""
+
+CONTROL_PLANE_OF_ROUTING = {"routing.models", "routing.services"}
+DATA_PLANE = sorted(
+    module for module in files() if is_within(module, "routing") and module not in WIRED | CONTROL_PLANE_OF_ROUTING
+)
+
+WITHOUT_DJANGO = [
+    "accounts.apikeys",
+    "accounts.authentication",
+    "accounts.channel",
+    "metering.journal",
+    "metering.segments",
+    "metering.tokens",
+    "metering.usage",
+    "providers.adapters",
+    "providers.addresses",
+    "providers.connector",
+    "providers.egress",
+    "providers.failures",
+    "providers.schema",
+    "providers.targets",
+    "providers.transport",
+    "providers.upstream",
+    "routing.failover",
+    "routing.filters",
+    "routing.flights",
+    "routing.gateway",
+    "routing.health",
+    "routing.planner",
+    "routing.plans",
+    "routing.rendering",
+    "routing.replies",
+    "routing.scorers",
+    "routing.settlement",
+    "routing.snapshots",
+    "routing.streams",
+]
+"""What serves a request, apart from its frame, and could serve it in another frame."""
+
+ONLY_IN = {
+    "aiohttp": ("providers.connector", "providers.egress", "providers.upstream"),
+    "rest_framework": ("console.api", "routing.views"),
+    "drf_spectacular": ("console.api", "console.urls"),
+    "stripe": ("billing.client",),
+    "tiktoken": ("metering.tokens",),
+    "cryptography": ("common.secrets",),
+    "celery": (
+        "accounts.tasks",
+        "billing.tasks",
+        "console.api.tasks",
+        "console.celery",
+        "metering.tasks",
+        "providers.tasks",
+    ),
+}
+
+
+def test_the_contracts_of_the_floors_are_kept():
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "0 broken" in done.stdout, done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("module", DATA_PLANE)
+def test_the_data_plane_does_no_sql(module):
+    reached = reached_from(module, WIRED)
+    assert [way_to(name, reached, module) for name in reached if is_within(name, "django.db")] == []
+
+
+@pytest.mark.parametrize("module", WITHOUT_DJANGO)
+def test_what_serves_a_request_knows_no_django(module):
+    reached = reached_from(module, ())
+    assert [way_to(name, reached, module) for name in reached if is_within(name, "django")] == []
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_library_stays_where_it_belongs(package):
+    users = [module for module in files() if any(is_within(name, package) for name in imports_of(module))]
+    assert [user for user in users if not any(is_within(user, home) for home in ONLY_IN[package])] == []
+
+
+def test_the_product_never_imports_its_tests_or_its_demo():
+    found = {
+        module: name
+        for module in files()
+        for name in imports_of(module)
+        if is_within(name, "tests") or is_within(name, "bench") or is_within(name, "demo")
+    }
+    assert found == {}
