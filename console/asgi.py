@@ -72,7 +72,9 @@ class Application:
 
 def _insecurity() -> str:
     """Why this server must not start, one line per reason; "" when it may."""
-    return "\n".join(str(message) for message in run_checks(tags=[TAG]) if message.is_serious())
+    return "\n".join(
+        str(message) for message in run_checks(tags=[TAG], include_deployment_checks=True) if message.is_serious()
+    )
 
 
 def _settle_garbage_collector() -> None:

@@ -1,4 +1,4 @@
-"""ShareAI does not start insecure: each of these is an error, in `manage.py check` and at the start of the server.
+"""ShareAI does not start insecure: each of these is an error of `manage.py check --deploy` and at the start of the server.
 
 The embedded demo binds to loopback only and is excused from none but the ones it cannot meet.
 """
@@ -22,14 +22,14 @@ def _error(number: int, message: str, hint: str) -> Error:
     return Error(message, hint=hint, id=f"shareai.E{number:03d}")
 
 
-@register(TAG)
+@register(TAG, deploy=True)
 def check_debug(**_: Any) -> list[CheckMessage]:
     if not settings.DEBUG:
         return []
     return [_error(1, "DEBUG is on.", "It shows settings and code to whoever meets an error. Set DEBUG=false.")]
 
 
-@register(TAG)
+@register(TAG, deploy=True)
 def check_secret_key(**_: Any) -> list[CheckMessage]:
     if len(settings.SECRET_KEY) >= SHORTEST_SECRET:
         return []
@@ -37,14 +37,14 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
     return [_error(2, "SECRET_KEY is missing or too short to be one.", hint)]
 
 
-@register(TAG)
+@register(TAG, deploy=True)
 def check_hosts(**_: Any) -> list[CheckMessage]:
     if "*" not in settings.ALLOWED_HOSTS:
         return []
     return [_error(3, "ALLOWED_HOSTS allows every name.", "List the names under which ShareAI is reached.")]
 
 
-@register(TAG)
+@register(TAG, deploy=True)
 def check_keyring(**_: Any) -> list[CheckMessage]:
     try:
         KeyRing.parse(settings.KEYRING)
@@ -54,7 +54,7 @@ def check_keyring(**_: Any) -> list[CheckMessage]:
     return []
 
 
-@register(TAG)
+@register(TAG, deploy=True)
 def check_redis(**_: Any) -> list[CheckMessage]:
     url = urlsplit(settings.REDIS_URL)
     if url.scheme == "unix" or url.password or _is_loopback(url.hostname or ""):

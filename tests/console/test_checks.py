@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 def found() -> set[str]:
-    return {message.id for message in run_checks(tags=[TAG])}
+    return {message.id for message in run_checks(tags=[TAG], include_deployment_checks=True)}
 
 
 def test_the_settings_of_the_tests_are_fine():
