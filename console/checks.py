@@ -1,4 +1,4 @@
-"""ShareAI does not start insecure: each of these is an error of `manage.py check --deploy` and at the start of the server.
+"""ShareAI does not start insecure: each of these is an error of `manage.py check --deploy` and when a server starts.
 
 The embedded demo binds to loopback only and is excused from none but the ones it cannot meet.
 """
