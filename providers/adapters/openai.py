@@ -63,12 +63,18 @@ class _Choice(msgspec.Struct):
     text: str | None = None
 
 
+class _Vector(msgspec.Struct):
+    """One embedding; its figures are not read."""
+
+    index: int | None = None
+
+
 class _Answer(msgspec.Struct):
     """The few fields of an answer that the gateway reads, of chat, completions and embeddings alike."""
 
     error: Any = None
     choices: list[_Choice] | None = None
-    data: list[Any] | None = None
+    data: list[_Vector] | None = None
     usage: _Usage | None = None
 
 
@@ -147,9 +153,10 @@ def _without_usage(body: bytes, error: Exception) -> _Answer:
     """A second chance for an answer that is right but for its usage (NaN, text, floats, 1e18)."""
     try:
         loose = orjson.loads(body)
-        loose.pop("usage", None)
+        if isinstance(loose, dict):
+            loose.pop("usage", None)
         return msgspec.convert(loose, _Answer)
-    except (orjson.JSONDecodeError, msgspec.ValidationError, AttributeError):
+    except (orjson.JSONDecodeError, msgspec.ValidationError):
         raise UpstreamFailure(Kind.MALFORMED, "not an answer in OpenAI's form") from error
 
 

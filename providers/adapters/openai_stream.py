@@ -198,14 +198,19 @@ def _texts(parsed: Any) -> list[str]:
     if not isinstance(parsed, dict):
         return []
     texts = []
-    for choice in parsed.get("choices") or ():
-        delta = choice.get("delta") or {}
-        for value in (choice.get("text"), delta.get("content"), delta.get("reasoning_content")):
-            if isinstance(value, str):
-                texts.append(value)
-        for call in delta.get("tool_calls") or ():
-            texts.append(str((call.get("function") or {}).get("arguments") or ""))
+    for choice in _objects(parsed.get("choices")):
+        said = [choice.get("text")]
+        for delta in _objects([choice.get("delta")]):
+            said += [delta.get("content"), delta.get("reasoning_content")]
+            for call in _objects(delta.get("tool_calls")):
+                said += [function.get("arguments") for function in _objects([call.get("function")])]
+        texts += [text for text in said if isinstance(text, str)]
     return texts
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Of a list whose members may be anything, those that are objects: what was passed on unread was not checked."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def usage_of_event(usage: Any) -> TokenUsage | None:
