@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from accounts.authentication import Caller
-from common.errors import ModelNotAllowed, ShareAIError
+from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from providers.schema import Call
 from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
 from routing.flights import Flight, record_of_ended
@@ -23,7 +23,7 @@ from routing.rendering import (
     with_usage,
 )
 from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
-from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement, counted_usage
+from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement
 from routing.snapshots import Snapshots
 from routing.streams import MeteredStream
 
@@ -39,16 +39,25 @@ class Gateway:
         health: Health,
         append: Append,
         clock: Callable[[], float],
+        can_record: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`can_record` says whether `append` will take what a call that begins now has to record."""
         self._snapshots = snapshots
         self._planner = planner
         self._failover = failover
         self._health = health
         self._append = append
         self._clock = clock
+        self._can_record = can_record
 
     async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply:
-        """Never raises for a refusal: what cannot be served is a reply as well, and is recorded."""
+        """What cannot be served is a reply as well, and is recorded.
+
+        Raises:
+            TemporarilyUnavailable: nothing can be recorded now, so nothing is begun.
+        """
+        if not self._can_record():
+            raise TemporarilyUnavailable("Usage cannot be recorded for the moment.", retry_after_s=5)
         trail = Trail(flight.started)
         settlement = Settlement(call, caller, trail, self._append, self._clock)
         try:
@@ -99,8 +108,18 @@ class Gateway:
         trail.note(attempt, "ok", now, 200)
         usage, body = completion.usage, completion.body
         if usage is None:
-            loop = asyncio.get_running_loop()
-            usage = await loop.run_in_executor(None, counted_usage, call, completion.text)
+            try:
+                usage = await settlement.count(completion.text)
+            except asyncio.CancelledError:
+                settlement.settle_counted(
+                    completion.text,
+                    attempt=attempt,
+                    status=200,
+                    billing_reason=COMPLETED,
+                    finish_reason=completion.finish_reason,
+                    error_code="",
+                )
+                raise
             body = with_usage(body, usage)
         if attempt.ttft_s is not None:
             attempt.speed.note(attempt.ttft_s, usage.output_tokens, attempt.ttft_s)

@@ -76,26 +76,28 @@ class Settlement:
         )
         return cost_nanos
 
+    async def count(self, text: str) -> TokenUsage:
+        """What the gateway itself counts of the prompt and `text`, off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(None, counted_usage, self._call, text)
+
     def settle_counted(
         self, text: str, *, attempt: Attempt, status: int, billing_reason: str, finish_reason: str, error_code: str
     ) -> None:
         """As `settle`, after counting the prompt and `text` off the loop."""
         if self._done:
             return
-        loop = asyncio.get_running_loop()
 
         async def count() -> None:
-            usage = await loop.run_in_executor(None, counted_usage, self._call, text)
             self.settle(
                 status=status,
                 billing_reason=billing_reason,
                 attempt=attempt,
-                usage=usage,
+                usage=await self.count(text),
                 finish_reason=finish_reason,
                 error_code=error_code,
             )
 
-        task = loop.create_task(count())
+        task = asyncio.get_running_loop().create_task(count())
         _counting.add(task)
         task.add_done_callback(_counting.discard)
 

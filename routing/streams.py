@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Callable
 
 from common.errors import ShareAIError
-from providers.adapters.base import COUNTED, TokenUsage
+from providers.adapters.base import COUNTED
 from providers.failures import Kind, UpstreamFailure
 from providers.schema import Call
 from routing.failover import OpenedStream, Trail
 from routing.health import Health
 from routing.rendering import DONE, error_event, interrupted_event, trace_event, trace_of, usage_event
 from routing.replies import Source
-from routing.settlement import CANCELLED, COMPLETED, INTERRUPTED, Settlement, counted_usage
+from routing.settlement import CANCELLED, COMPLETED, INTERRUPTED, Settlement
 
 LINGER_S = 0.2
 """How long the end of an upstream's answer is awaited after its terminator, to keep its connection."""
@@ -80,17 +80,13 @@ class MeteredStream(Source):
         self._outcome, self._error_code = "ok", ""
         tail = DONE
         if self._decoder.usage is None:
-            usage = self._decoder.usage = await self._count()
+            usage = self._decoder.usage = await self._settlement.count(self._decoder.delivered_text())
             if self._call.include_usage:
                 tail = usage_event(self._call, usage.input_tokens, usage.output_tokens) + tail
         self._settle()
         if self._call.wants_trace:
             tail = trace_event(self._call, trace_of(self._settlement.plan, self._trail.attempts)) + tail
         return tail
-
-    async def _count(self) -> TokenUsage:
-        text = self._decoder.delivered_text()
-        return await asyncio.get_running_loop().run_in_executor(None, counted_usage, self._call, text)
 
     def _broken(self, failure: UpstreamFailure) -> bytes:
         self._ended = True

@@ -47,7 +47,9 @@ class Plane:
             {"direct": self._direct}, health, RetryBudget(self.flights.__len__), self._park_refused_key
         )
         planner = Planner(health, Deadlines(**settings.DEADLINES))
-        self.gateway = Gateway(self.snapshots, planner, failover, health, self._journal.append, monotonic)
+        self.gateway = Gateway(
+            self.snapshots, planner, failover, health, self._journal.append, monotonic, self._can_record
+        )
 
     def start(self) -> None:
         self.flights.start()
@@ -70,6 +72,9 @@ class Plane:
         """What this process lacks to serve, by name."""
         missing = [] if await self.snapshots.is_reachable() else ["postgresql"]
         return [*missing, "journal"] if self._journal.is_full else missing
+
+    def _can_record(self) -> bool:
+        return not self._journal.is_full
 
     def _park_refused_key(self, target: Target, credential: Credential) -> None:
         """Stores that a vendor's key was refused, in a thread; every other process then drops it too."""
