@@ -22,7 +22,8 @@ PUBLIC_URL = env.text("PUBLIC_URL", f"http://127.0.0.1:{env.integer('PORT', 8000
 HTTPS = PUBLIC_URL.startswith("https://")
 
 # -- Engines -----------------------------------------------------------------------------------
-DATABASES = {"default": env.database() | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+# Under ASGI each request has a thread of its own: a connection that outlives it would be kept and never used again.
+DATABASES = {"default": env.database() | {"CONN_MAX_AGE": 0}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
 

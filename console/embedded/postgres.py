@@ -27,7 +27,7 @@ USER = DATABASE = "shareai"
 UP_WITHIN_S = 120  # recovery after an unclean stop replays what was written since the last checkpoint
 SOCKET_PATH_BYTES = 100  # the kernel's limit is 108, and 104 on macOS
 FAST_SHUTDOWN = signal.SIGINT
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
 
 
 @contextmanager
