@@ -88,7 +88,7 @@ class StreamReply:
             while chunk := await self.source.next():
                 flight.waiting_since, flight.sending_since = None, monotonic()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                flight.waiting_since, flight.sending_since = flight.sending_since, None
+                flight.waiting_since, flight.sending_since = monotonic(), None
             flight.waiting_since, flight.sending_since = None, monotonic()
             await send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
