@@ -1,34 +1,22 @@
-"""The only dialer of addresses that tenants choose, and what it refuses.
+"""What may be dialled: the law over URLs that tenants enter and over the addresses that they lead to.
 
-    URL ──check_url──▶ origin      when it is saved: scheme, host, port, literal addresses
-    name ──GuardedResolver──▶ addresses      resolved once; one denied address refuses the name
-    address ──socket factory──▶ socket       the last gate: whatever led here, a denied address gets no socket
-
-The connection goes to the very address that was judged, TLS asks for the name. aiohttp does not consult its
-resolver for literal addresses, hence the last gate. A name that does not resolve is not dialled.
+`providers.dialer` applies it to the data plane, `providers.probing` to everything slower.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import re
 import socket
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from common.errors import InvalidRequest
 from providers.addresses import NOTHING, OWN, Address, check_address, is_never_dialled, parse_address
 from providers.addresses import AllowList as AllowList
-from providers.connector import StrictConnector
 
-DNS_TIMEOUT_S = 5.0
 _MAX_URL_CHARS = 2048
 _UNFIT_CHARS = re.compile(r"[\x00-\x20\x7f\\]")
 _NUMBER_LIKE_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
@@ -81,7 +69,7 @@ def check_url(url: str, allow: AllowList = NOTHING) -> str:
     host, port = (parsed.raw_host or "").rstrip("."), parsed.port or 0
     if not host or not port:
         raise EgressRefused("The URL needs a host, and a port other than 0.")
-    if _is_literal(host):
+    if is_literal(host):
         Guard(allow).refuse_denied(host, host, port)
         host = str(parse_address(host))
     elif "[" in _authority(url) or not _NAME.fullmatch(host):
@@ -113,61 +101,6 @@ def _parse_url(url: str) -> URL:
 def _authority(url: str) -> str:
     """As it was typed; yarl drops an empty user name and odd brackets."""
     return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
-
-
-class GuardedResolver(AbstractResolver):
-    """Resolves a name once and refuses it if any of its addresses is denied, so that no retry finds a weaker one.
-
-    Args: inner: who really resolves; the operating system unless given.
-    """
-
-    def __init__(self, guard: Guard, inner: AbstractResolver | None = None) -> None:
-        self._guard = guard
-        self._inner = inner or ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Raises: EgressRefused; OSError: if the name does not resolve in time, to any address at all."""
-        try:
-            async with asyncio.timeout(DNS_TIMEOUT_S):
-                found = await self._inner.resolve(host, port, family)
-        except TimeoutError:
-            raise OSError(errno.ETIMEDOUT, "the name did not resolve in time") from None
-        if not found:
-            raise OSError(socket.EAI_NONAME, "the name has no address")
-        for result in found:
-            self._guard.refuse_denied(host, result["host"], port)
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def guarded_connector(
-    allow: AllowList,
-    *,
-    resolver: AbstractResolver | None = None,
-    is_own: Callable[[Address], bool] | None = None,
-    **options: Any,
-) -> aiohttp.TCPConnector:
-    """A connector for `aiohttp.ClientSession` that dials what the law allows and nothing else.
-
-    The session is to be made with `trust_env=False` and a `DummyCookieJar`, its requests with
-    `allow_redirects=False`: a connector cannot see to that.
-
-    Args:
-        resolver: whose answers are judged; the operating system's unless given.
-        options: further ones of `aiohttp.TCPConnector`.
-    """
-    guard = Guard(allow, is_own)
-
-    def make_socket(info: Any) -> socket.socket:
-        family, kind, protocol, _, (address, port, *_) = info
-        guard.refuse_denied(address, address, port)
-        return socket.socket(family, kind, protocol)
-
-    return StrictConnector(**options, resolver=GuardedResolver(guard, resolver), socket_factory=make_socket)
 
 
 def is_own_address(address: Address) -> bool:
@@ -207,7 +140,7 @@ def _family(version: int) -> socket.AddressFamily:
     return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
-def _is_literal(host: str) -> bool:
+def is_literal(host: str) -> bool:
     try:
         parse_address(host)
     except ValueError:
@@ -217,7 +150,7 @@ def _is_literal(host: str) -> bool:
 
 def _sentence(host: str, address: str, port: int, reason: str) -> str:
     """What the caller typed may be repeated to him; what a name resolves to inside this network may not."""
-    if not _is_literal(host):
+    if not is_literal(host):
         way_out = f"the operator may list that address with port {port} in EGRESS_ALLOW"
         subject = f"{host} leads to {reason}"
     else:

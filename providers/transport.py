@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
+from providers.failures import UpstreamFailure
 from providers.targets import Target
 
 
@@ -36,8 +38,18 @@ class Deadlines(msgspec.Struct, frozen=True):
     total_stream_s: float = 1800.0
 
 
+class Follower(Protocol):
+    """Who takes a body as it arrives, in the very step of the loop that received it: no task wakes per chunk."""
+
+    def data(self, chunk: bytes) -> None:
+        """The next bytes, never empty. Must not raise."""
+
+    def ended(self, failure: UpstreamFailure | None) -> None:
+        """Nothing follows: the body was whole, or `failure` says what became of it. Called once."""
+
+
 class UpstreamResponse(ABC):
-    """An answer whose head has arrived. Whoever holds it must call `close`, however things end."""
+    """An answer whose head has arrived. Whoever holds it must call `close` or `finish`, however things end."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,6 +61,22 @@ class UpstreamResponse(ABC):
     @abstractmethod
     async def next_chunk(self) -> bytes:
         """The next bytes as they arrive, `b""` at a clean end. Raises UpstreamFailure if it ends otherwise."""
+
+    @abstractmethod
+    def follow(self, follower: Follower) -> None:
+        """From now on bytes go to `follower`, first those that wait here already; `next_chunk` is over."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """The follower is full: the upstream is held back, after at most what was under way."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """The follower takes more."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """All that matters has been said: gives the upstream a moment to end, so that its connection serves again."""
 
     @abstractmethod
     def close(self) -> None:

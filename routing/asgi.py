@@ -30,9 +30,9 @@ from common.errors import (
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
-from routing.flights import TIME_UP, Flight, Flights, Receive, refusal_of_ended
+from routing.flights import TIME_UP, Flight, Flights, Receive, Send, refusal_of_ended
 from routing.rendering import error_reply
-from routing.replies import Reply, Send, StreamReply
+from routing.replies import Reply, StreamReply
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MOST_PATHS = 4096

@@ -20,6 +20,7 @@ SWEEP_S = 0.25
 RECORD_S = 2.0
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LEFT, STALLED, TIME_UP, IDLE, REVOKED = "client_left", "client_stalled", "time_up", "upstream_idle", "key_revoked"
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from time import monotonic
-from typing import Any
 
 from common.errors import ShareAIError
-from routing.flights import IDLE, Flight, record_of_ended, refusal_of_ended
+from routing.flights import IDLE, Flight, Send, record_of_ended, refusal_of_ended
+from routing.sink import Sink
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 LAST_WORDS_S = 5.0
@@ -53,8 +51,11 @@ class Source(ABC):
     """Where a stream's bytes come from."""
 
     @abstractmethod
-    async def next(self) -> bytes:
-        """The next bytes to send, `b""` when the stream is complete. Never raises for an upstream's failure."""
+    async def pour(self, sink: Sink) -> bytes:
+        """Writes all but the last bytes into `sink` as they come, and returns the last when there are no more.
+
+        Never raises for an upstream's failure: the last bytes then say what happened.
+        """
 
     @abstractmethod
     def note_end(self, code: str) -> None:
@@ -83,15 +84,14 @@ class StreamReply:
 
     async def send(self, send: Send, flight: Flight) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        sink = Sink(send, flight)
         try:
             flight.waiting_since = monotonic()
-            while chunk := await self.source.next():
-                flight.waiting_since, flight.sending_since = None, monotonic()
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                flight.waiting_since, flight.sending_since = monotonic(), None
+            last = await self.source.pour(sink)
             flight.waiting_since, flight.sending_since = None, monotonic()
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": last})
         except asyncio.CancelledError:
+            sink.drop()
             self.source.note_end(record_of_ended(flight)[1])
             last = self.source.abort(refusal_of_ended(flight), by_upstream=flight.ended_by == IDLE)
             # Whoever does not read this either holds up nothing but its own connection, and that not for long.

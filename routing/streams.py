@@ -17,9 +17,7 @@ from routing.health import Health
 from routing.rendering import DONE, error_event, interrupted_event, trace_event, trace_of, usage_event
 from routing.replies import Source
 from routing.settlement import CANCELLED, COMPLETED, INTERRUPTED, Settlement
-
-LINGER_S = 0.2
-"""How long the end of an upstream's answer is awaited after its terminator, to keep its connection."""
+from routing.sink import Sink
 
 
 class MeteredStream(Source):
@@ -42,30 +40,52 @@ class MeteredStream(Source):
         self._health = health
         self._clock = clock
         self._waiting_since = clock()
+        self._sink: Sink
+        self._over: asyncio.Future[UpstreamFailure | None]
+        self._last = b""
         self._ended = False
         self._closed = False
         self._settled = False
         self._outcome = "cancelled"
         self._error_code = "client_closed_request"
 
-    async def next(self) -> bytes:
-        if self._first:
-            first, self._first = self._first, b""
-            return first if not self._decoder.done else first + await self._finish()
-        if self._ended:
-            await self._linger()
-            return b""
-        decoder, next_chunk = self._decoder, self._response.next_chunk
-        try:
-            while chunk := await next_chunk():
-                out = decoder.feed(chunk)
-                if decoder.done:
-                    return out + await self._finish()
-                if out:
-                    return out
-            return await self._end_of_upstream()
-        except UpstreamFailure as failure:
+    async def pour(self, sink: Sink) -> bytes:
+        """The first bytes go out, then the upstream is followed: chunks no longer come by here, only the end does."""
+        self._sink, response = sink, self._response
+        sink.watch(response.pause, response.resume)
+        failure: UpstreamFailure | None = None
+        if self._decoder.done:
+            self._last = self._first
+        else:
+            sink.write(self._first)
+            self._over = asyncio.get_running_loop().create_future()
+            response.follow(self)
+            failure = await self._over
+            await sink.flushed()
+        if failure is not None:
             return self._broken(failure)
+        if not self._decoder.done:
+            return await self._end_of_upstream()
+        return self._last + await self._finish()
+
+    def data(self, chunk: bytes) -> None:
+        if self._over.done():
+            return
+        decoder = self._decoder
+        try:
+            out = decoder.feed(chunk)
+        except UpstreamFailure as failure:
+            self._over.set_result(failure)
+            return
+        if decoder.done:
+            self._last = out
+            self._over.set_result(None)
+        elif out:
+            self._sink.write(out)
+
+    def ended(self, failure: UpstreamFailure | None) -> None:
+        if not self._over.done():
+            self._over.set_result(failure)
 
     async def _end_of_upstream(self) -> bytes:
         """The upstream closed without a terminator: whole if it had said why it finished, broken if not."""
@@ -99,17 +119,6 @@ class MeteredStream(Source):
         attempt = self._attempt
         self._health.breaker(attempt.target.id, attempt.credential_id).failed(self._clock())
 
-    async def _linger(self) -> None:
-        """Reads the end of the upstream's answer, so that its connection can serve again."""
-        if self._outcome != "ok":
-            return
-        try:
-            async with asyncio.timeout(LINGER_S):
-                while await self._response.next_chunk():
-                    pass
-        except (TimeoutError, UpstreamFailure):
-            self._response.close()
-
     def note_end(self, code: str) -> None:
         if self._outcome == "cancelled":
             self._error_code = code
@@ -127,7 +136,10 @@ class MeteredStream(Source):
         if self._closed:
             return
         self._closed = True
-        self._response.close()
+        if self._outcome == "ok":
+            self._response.finish()
+        else:
+            self._response.close()
         self._attempt.close()
         self._settle()
 

@@ -13,7 +13,8 @@ from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.wiring import open_journal, start_recorder
 from providers import keypool
-from providers.egress import AllowList, guarded_connector
+from providers.dialer import Dialer
+from providers.egress import AllowList
 from providers.targets import Credential, Target
 from providers.transport import Deadlines
 from providers.upstream import DirectTransport
@@ -39,7 +40,7 @@ class Plane:
         self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S)
         self._journal: Journal = open_journal()
         self._recorder: Recorder = start_recorder(self._journal)
-        self._direct = DirectTransport(guarded_connector(AllowList.parse(settings.EGRESS_ALLOW), limit=0))
+        self._direct = DirectTransport(Dialer(AllowList.parse(settings.EGRESS_ALLOW)))
         self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
         self._tasks: set[asyncio.Future[Any]] = set()
         health = Health()
@@ -64,7 +65,7 @@ class Plane:
         for task in self._tasks:
             task.cancel()
         await self.snapshots.aclose()
-        await self._direct.aclose()
+        self._direct.close()
         await asyncio.to_thread(self._recorder.stop, 10.0)
         self._journal.close()
 

@@ -28,9 +28,13 @@ WITHOUT_DJANGO = [
     "metering.usage",
     "providers.adapters",
     "providers.addresses",
-    "providers.connector",
+    "providers.dialer",
     "providers.egress",
     "providers.failures",
+    "providers.http1",
+    "providers.inflation",
+    "providers.inflow",
+    "providers.pool",
     "providers.schema",
     "providers.targets",
     "providers.transport",
@@ -46,13 +50,15 @@ WITHOUT_DJANGO = [
     "routing.replies",
     "routing.scorers",
     "routing.settlement",
+    "routing.sink",
     "routing.snapshots",
     "routing.streams",
 ]
 """What serves a request, apart from its frame, and could serve it in another frame."""
 
 ONLY_IN = {
-    "aiohttp": ("providers.connector", "providers.egress", "providers.upstream"),
+    "aiohttp": (),
+    "httptools": ("console.wire", "providers.http1"),
     "rest_framework": ("console.api", "routing.views"),
     "drf_spectacular": ("console.api", "console.urls"),
     "stripe": ("billing.client",),

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from demo.faults import Close, Hang, Pause, Reset, Send, Step
 from providers.failures import Kind, UpstreamFailure
 from providers.targets import Target
-from providers.transport import Deadlines, Transport, UpstreamRequest, UpstreamResponse
+from providers.transport import Deadlines, Follower, Transport, UpstreamRequest, UpstreamResponse
 
 Script = Callable[[UpstreamRequest], Iterator[Step]]
 """What is answered to a request."""
@@ -63,6 +63,9 @@ class ScriptedResponse(UpstreamResponse):
         self._wire = wire
         self._sent = sent
         self._ended = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._following: asyncio.Task[None] | None = None
 
     async def read(self, limit_bytes: int) -> bytes:
         body = b""
@@ -81,7 +84,31 @@ class ScriptedResponse(UpstreamResponse):
         self._ended = True
         return b""
 
+    def follow(self, follower: Follower) -> None:
+        self._following = asyncio.create_task(self._hand_on(follower))
+
+    async def _hand_on(self, follower: Follower) -> None:
+        try:
+            while chunk := await self.next_chunk():
+                await self._flowing.wait()
+                follower.data(chunk)
+        except UpstreamFailure as failure:
+            follower.ended(failure)
+        else:
+            follower.ended(None)
+
+    def pause(self) -> None:
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        self._flowing.set()
+
+    def finish(self) -> None:
+        self.close()
+
     def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
         if not self._ended:
             self._sent.told_to_stop.set()
             self._ended = True

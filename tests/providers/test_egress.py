@@ -5,13 +5,16 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-import aiohttp
 import pytest
+from yarl import URL
 
+from providers import dialer as dialer_module
 from providers import egress
 from providers.addresses import NOTHING, OWN, AllowList, parse_address
-from providers.egress import EgressRefused, Guard, GuardedResolver, guarded_connector, is_own_address
+from providers.dialer import Dialer, Names
+from providers.egress import EgressRefused, Guard, is_own_address
 from providers.failures import UpstreamFailure
+from providers.http1 import Connection, Origin
 from providers.targets import Target
 from providers.transport import Deadlines, UpstreamRequest
 from providers.upstream import DirectTransport
@@ -28,11 +31,17 @@ def allowing(*listeners: Listener) -> AllowList:
     return AllowList.parse(",".join(f"127.0.0.1:{listener.port}" for listener in listeners))
 
 
-async def get(url: str, connector: aiohttp.TCPConnector, **options: object) -> int:
-    async with aiohttp.ClientSession(connector=connector) as session:
-        async with session.get(url, **options) as response:
-            await response.read()
-            return response.status
+async def get(url: str, dialer: Dialer) -> int:
+    """The status of an answer over a connection of its own."""
+    parsed = URL(url)
+    assert parsed.raw_host
+    assert parsed.port
+    origin = Origin(parsed.scheme == "https", parsed.raw_host, parsed.port)
+    connection = await dialer.dial(origin, lambda: Connection(origin, lambda _: None), 5.0)
+    exchange = connection.begin(f"GET {parsed.raw_path} HTTP/1.1\r\nHost: {parsed.authority}\r\n\r\n".encode(), b"")
+    await exchange.wait_for_head()
+    exchange.close()
+    return exchange.status
 
 
 def target_at(url: str) -> Target:
@@ -57,7 +66,7 @@ def target_at(url: str) -> Target:
 
 async def test_an_allowed_literal_is_dialled_and_the_resolver_is_not_asked(upstream: Listener):
     resolver = ScriptedResolver(["127.0.0.1"])
-    assert await get(upstream.url, guarded_connector(allowing(upstream), resolver=resolver)) == 200
+    assert await get(upstream.url, Dialer(allowing(upstream), resolver=resolver)) == 200
     assert resolver.asked == []
 
 
@@ -65,7 +74,7 @@ async def test_an_allowed_literal_is_dialled_and_the_resolver_is_not_asked(upstr
 async def test_a_denied_literal_gets_no_socket_although_the_resolver_is_not_asked(upstream: Listener, host: str):
     resolver = ScriptedResolver(["127.0.0.1"])
     with pytest.raises(EgressRefused):
-        await get(f"http://{host}:{upstream.port}/", guarded_connector(NOTHING, resolver=resolver))
+        await get(f"http://{host}:{upstream.port}/", Dialer(NOTHING, resolver=resolver))
     assert resolver.asked == []
     assert upstream.accepted == 0
 
@@ -73,23 +82,23 @@ async def test_a_denied_literal_gets_no_socket_although_the_resolver_is_not_aske
 async def test_a_denied_ipv6_literal_gets_no_socket():
     with listening("::1") as upstream:
         with pytest.raises(EgressRefused, match="loopback"):
-            await get(f"http://[::1]:{upstream.port}/", guarded_connector(NOTHING))
+            await get(f"http://[::1]:{upstream.port}/", Dialer(NOTHING))
         assert upstream.accepted == 0
         allow = AllowList.parse(f"[::1]:{upstream.port}")
-        assert await get(f"http://[::1]:{upstream.port}/", guarded_connector(allow)) == 200
+        assert await get(f"http://[::1]:{upstream.port}/", Dialer(allow)) == 200
 
 
 @pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.0.0.1", "0177.0.0.1", "localhost", "localhost."])
 async def test_other_spellings_of_loopback_get_no_socket(upstream: Listener, host: str):
-    with pytest.raises((EgressRefused, aiohttp.ClientError)):
-        await get(f"http://{host}:{upstream.port}/", guarded_connector(NOTHING))
+    with pytest.raises((EgressRefused, UpstreamFailure)):
+        await get(f"http://{host}:{upstream.port}/", Dialer(NOTHING))
     assert upstream.accepted == 0
 
 
 async def test_an_allowed_address_is_not_open_at_other_ports(upstream: Listener):
     with listening() as other:
         with pytest.raises(EgressRefused):
-            await get(other.url, guarded_connector(allowing(upstream)))
+            await get(other.url, Dialer(allowing(upstream)))
         assert other.accepted == 0
 
 
@@ -99,7 +108,7 @@ async def test_an_allowed_address_is_not_open_at_other_ports(upstream: Listener)
 async def test_a_name_is_resolved_once_and_its_address_dialled(upstream: Listener):
     resolver = ScriptedResolver(["127.0.0.1"], ["10.0.0.1"])
     url = f"http://llm.example:{upstream.port}/v1"
-    assert await get(url, guarded_connector(allowing(upstream), resolver=resolver)) == 200
+    assert await get(url, Dialer(allowing(upstream), resolver=resolver)) == 200
     assert resolver.asked == ["llm.example"]
     assert upstream.requests[0][1]["host"] == f"llm.example:{upstream.port}"
 
@@ -110,77 +119,82 @@ async def test_a_name_is_resolved_once_and_its_address_dialled(upstream: Listene
 @pytest.mark.parametrize("first", [True, False])
 async def test_one_denied_address_refuses_the_whole_name(upstream: Listener, denied: str, first: bool):
     answers = [denied, "127.0.0.1"] if first else ["127.0.0.1", denied]
-    connector = guarded_connector(allowing(upstream), resolver=ScriptedResolver(answers))
+    dialer = Dialer(allowing(upstream), resolver=ScriptedResolver(answers))
     with pytest.raises(EgressRefused) as refusal:
-        await get(f"http://llm.example:{upstream.port}/", connector)
+        await get(f"http://llm.example:{upstream.port}/", dialer)
     assert upstream.accepted == 0
     assert refusal.value.address == denied
     assert denied not in refusal.value.message
 
 
 async def test_a_public_and_a_private_address_refuse_the_name():
-    resolver = GuardedResolver(Guard(NOTHING), ScriptedResolver(["1.1.1.1", "192.168.1.1"]))
+    names = Names(Guard(NOTHING), ScriptedResolver(["1.1.1.1", "192.168.1.1"]))
     with pytest.raises(EgressRefused, match="leads to a private address"):
-        await resolver.resolve("llm.example", 443)
+        await names.addresses("llm.example", 443)
 
 
 async def test_public_addresses_of_both_families_pass_as_they_are():
-    resolver = GuardedResolver(Guard(NOTHING), ScriptedResolver(["1.1.1.1", "2606:4700:4700::1111"]))
-    found = await resolver.resolve("llm.example", 443)
-    assert [result["host"] for result in found] == ["1.1.1.1", "2606:4700:4700::1111"]
+    names = Names(Guard(NOTHING), ScriptedResolver(["1.1.1.1", "2606:4700:4700::1111"]))
+    found = await names.addresses("llm.example", 443)
+    assert found == ["1.1.1.1", "2606:4700:4700::1111"]
 
 
 async def test_a_name_that_turns_private_later_is_refused_then(upstream: Listener):
-    """DNS rebinding: every new connection resolves and judges anew."""
+    """DNS rebinding: a new connection resolves and judges anew once the seconds of the last answer are over."""
     resolver = ScriptedResolver(["127.0.0.1"], ["127.0.0.2"])
-    connector = guarded_connector(allowing(upstream), resolver=resolver, use_dns_cache=False, force_close=True)
+    dialer = Dialer(allowing(upstream), resolver=resolver, names_live_s=0)
     url = f"http://llm.example:{upstream.port}/"
-    async with aiohttp.ClientSession(connector=connector) as session:
-        assert (await session.get(url)).status == 200
-        with pytest.raises(EgressRefused):
-            await session.get(url)
+    assert await get(url, dialer) == 200
+    with pytest.raises(EgressRefused):
+        await get(url, dialer)
     assert upstream.accepted == 1
 
 
-async def test_the_cache_of_names_holds_judged_addresses_only(upstream: Listener):
+async def test_judged_addresses_are_remembered(upstream: Listener):
     resolver = ScriptedResolver(["127.0.0.1"], ["127.0.0.2"])
-    connector = guarded_connector(allowing(upstream), resolver=resolver, force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        for _ in range(3):
-            assert (await session.get(f"http://llm.example:{upstream.port}/")).status == 200
+    dialer = Dialer(allowing(upstream), resolver=resolver)
+    for _ in range(3):
+        assert await get(f"http://llm.example:{upstream.port}/", dialer) == 200
+    assert resolver.asked == ["llm.example"]
+
+
+async def test_a_crowd_that_asks_for_one_name_asks_once(upstream: Listener):
+    resolver = ScriptedResolver(["127.0.0.1"], ["127.0.0.2"])
+    dialer = Dialer(allowing(upstream), resolver=resolver)
+    url = f"http://llm.example:{upstream.port}/"
+    assert await asyncio.gather(*(get(url, dialer) for _ in range(8))) == [200] * 8
     assert resolver.asked == ["llm.example"]
 
 
 async def test_a_refusal_is_not_cached_as_an_answer(upstream: Listener):
     resolver = ScriptedResolver(["127.0.0.2"], ["127.0.0.1"])
-    connector = guarded_connector(allowing(upstream), resolver=resolver)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        with pytest.raises(EgressRefused):
-            await session.get(f"http://llm.example:{upstream.port}/")
-        assert (await session.get(f"http://llm.example:{upstream.port}/")).status == 200
+    dialer = Dialer(allowing(upstream), resolver=resolver)
+    with pytest.raises(EgressRefused):
+        await get(f"http://llm.example:{upstream.port}/", dialer)
+    assert await get(f"http://llm.example:{upstream.port}/", dialer) == 200
 
 
 @pytest.mark.parametrize("answer", ["", "localhost", "127.1", "127.0.0.1.example"])
 async def test_what_is_no_address_is_refused(answer: str):
     with pytest.raises(EgressRefused, match="no IP address"):
-        await GuardedResolver(Guard(NOTHING), ScriptedResolver([answer])).resolve("llm.example", 443)
+        await Names(Guard(NOTHING), ScriptedResolver([answer])).addresses("llm.example", 443)
 
 
 async def test_a_name_without_an_address_is_not_dialled():
-    with pytest.raises(aiohttp.ClientConnectorDNSError):
-        await get("http://llm.example/", guarded_connector(NOTHING, resolver=ScriptedResolver([])))
+    with pytest.raises(UpstreamFailure, match="dns_failure"):
+        await get("http://llm.example/", Dialer(NOTHING, resolver=ScriptedResolver([])))
 
 
 async def test_a_name_that_does_not_exist_is_not_dialled():
-    with pytest.raises(aiohttp.ClientConnectorDNSError):
-        await get("http://nobody.invalid/", guarded_connector(NOTHING))
+    with pytest.raises(UpstreamFailure, match="dns_failure"):
+        await get("http://nobody.invalid/", Dialer(NOTHING))
 
 
 async def test_a_name_that_does_not_resolve_in_time_is_not_dialled(monkeypatch):
-    monkeypatch.setattr(egress, "DNS_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(dialer_module, "DNS_TIMEOUT_S", 0.01)
     async with asyncio.timeout(30):
-        with pytest.raises(aiohttp.ClientConnectorDNSError, match="in time"):
-            await get("http://llm.example/", guarded_connector(NOTHING, resolver=SilentResolver([])))
+        with pytest.raises(UpstreamFailure, match="in time"):
+            await get("http://llm.example/", Dialer(NOTHING, resolver=SilentResolver([])))
 
 
 # What surrounds a connection
@@ -191,36 +205,24 @@ async def test_tls_asks_for_the_name_and_not_for_the_address(tmp_path):
     asked: list[str | None] = []
     server.sni_callback = lambda _socket, name, _context: asked.append(name)
     with listening(tls=server) as upstream:
-        connector = guarded_connector(allowing(upstream), resolver=ScriptedResolver(["127.0.0.1"]), ssl=client)
-        assert await get(f"https://llm.example:{upstream.port}/", connector) == 200
+        dialer = Dialer(allowing(upstream), resolver=ScriptedResolver(["127.0.0.1"]), tls=client)
+        assert await get(f"https://llm.example:{upstream.port}/", dialer) == 200
     assert asked == ["llm.example"]
 
 
 async def test_a_certificate_of_another_name_is_refused(tmp_path):
     server, client = certificate_for("other.example", tmp_path)
     with listening(tls=server) as upstream:
-        connector = guarded_connector(allowing(upstream), resolver=ScriptedResolver(["127.0.0.1"]), ssl=client)
-        with pytest.raises(aiohttp.ClientConnectorCertificateError) as failure:
-            await get(f"https://llm.example:{upstream.port}/", connector)
-    assert isinstance(failure.value.certificate_error, ssl.SSLCertVerificationError)
-
-
-async def test_even_a_followed_redirect_does_not_reach_what_is_denied(upstream: Listener):
-    with pytest.raises(EgressRefused, match="never dialled"):
-        await get(upstream.url + "redirect", guarded_connector(allowing(upstream)), allow_redirects=True)
-
-
-async def test_even_a_proxy_is_judged(upstream: Listener):
-    with listening() as proxy:
-        with pytest.raises(EgressRefused):
-            await get(upstream.url, guarded_connector(allowing(upstream)), proxy=proxy.url)
-        assert proxy.accepted == 0
+        dialer = Dialer(allowing(upstream), resolver=ScriptedResolver(["127.0.0.1"]), tls=client)
+        with pytest.raises(UpstreamFailure, match="tls_failure") as failure:
+            await get(f"https://llm.example:{upstream.port}/", dialer)
+    assert isinstance(failure.value.__cause__, ssl.SSLCertVerificationError)
 
 
 async def test_the_transport_follows_no_redirect_keeps_no_cookie_and_uses_no_proxy(upstream: Listener, monkeypatch):
     with listening() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        transport = DirectTransport(guarded_connector(allowing(upstream)))
+        transport = DirectTransport(Dialer(allowing(upstream)))
         statuses = []
         for path in ("redirect", "cookie", "last"):
             response = await transport.send(
@@ -229,17 +231,17 @@ async def test_the_transport_follows_no_redirect_keeps_no_cookie_and_uses_no_pro
             statuses.append(response.status)
             await response.read(1000)
             response.close()
-        await transport.aclose()
+        transport.close()
         assert proxy.accepted == 0
     assert statuses == [302, 200, 200]
     assert not [headers for _, headers in upstream.requests if "cookie" in headers]
 
 
 async def test_the_transport_names_a_refusal_as_such():
-    transport = DirectTransport(guarded_connector(NOTHING))
+    transport = DirectTransport(Dialer(NOTHING))
     with pytest.raises(UpstreamFailure, match=r"egress_refused: 10\.0\.0\.1 is a private address"):
         await transport.send(target_at("http://10.0.0.1:8000"), UpstreamRequest("/v1", (), b"{}"), Deadlines())
-    await transport.aclose()
+    transport.close()
 
 
 # The addresses of this server

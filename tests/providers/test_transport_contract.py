@@ -14,7 +14,8 @@ import pytest
 from demo.answers import Voice, answer
 from demo.faults import MENU, Scene, Step, steps
 from demo.faults.catalogue import Kind as Menu
-from providers.egress import AllowList, guarded_connector
+from providers.dialer import Dialer
+from providers.egress import AllowList
 from providers.failures import Kind, UpstreamFailure
 from providers.targets import Credential, Target
 from providers.transport import Deadlines, Transport, UpstreamRequest, UpstreamResponse
@@ -75,7 +76,7 @@ async def direct() -> AsyncIterator[Rig]:
     async with FaultUpstream() as upstream:
         with refusing_url() as dead_url:
             ports = f"127.0.0.1:{upstream.port}, 127.0.0.1:{dead_url.split(':')[2][:-3]}"
-            transport = DirectTransport(guarded_connector(AllowList.parse(ports), limit=0))
+            transport = DirectTransport(Dialer(AllowList.parse(ports)))
 
             def received() -> tuple[str, dict[str, str], bytes]:
                 last = upstream.log.last
@@ -86,7 +87,7 @@ async def direct() -> AsyncIterator[Rig]:
 
             there, dead = target_at(upstream.base_url), target_at(dead_url)
             yield Rig(transport, there, dead, received, wait_until_stopped, lambda: upstream.log.connections)
-            await transport.aclose()
+            transport.close()
 
 
 @asynccontextmanager
@@ -122,6 +123,33 @@ async def rest_of(response: UpstreamResponse) -> bytes:
     while part := await response.next_chunk():
         parts.append(part)
     return b"".join(parts)
+
+
+class Following:
+    """A follower who keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.over: asyncio.Future[UpstreamFailure | None] = asyncio.get_running_loop().create_future()
+        self._came = asyncio.Event()
+
+    def data(self, chunk: bytes) -> None:
+        self.got += chunk
+        self._came.set()
+
+    def ended(self, failure: UpstreamFailure | None) -> None:
+        self.over.set_result(failure)
+
+    async def more(self) -> None:
+        self._came.clear()
+        async with asyncio.timeout(5):
+            await self._came.wait()
+
+
+def _said(stream: bytes) -> list[object]:
+    """Of each event what does not differ from answer to answer."""
+    events = [line[6:] for line in stream.split(b"\n") if line.startswith(b"data: {")]
+    return [(event.get("choices"), event.get("usage")) for event in map(orjson.loads, events)]
 
 
 async def failure_of(response: UpstreamResponse) -> UpstreamFailure:
@@ -202,6 +230,45 @@ class TestStreaming:
             seen += await response.next_chunk()
         response.close()
 
+    async def test_a_follower_gets_what_a_reader_would(self, rig: Rig) -> None:
+        read = await rest_of(await rig.ask("ok", stream=True))
+        follower = Following()
+        (await rig.ask("ok", stream=True)).follow(follower)
+        assert await follower.over is None
+        assert _said(follower.got) == _said(read)
+
+    async def test_a_follower_who_comes_late_misses_nothing(self, rig: Rig) -> None:
+        response = await rig.ask("ok", stream=True)
+        first = await response.next_chunk()
+        await asyncio.sleep(0.05)
+        follower = Following()
+        response.follow(follower)
+        assert await follower.over is None
+        assert (first + follower.got).endswith(b"data: [DONE]\n\n")
+
+    @pytest.mark.parametrize("slug", sorted(BROKEN_STREAM))
+    async def test_a_follower_hears_of_a_broken_end(self, rig: Rig, slug: str) -> None:
+        response, follower = await rig.ask(slug, stream=True), Following()
+        response.follow(follower)
+        failure = await follower.over
+        assert failure is not None
+        assert failure.kind in (Kind.RESET, Kind.MALFORMED)
+        response.close()
+
+    async def test_a_paused_follower_is_spared_and_an_endless_upstream_held_back(self, rig: Rig) -> None:
+        response, follower = await rig.ask("endless-tokens", stream=True), Following()
+        response.follow(follower)
+        await follower.more()
+        response.pause()
+        await asyncio.sleep(0.05)  # what was under way
+        size = len(follower.got)
+        await asyncio.sleep(0.1)
+        assert len(follower.got) == size
+        response.resume()
+        await follower.more()
+        response.close()
+        await rig.wait_until_stopped()
+
     @pytest.mark.parametrize("slug", sorted(BROKEN_STREAM))
     async def test_a_broken_end_is_no_end(self, rig: Rig, slug: str) -> None:
         response = await rig.ask(slug, stream=True)
@@ -262,13 +329,13 @@ class TestSurplus:
         if busy:
             time.sleep(0.05)  # it waits in the kernel
         else:
-            await asyncio.sleep(0.05)  # aiohttp has read it
+            await asyncio.sleep(0.05)  # it has been read
         response = await over_http.ask("ok", stream=stream)
         assert b"not yours" not in await rest_of(response)
         response.close()
 
     async def test_a_clean_connection_is_used_again(self, over_http: Rig) -> None:
         for _ in range(3):
-            (await over_http.ask("ok", stream=False)).close()
+            await rest_of(await over_http.ask("ok", stream=False))
             await rest_of(await over_http.ask("ok", stream=True))
         assert over_http.connections() == 1

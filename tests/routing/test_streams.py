@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from time import monotonic
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from routing.flights import Flight
 from routing.health import Health
 from routing.plans import Candidate, Plan
 from routing.settlement import Settlement, drain_counting
+from routing.sink import Sink
 from routing.streams import MeteredStream
 from tests.fakes.scripted import ScriptedTransport
 from tests.routing.builders import CALLER, call, target
@@ -55,25 +57,40 @@ async def opened(slug: str = "ok", *, wants_trace: bool = False) -> tuple[Metere
     return MeteredStream(asked, result, trail, settlement, health, clock), records, health
 
 
+class Caller:
+    """Keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        task = asyncio.current_task()
+        assert task is not None
+        self.sink = Sink(self._take, Flight(task, _nobody_leaves, monotonic()))
+
+    async def _take(self, message: MutableMapping[str, Any]) -> None:
+        self.got += message["body"]
+
+
 async def drained(stream: MeteredStream) -> bytes:
-    parts = []
-    while part := await stream.next():
-        parts.append(part)
+    caller = Caller()
+    last = await stream.pour(caller.sink)
     stream.close()
     await drain_counting()
-    return b"".join(parts)
+    return caller.got + last
 
 
 @pytest.mark.parametrize("slug", ["ok", "no-done", "bad-usage-missing", "bad-usage-negative"])
 async def test_it_is_recorded_before_the_caller_sees_the_end(slug):
     stream, records, _ = await opened(slug)
-    while b"[DONE]" not in await stream.next():
-        assert records == []
+    caller = Caller()
+    last = await stream.pour(caller.sink)
+    assert b"[DONE]" in last
+    assert b"[DONE]" not in caller.got
     [record] = records
     assert (record.status, record.billing_reason, record.finish_reason) == (200, "completed", "stop")
     assert record.output_tokens > 10
     assert record.usage_source == ("counted" if slug.startswith("bad-usage") else "reported")
-    await drained(stream)
+    stream.close()
+    await drain_counting()
     assert records == [record]
 
 
@@ -106,7 +123,6 @@ async def test_the_trace_is_the_last_thing_before_the_end():
 @pytest.mark.parametrize(("by_upstream", "failures_left"), [(True, 4), (False, 5)])
 async def test_an_upstream_that_falls_silent_is_to_blame(by_upstream, failures_left):
     stream, records, health = await opened()
-    await stream.next()
     assert b'"upstream_timeout"' in stream.abort(UpstreamTimeout(), by_upstream=by_upstream)
     stream.close()
     await drain_counting()
@@ -121,8 +137,7 @@ async def test_an_upstream_that_falls_silent_is_to_blame(by_upstream, failures_l
 
 async def test_what_is_over_cannot_be_broken_off_any_more():
     stream, records, _ = await opened()
-    while b"[DONE]" not in await stream.next():
-        pass
+    await stream.pour(Caller().sink)
     assert stream.abort(KeyRevoked(), by_upstream=False) == b""
     stream.close()
     assert [record.billing_reason for record in records] == ["completed"]
