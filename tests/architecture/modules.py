@@ -8,7 +8,18 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("common", "accounts", "ledger", "metering", "providers", "nodes", "routing", "billing", "console")
+ROOMS = (
+    "common",
+    "accounts",
+    "ledger",
+    "metering",
+    "providers",
+    "nodes",
+    "routing",
+    "billing",
+    "console",
+    "shareai_node",
+)
 
 
 @cache

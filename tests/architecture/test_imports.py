@@ -63,7 +63,7 @@ ONLY_IN = {
     "drf_spectacular": ("console.api", "console.urls"),
     "stripe": ("billing.client",),
     "tiktoken": ("metering.tokens",),
-    "cryptography": ("common.secrets",),
+    "cryptography": ("common.secrets", "shareai_node"),
     "celery": (
         "accounts.tasks",
         "billing.tasks",
