@@ -33,6 +33,7 @@ from common.ids import new_request_id
 from routing.flights import TIME_UP, Flight, Flights, Receive, Send, refusal_of_ended
 from routing.rendering import error_reply
 from routing.replies import Reply, StreamReply
+from routing.sink import CHUNKS
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MOST_PATHS = 4096
@@ -92,6 +93,8 @@ class LeanHandler:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         flight = self._flights.enter(receive)
+        if extensions := scope.get("extensions"):
+            flight.write_chunk = extensions.get(CHUNKS)
         request_id = new_request_id()
         try:
             reply = await self._reply(scope, receive, flight, request_id)

@@ -43,6 +43,7 @@ class Flight:
         "task",
         "waiting_since",
         "watch",
+        "write_chunk",
     )
 
     def __init__(self, task: asyncio.Task[Any], receive: Receive, started: float) -> None:
@@ -58,6 +59,7 @@ class Flight:
         self.key_id: str | None = None
         self.watch: asyncio.Task[None] | None = None
         self.ended_by: str | None = None
+        self.write_chunk: Callable[[bytes], bool] | None = None
 
     def fail_attempt(self) -> None:
         """The first byte is late: cancels the task once, for the failover loop to take up as that attempt's end."""

@@ -14,11 +14,15 @@ from typing import Any
 
 from routing.flights import Flight, Send
 
+CHUNKS = "shareai.chunks"
+"""An extension of the ASGI scope: a callable that writes one chunk at once, or says False."""
+
 
 class Sink:
-    __slots__ = ("_flight", "_on_full", "_on_room", "_queue", "_send", "_waiting")
+    __slots__ = ("_direct", "_flight", "_on_full", "_on_room", "_queue", "_send", "_waiting")
 
     def __init__(self, send: Send, flight: Flight) -> None:
+        self._direct = flight.write_chunk or _never
         self._send = send
         self._flight = flight
         self._queue: list[bytes] = []
@@ -33,6 +37,9 @@ class Sink:
     def write(self, chunk: bytes) -> None:
         if self._waiting is not None:
             self._queue.append(chunk)
+            return
+        if self._direct(chunk):
+            self._flight.waiting_since = monotonic()
             return
         sending: Any = self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         try:
@@ -95,3 +102,7 @@ class _Begun:
 
 
 def _nothing() -> None: ...
+
+
+def _never(chunk: bytes) -> bool:
+    return False

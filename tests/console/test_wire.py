@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -17,9 +18,20 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 class ImpatientProtocol(PatientProtocol):
     head_deadline_s = 0.3
+    stall_s = 0.3
+
+
+LARGE = b"x" * (32 << 20)
+"""More than the kernel's buffers take."""
 
 
 async def answers(scope, receive, send) -> None:
+    if scope["path"] == "/large":
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]}
+        )
+        await send({"type": "http.response.body", "body": LARGE})
+        return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -80,3 +92,25 @@ def test_a_slow_answer_is_no_slow_head(wire):
     time.sleep(0.5)
     wire.sendall(REQUEST)
     assert wire.recv(1000).endswith(b"ok")
+
+
+def test_a_caller_who_does_not_read_is_let_go(wire):
+    wire.sendall(REQUEST.replace(b"/ ", b"/large "))
+    time.sleep(1)
+    got = 0
+    with contextlib.suppress(ConnectionError):
+        while part := wire.recv(1 << 20):
+            got += len(part)
+    assert 0 < got < len(LARGE)
+
+
+def test_one_who_reads_is_not_however_long_it_takes(wire):
+    wire.sendall(REQUEST.replace(b"/ ", b"/large "))
+    got = 0
+    for _ in range(8):  # longer, in all, than one may pause
+        time.sleep(0.1)
+        got += len(wire.recv(1 << 20))
+    while got < len(LARGE):
+        part = wire.recv(1 << 20)
+        assert part
+        got += len(part)
