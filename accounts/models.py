@@ -65,6 +65,7 @@ class Organization(models.Model):
     default_strategy = models.CharField(_("default strategy"), max_length=20, default="priority")
     log_content = models.BooleanField(_("log prompts and answers"), default=False)
     retention_days = models.PositiveIntegerField(_("keep logs for (days)"), default=30)
+    uses_community_nodes = models.BooleanField(_("may use machines of the community"), default=False)
     created_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
 

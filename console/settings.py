@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "accounts",
     "metering",
     "providers",
+    "nodes",
     "routing",
     "console",
 ]

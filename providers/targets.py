@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+CLOUD, OWN, GUEST = "cloud", "own", "guest"
+"""A third party, the organisation's own machine, a machine of another organisation that it may use."""
+
 
 class Price(msgspec.Struct, frozen=True):
     """Nano-USD per million tokens, and per request. `version` is printed on each usage row."""
@@ -31,6 +34,12 @@ class Target(msgspec.Struct, frozen=True):
     """One addressable upstream: where, with what, which model, at which price, able to do what.
 
     `name` is `<connection slug>/<model id>`; `org_id` is None for the platform's own targets.
+
+    Attributes:
+        place: whose machine answers, in the eyes of the organisation whose snapshot this is in.
+        node: the public id of the machine behind a tunnel; "" elsewhere. `slots` is how many requests it serves at
+            a time.
+        unroutable: why it gets no work, as far as stored rows tell; "" when it may.
     """
 
     id: int
@@ -54,3 +63,7 @@ class Target(msgspec.Struct, frozen=True):
     capabilities: frozenset[str] = frozenset()
     simulated: bool = False
     options: dict[str, str] = {}
+    place: str = CLOUD
+    node: str = ""
+    slots: int = 0
+    unroutable: str = ""

@@ -26,6 +26,9 @@ WITHOUT_DJANGO = [
     "metering.segments",
     "metering.tokens",
     "metering.usage",
+    "nodes.announcements",
+    "nodes.fleet",
+    "nodes.proofs",
     "providers.adapters",
     "providers.addresses",
     "providers.dialer",
@@ -63,7 +66,7 @@ ONLY_IN = {
     "drf_spectacular": ("console.api", "console.urls"),
     "stripe": ("billing.client",),
     "tiktoken": ("metering.tokens",),
-    "cryptography": ("common.secrets", "shareai_node"),
+    "cryptography": ("common.secrets", "common.signatures", "shareai_node"),
     "celery": (
         "accounts.tasks",
         "billing.tasks",
