@@ -38,7 +38,12 @@ def bump(organization: Organization) -> None:
 
 def publish(org_id: int) -> None:
     """Fails open: the poll of the data plane finds what was not published."""
+    announce(CHANNEL, str(org_id))
+
+
+def announce(channel: str, message: str) -> None:
+    """Says something to all processes. Fails open: whoever must not miss it reads the truth at times."""
     try:
-        _client().publish(CHANNEL, str(org_id))
+        _client().publish(channel, message)
     except redis.RedisError:
-        logger.warning("could not publish the new version of organisation %s", org_id)
+        logger.warning("could not publish %s on %s", message, channel)

@@ -47,7 +47,8 @@ def create_organization(user: User, name: str, actor: audit.Actor | None = None)
 
 
 def update_organization(organization: Organization, actor: audit.Actor, **settings: Any) -> Organization:
-    """Changes what is given of `name`, `time_zone`, `default_strategy`, `log_content`, `retention_days`.
+    """Changes what is given of `name`, `time_zone`, `default_strategy`, `log_content`, `retention_days`,
+    `uses_community_nodes`.
 
     Raises:
         NotPermitted, InvalidField, OrganizationGone.
@@ -125,6 +126,7 @@ _CLEANERS: dict[str, Any] = {
     "default_strategy": _clean_strategy,
     "log_content": bool,
     "retention_days": _clean_retention,
+    "uses_community_nodes": bool,
 }
 
 

@@ -221,6 +221,10 @@ SPECTACULAR_SETTINGS = {
 KEYRING = env.text("SHAREAI_KEYRING")
 EGRESS_ALLOW = env.text("EGRESS_ALLOW")
 
+# -- Own machines ------------------------------------------------------------------------------
+NODE_PRICE_LEAST_USD = env.number("NODE_PRICE_LEAST_USD", 0.0)
+NODE_PRICE_MOST_USD = env.number("NODE_PRICE_MOST_USD", 100.0)
+
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True

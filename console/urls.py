@@ -69,6 +69,7 @@ urlpatterns = [
     path("preferences/theme", preferences.theme, name="theme"),
     path("preferences/language", preferences.language, name="set_language"),
     path("api/v1/", include("console.api.urls")),
+    path("nodes/v1/", include("nodes.urls")),
     path("docs/", include("console.api.docs_urls")),
     path("accounts/", include("allauth.urls")),
     path("staff/", admin.site.urls),

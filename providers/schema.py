@@ -18,6 +18,7 @@ KIND_OF_ENDPOINT = {CHAT: "chat", COMPLETIONS: "chat", EMBEDDINGS: "embedding"}
 
 _SUFFIX_SORTS = {"floor": "cheapest", "nitro": "throughput"}
 _PLACE_SUFFIXES = {"local", "private"}
+SUFFIXES = frozenset(_SUFFIX_SORTS) | _PLACE_SUFFIXES
 _SORTS = {"price": "cheapest", "throughput": "throughput", "latency": "fastest"}
 _MAX_FALLBACK_MODELS = 10
 _MOST_TOKENS = 10_000_000
@@ -166,7 +167,7 @@ _CHECK_INPUT = {CHAT: _check_messages, COMPLETIONS: _check_prompt, EMBEDDINGS: _
 
 def _split_suffix(name: str) -> tuple[str, str | None]:
     bare, colon, suffix = name.rpartition(":")
-    if colon and (suffix in _SUFFIX_SORTS or suffix in _PLACE_SUFFIXES) and bare:
+    if colon and suffix in SUFFIXES and bare:
         return bare, suffix
     return name, None
 

@@ -27,6 +27,7 @@ class OrganizationShown(Shown):
     default_strategy = serializers.CharField()
     log_content = serializers.BooleanField()
     retention_days = serializers.IntegerField()
+    uses_community_nodes = serializers.BooleanField()
     created_at = serializers.DateTimeField()
 
 
@@ -36,6 +37,7 @@ class OrganizationChanges(Body):
     default_strategy = serializers.ChoiceField(STRATEGIES)
     log_content = Flag()
     retention_days = Whole(min_value=1, max_value=LONGEST_RETENTION_DAYS)
+    uses_community_nodes = Flag(help_text="true: requests may go to strangers' machines that serve the model.")
 
 
 class OrganizationView(ResourceView):
