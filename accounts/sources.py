@@ -31,6 +31,7 @@ class OrgRecord(msgspec.Struct, frozen=True):
     log_content: bool
     retention_days: int
     time_zone: str
+    uses_community_nodes: bool
     entitlements: dict[str, Any]
 
 
@@ -79,6 +80,7 @@ def load_organization(org_id: int) -> OrgRecord | None:
         log_content=found.log_content,
         retention_days=found.retention_days,
         time_zone=found.time_zone,
+        uses_community_nodes=found.uses_community_nodes,
         entitlements=entitlements,
     )
 

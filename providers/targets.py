@@ -40,6 +40,7 @@ class Target(msgspec.Struct, frozen=True):
         node: the public id of the machine behind a tunnel; "" elsewhere. `slots` is how many requests it serves at
             a time.
         unroutable: why it gets no work, as far as stored rows tell; "" when it may.
+        named_only: serves who asks for it by its name or through a route, never a model's bare name.
     """
 
     id: int
@@ -67,3 +68,4 @@ class Target(msgspec.Struct, frozen=True):
     node: str = ""
     slots: int = 0
     unroutable: str = ""
+    named_only: bool = False

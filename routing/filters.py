@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from providers.schema import NO_PREFERENCES, Call, Preferences
-from providers.targets import Target
+from providers.targets import OWN, Target
 from routing.health import Health
 
 Filter = Callable[[Call, Target], str | None]
 
 BYTES_PER_TOKEN = 4
 """An estimate for prompts: no refusal rests on it alone unless the prompt is far too long."""
+
+LOCAL, PRIVATE = "local", "private"
 
 REASONS = {
     "wrong_kind": "serves another kind of request",
@@ -26,6 +28,19 @@ REASONS = {
     "cooling_down": "asked to be left alone for a while (429)",
     "breaker_open": "failed too often lately",
     "weight_zero": "has weight 0",
+    "node_offline": "is not connected",
+    "node_paused": "is paused",
+    "node_draining": "is being drained",
+    "node_not_accepting": "takes no work at the moment",
+    "node_user_active": "is being used by somebody who sits at it",
+    "node_gpu_busy": "has a busy GPU",
+    "node_on_battery": "runs on battery",
+    "node_calendar": "does not serve at this hour",
+    "node_no_local_server": "has no model server running",
+    "node_full": "has as many requests as it can hold",
+    "owner_first": "is busy with its owner's requests",
+    "model_gone": "does not have the model any more",
+    "trial_failed": "did not answer its test prompt",
 }
 
 
@@ -33,10 +48,11 @@ def reject_kind(call: Call, target: Target) -> str | None:
     return None if target.kind == call.kind else "wrong_kind"
 
 
-def reject_place(call: Call, target: Target) -> str | None:
-    if call.place is None or target.transport == "tunnel":
+def reject_place(place: str | None, target: Target) -> str | None:
+    """`place` is the call's or its route's wish. A machine of others is somebody else's, however it is reached."""
+    if place is None or target.place == OWN:
         return None
-    return "not_local" if call.place == "local" else "not_private"
+    return "not_local" if place == LOCAL else "not_private"
 
 
 def reject_capability(call: Call, target: Target) -> str | None:
@@ -83,7 +99,6 @@ def _reject_price(preferences: Preferences, target: Target) -> str | None:
 
 FILTERS: tuple[Filter, ...] = (
     reject_kind,
-    reject_place,
     reject_preferences,
     reject_capability,
     reject_context,

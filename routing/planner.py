@@ -1,6 +1,8 @@
-"""From a call and a snapshot to a plan: resolve the name, filter, score, order. Pure, but for the health it reads.
+"""From a call and a snapshot to a plan: resolve the name, filter, score, order. Pure, but for what it reads of the
+health of targets and of the fleet of own machines, both in memory.
 
-A name is, in this order: a route, a public model that targets serve, or `<connection>/<model>` that pins one.
+A name is, in this order: a route, a public model that targets serve, or `<connection>/<model>` that pins one, own
+machines being `node/<slug>/<model>`.
 """
 
 from __future__ import annotations
@@ -8,14 +10,15 @@ from __future__ import annotations
 import msgspec
 
 from common.errors import ModelNotFound, NoProviderAvailable
+from nodes.fleet import Fleet, Load
 from providers.schema import Call
-from providers.targets import Credential, Target
+from providers.targets import OWN, Credential, Target
 from providers.transport import Deadlines
-from routing.filters import FILTERS, REASONS, unusable_keys
+from routing.filters import FILTERS, PRIVATE, REASONS, reject_place, unusable_keys
 from routing.health import Health, weighted_key
 from routing.plans import Candidate, Plan, Rejected
 from routing.scorers import SCORERS, FairShares, RoundRobin
-from routing.snapshots import OrgSnapshot, RouteRecord
+from routing.snapshots import OrgSnapshot, RouteRecord, SpillOver
 
 LONGEST_RETRY_AFTER_S = 120.0
 
@@ -24,10 +27,24 @@ _Ranked = tuple[int, float, float, Candidate]
 """Tier, score, a random tie-break in proportion to the weight, and what is ranked."""
 
 
+class _Wanted(msgspec.Struct, frozen=True):
+    """What one name of a call stands for: targets with weight and tier, and how to choose among them.
+
+    `place` is where an answer may come from, by the call's wish or because one of its names is a private route.
+    """
+
+    name: str
+    targets: list[tuple[Target, int, int]]
+    route: RouteRecord | None
+    strategy: str
+    place: str | None
+
+
 class Planner:
-    def __init__(self, health: Health, deadlines: Deadlines) -> None:
+    def __init__(self, health: Health, deadlines: Deadlines, fleet: Fleet | None = None) -> None:
         self._health = health
         self._deadlines = deadlines
+        self._fleet = fleet if fleet is not None else Fleet()
         self._turns = RoundRobin()
         self._shares = FairShares()
 
@@ -38,28 +55,20 @@ class Planner:
             ModelNotFound: no name of the call is known; the message names near ones.
             NoProviderAvailable: known, but nobody may serve it now; with each one's reason.
         """
-        candidates: list[Candidate] = []
-        rejected: list[Rejected] = []
-        first: tuple[str, str, RouteRecord | None] | None = None
-        for name in call.models:
-            found = _resolve(name, snapshot)
-            if found is None:
-                continue
-            targets, route = found
-            strategy = call.preferences.sort or (route.strategy if route else snapshot.default_strategy)
-            first = first or (name, strategy, route)
-            candidates += self._ordered(call, targets, name, strategy, rejected, now)
-        if first is None:
+        wanted = _wanted(call, snapshot)
+        if not wanted:
             raise _not_found(call, snapshot)
+        rejected: list[Rejected] = []
+        candidates = [found for one in wanted for found in self._ordered(call, one, rejected, now)]
         if not candidates:
             raise _unavailable(call, rejected)
-        name, strategy, route = first
+        first = wanted[0]
         return Plan(
-            route=route.name if route else "",
-            strategy=strategy,
+            route=first.route.name if first.route else "",
+            strategy=first.strategy,
             candidates=tuple(candidates),
             rejected=tuple(rejected),
-            deadlines=self._deadlines_of(route),
+            deadlines=self._deadlines_of(first.route),
         )
 
     def _draw_first(self, name: str, kept: list[_Ranked], weights: dict[int, int]) -> None:
@@ -77,8 +86,12 @@ class Planner:
         tier: int,
         strategy: str,
         keys: tuple[Credential | None, ...],
+        now: float,
     ) -> _Ranked:
-        score = SCORERS[strategy](call, target, weight, self._health)
+        if target.node and strategy == "least_busy":
+            score = self._load(target, now).busy / max(weight, 1)
+        else:
+            score = SCORERS[strategy](call, target, weight, self._health)
         return tier, score, weighted_key(weight), Candidate(target, keys, score)
 
     def _deadlines_of(self, route: RouteRecord | None) -> Deadlines:
@@ -86,32 +99,34 @@ class Planner:
             return self._deadlines
         return msgspec.structs.replace(self._deadlines, first_byte_s=route.first_byte_s)
 
-    def _ordered(
-        self,
-        call: Call,
-        targets: list[tuple[Target, int, int]],
-        name: str,
-        strategy: str,
-        rejected: list[Rejected],
-        now: float,
-    ) -> list[Candidate]:
-        """`targets` come with weight and tier; what may not serve goes to `rejected`."""
+    def _load(self, target: Target, now: float) -> Load:
+        return self._fleet.load(target, self._health.speed(target.id).in_flight, now)
+
+    def _reason_against(self, call: Call, target: Target, weight: int, place: str | None, now: float) -> str | None:
+        reason = _rejection(call, target, weight, place)
+        if reason is None and target.node:
+            return self._fleet.refusal(target, self._health.speed(target.id).in_flight, now)
+        return reason
+
+    def _ordered(self, call: Call, wanted: _Wanted, rejected: list[Rejected], now: float) -> list[Candidate]:
+        """What may not serve goes to `rejected`."""
+        strategy = wanted.strategy
         kept: list[_Ranked] = []
         ejected: list[tuple[_Ranked, Rejected]] = []
-        for target, weight, tier in targets:
-            reason = _rejection(call, target, weight)
+        for target, weight, tier in wanted.targets:
+            reason = self._reason_against(call, target, weight, wanted.place, now)
             if reason is not None:
                 rejected.append(Rejected(target.name, reason))
                 continue
             keys = _usable_keys(target, self._health, now)
             if keys:
-                kept.append(self._ranked(call, target, weight, tier, strategy, keys))
+                kept.append(self._ranked(call, target, weight, tier, strategy, keys, now))
                 continue
             reason, until_s = unusable_keys(target, self._health, now)
             refusal = Rejected(target.name, reason, until_s)
             if reason == "breaker_open":
                 all_keys = target.credentials or (None,)
-                ejected.append((self._ranked(call, target, weight, tier, strategy, all_keys), refusal))
+                ejected.append((self._ranked(call, target, weight, tier, strategy, all_keys, now), refusal))
             else:
                 rejected.append(refusal)
         if kept:
@@ -120,14 +135,47 @@ class Planner:
             # The last target is never ejected: better to try one that failed than to refuse without trying.
             kept = [ranked for ranked, _ in ejected]
         if len(kept) > 1:
-            kept.sort(key=_order)
-            if strategy == "round_robin":
-                turn = self._turns.rotated(name, len(kept))
-                kept = kept[turn:] + kept[:turn]
-            elif strategy == "weighted":
-                self._draw_first(name, kept, {target.id: weight for target, weight, _ in targets})
+            kept = self._sorted(wanted, kept, now)
         ordered = [entry[3] for entry in kept]
         return _preferred_first(ordered, call.preferences.order) if call.preferences.order else ordered
+
+    def _sorted(self, wanted: _Wanted, kept: list[_Ranked], now: float) -> list[_Ranked]:
+        kept.sort(key=_order)
+        if wanted.strategy == "round_robin":
+            turn = self._turns.rotated(wanted.name, len(kept))
+            kept = kept[turn:] + kept[:turn]
+        elif wanted.strategy == "weighted":
+            self._draw_first(wanted.name, kept, {target.id: weight for target, weight, _ in wanted.targets})
+        spill_over = wanted.route.spill_over if wanted.route else None
+        if spill_over is not None:
+            ranks = {entry[3].target.id: self._spill_rank(entry[3].target, spill_over, now) for entry in kept}
+            kept.sort(key=lambda entry: ranks[entry[3].target.id])
+        return kept
+
+    def _spill_rank(self, target: Target, spill_over: SpillOver, now: float) -> int:
+        """Own machines go first while they keep the bounds, and last when they do not."""
+        if target.place != OWN:
+            return 1
+        load = self._load(target, now)
+        if spill_over.queue_above is not None and load.waiting > spill_over.queue_above:
+            return 2
+        slow_s, ttft_s = spill_over.first_token_above_s, self._health.speed(target.id).ttft_s
+        # An idle machine gets the next request whatever it was like, or nobody would learn that it is fast again.
+        is_slow = slow_s is not None and ttft_s is not None and ttft_s > slow_s and load.in_flight > 0
+        return 2 if is_slow else 0
+
+
+def _wanted(call: Call, snapshot: OrgSnapshot) -> list[_Wanted]:
+    """For each name of the call that is known. One private route among them makes the whole call private."""
+    found = [(name, resolved) for name in call.models if (resolved := _resolve(name, snapshot)) is not None]
+    place = call.place
+    if place is None and any(route is not None and route.private for _, (_, route) in found):
+        place = PRIVATE
+    sort, default = call.preferences.sort, snapshot.default_strategy
+    return [
+        _Wanted(name, targets, route, sort or (route.strategy if route else default), place)
+        for name, (targets, route) in found
+    ]
 
 
 def _order(entry: _Ranked) -> tuple[int, float, float]:
@@ -138,9 +186,11 @@ def _by_target(entry: _Ranked) -> int:
     return entry[3].target.id
 
 
-def _rejection(call: Call, target: Target, weight: int) -> str | None:
+def _rejection(call: Call, target: Target, weight: int, place: str | None) -> str | None:
     if weight == 0:
         return "weight_zero"
+    if (reason := reject_place(place, target)) is not None:
+        return reason
     for reject in FILTERS:
         if (reason := reject(call, target)) is not None:
             return reason

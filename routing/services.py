@@ -20,6 +20,7 @@ from routing.scorers import STRATEGIES
 MOST_TARGETS = 50
 MOST_WEIGHT = 10_000
 LONGEST_FIRST_BYTE_S = 300
+MOST_QUEUE = 100_000
 
 
 def put_route(organization: Organization, actor: Actor, name: str, given: Mapping[str, Any]) -> Route:
@@ -27,7 +28,7 @@ def put_route(organization: Organization, actor: Actor, name: str, given: Mappin
 
     Args:
         given: `strategy`, `targets` as `[{"target", "weight"?, "tier"?}]`, `timeouts` as `{"first_byte_s"?}`,
-            `enabled`.
+            `enabled`, `private` (own machines only), `spill_over` as `{"queue_above"?, "first_token_above_s"?}`.
 
     Raises:
         NotPermitted: the actor may not manage routes.
@@ -38,7 +39,11 @@ def put_route(organization: Organization, actor: Actor, name: str, given: Mappin
         "targets": _targets(given.get("targets"), name),
         "timeouts": _timeouts(given.get("timeouts") or {}),
         "enabled": bool(given.get("enabled", True)),
+        "private": bool(given.get("private", False)),
+        "spill_over": _spill_over(given.get("spill_over")),
     }
+    if wishes["private"] and wishes["spill_over"]:
+        raise InvalidField.one("spill_over", _("A private route never leaves your own machines."))
     name = _name(name)
     with changing(organization):
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
@@ -71,6 +76,8 @@ def described(route: Route) -> dict[str, Any]:
         "targets": route.targets,
         "timeouts": route.timeouts,
         "enabled": route.enabled,
+        "private": route.private,
+        "spill_over": route.spill_over,
     }
 
 
@@ -124,3 +131,18 @@ def _timeouts(given: Any) -> dict[str, float]:
             "timeouts", _("first_byte_s is a number of seconds up to %(most)d.") % {"most": LONGEST_FIRST_BYTE_S}
         )
     return {"first_byte_s": float(first_byte_s)}
+
+
+def _spill_over(given: Any) -> dict[str, float] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or given.keys() - {"queue_above", "first_token_above_s"}:
+        raise InvalidField.one("spill_over", _("Give queue_above, first_token_above_s, or both."))
+    bounds = {name: value for name, value in given.items() if value is not None}
+    queue, slow_s = bounds.get("queue_above", 0), bounds.get("first_token_above_s", 1)
+    if isinstance(queue, bool) or not isinstance(queue, int) or not 0 <= queue <= MOST_QUEUE:
+        raise InvalidField.one("spill_over", _("queue_above is a whole number of requests, 0 or more."))
+    if isinstance(slow_s, bool) or not isinstance(slow_s, (int, float)) or not 0 < slow_s <= LONGEST_FIRST_BYTE_S:
+        message = _("first_token_above_s is a number of seconds up to %(most)d.")
+        raise InvalidField.one("spill_over", message % {"most": LONGEST_FIRST_BYTE_S})
+    return bounds or None

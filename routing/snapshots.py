@@ -1,6 +1,6 @@
 """What the data plane knows of each organisation, in memory and immutable.
 
-    accounts.sources, providers.sources  →  OrgSnapshot  →  every request
+    accounts.sources, providers.sources, nodes.sources  →  OrgSnapshot  →  every request
 
 A snapshot is loaded at an organisation's first request, reloaded when its version changes (told by pub/sub,
 found by polling once a second in any case), and usable for a minute when PostgreSQL is away. Loading runs in a
@@ -39,13 +39,23 @@ class RouteTarget(msgspec.Struct, frozen=True):
     tier: int = 0
 
 
+class SpillOver(msgspec.Struct, frozen=True):
+    """When an own machine gives way to the others of its route: beyond so many waiting requests, or when its first
+    token takes longer. None sets no bound."""
+
+    queue_above: int | None = None
+    first_token_above_s: float | None = None
+
+
 class RouteRecord(msgspec.Struct, frozen=True):
-    """An organisation's alias in front of targets."""
+    """An organisation's alias in front of targets. A private one is never served by anybody else's machine."""
 
     name: str
     strategy: str
     legs: tuple[RouteTarget, ...]
     first_byte_s: float | None = None
+    private: bool = False
+    spill_over: SpillOver | None = None
 
 
 class OrgSnapshot(msgspec.Struct, frozen=True):
@@ -61,8 +71,9 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
     routes: dict[str, RouteRecord]
 
     def model_names(self) -> list[str]:
-        """Every name that a caller may ask for without pinning: routes and public models."""
-        return sorted({*self.routes, *self.by_model})
+        """Every name that a caller may ask for: routes, public models, and what serves only who names it."""
+        named_only = (name for name, target in self.by_name.items() if target.named_only)
+        return sorted({*self.routes, *self.by_model, *named_only})
 
     def near(self, name: str) -> list[str]:
         """Up to three names that look like `name`, for the message of a 404."""
@@ -95,7 +106,8 @@ def snapshot_of(
     by_model: dict[str, list[Target]] = {}
     by_name: dict[str, Target] = {}
     for target in targets:
-        by_model.setdefault(target.model_id, []).append(target)
+        if not target.named_only:
+            by_model.setdefault(target.model_id, []).append(target)
         by_name[target.name] = target
     return OrgSnapshot(
         org_id=org_id,

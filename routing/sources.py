@@ -7,11 +7,13 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db.models import Q
 
 from accounts import sources as accounts
+from nodes import sources as nodes
 from providers import sources as providers
 from routing.models import Route
-from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, snapshot_of
+from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, SpillOver, snapshot_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,21 +43,28 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
         version=organization.version,
         default_strategy=organization.default_strategy,
         keys=accounts.load_keys(org_id),
-        targets=providers.load_targets(org_id),
+        targets=[
+            *providers.load_targets(org_id),
+            *nodes.load_targets(org_id, uses_community=organization.uses_community_nodes),
+        ],
         routes=load_routes(org_id),
     )
 
 
 def load_routes(org_id: int) -> list[RouteRecord]:
-    rows = Route.objects.filter(org_id=org_id, enabled=True)
+    """A private route that is switched off stays as one that leads nowhere: its name must not fall to whoever serves
+    a model of that name."""
+    rows = Route.objects.filter(Q(enabled=True) | Q(private=True), org_id=org_id)
     return [_route_record(row) for row in rows]
 
 
 def _route_record(row: Route) -> RouteRecord:
     legs = tuple(
-        RouteTarget(str(leg["target"]), int(leg.get("weight", 1)), int(leg.get("tier", 0))) for leg in row.targets
+        RouteTarget(str(leg["target"]), int(leg.get("weight", 1)), int(leg.get("tier", 0)))
+        for leg in (row.targets if row.enabled else ())
     )
-    return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"))
+    spill_over = SpillOver(**row.spill_over) if row.spill_over else None
+    return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"), row.private, spill_over)
 
 
 WRITE_LAST_USED = _fresh(accounts.touch_last_used)

@@ -12,6 +12,8 @@ from django.conf import settings
 from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.wiring import open_journal, start_recorder
+from nodes.fleet import Fleet
+from nodes.watch import watch
 from providers import keypool
 from providers.dialer import Dialer
 from providers.egress import AllowList
@@ -43,11 +45,12 @@ class Plane:
         self._direct = DirectTransport(Dialer(AllowList.parse(settings.EGRESS_ALLOW)))
         self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._fleet = Fleet()
         health = Health()
         failover = Failover(
             {"direct": self._direct}, health, RetryBudget(self.flights.__len__), self._park_refused_key
         )
-        planner = Planner(health, Deadlines(**settings.DEADLINES))
+        planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
         self.gateway = Gateway(
             self.snapshots, planner, failover, health, self._journal.append, monotonic, self._can_record
         )
@@ -57,6 +60,7 @@ class Plane:
         self.snapshots.start()
         self._keep(asyncio.ensure_future(self.last_used.flush_for_ever()))
         self._keep(asyncio.ensure_future(listen(settings.REDIS_URL, self.snapshots)))
+        self._keep(asyncio.ensure_future(watch(settings.REDIS_URL, self._fleet)))
 
     async def aclose(self) -> None:
         await self.flights.aclose(settings.DRAIN_S)

@@ -15,7 +15,7 @@ from console.api.openapi import described, list_of
 from routing import services
 from routing.models import Route
 from routing.scorers import STRATEGIES
-from routing.services import LONGEST_FIRST_BYTE_S, MOST_TARGETS, MOST_WEIGHT
+from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_TARGETS, MOST_WEIGHT
 
 
 class LegShown(Shown):
@@ -28,6 +28,13 @@ class TimeoutsShown(Shown):
     first_byte_s = serializers.FloatField(required=False)
 
 
+class SpillOverShown(Shown):
+    """When requests pass own machines by: more waiting than this, or a slower first token."""
+
+    queue_above = serializers.IntegerField(required=False)
+    first_token_above_s = serializers.FloatField(required=False)
+
+
 class RouteShown(Shown):
     object = Kind("route")
     id = serializers.CharField(source="public_id")
@@ -36,12 +43,16 @@ class RouteShown(Shown):
     targets = LegShown(many=True)
     timeouts = TimeoutsShown()
     enabled = serializers.BooleanField()
+    private = serializers.BooleanField(help_text="true: served by the organisation's own machines or not at all.")
+    spill_over = SpillOverShown(allow_null=True)
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
 
 class LegWishes(Body):
-    target = Text(max_length=260, help_text="`<provider>/<model>`, or a model wherever it is served.")
+    target = Text(
+        max_length=260, help_text="`<provider>/<model>`, `node/<machine>/<model>`, or a model wherever it is served."
+    )
     weight = Whole(min_value=0, max_value=MOST_WEIGHT, default=1)
     tier = Whole(min_value=0, max_value=100, default=0, help_text="Lower tiers are tried first.")
 
@@ -50,11 +61,20 @@ class TimeoutWishes(Body):
     first_byte_s = Number(required=False, min_value=0.001, max_value=LONGEST_FIRST_BYTE_S)
 
 
+class SpillOverWishes(Body):
+    queue_above = Whole(required=False, min_value=0, max_value=MOST_QUEUE, help_text="Requests waiting at a machine.")
+    first_token_above_s = Number(required=False, min_value=0.001, max_value=LONGEST_FIRST_BYTE_S)
+
+
 class RouteWishes(Body):
     strategy = serializers.ChoiceField(list(STRATEGIES), default="priority")
     targets = serializers.ListField(child=LegWishes(), min_length=1, max_length=MOST_TARGETS)
     timeouts = TimeoutWishes(required=False)
     enabled = Flag(default=True)
+    private = Flag(default=False, help_text="Never to a third party, whatever the targets say: 503 instead.")
+    spill_over = SpillOverWishes(
+        required=False, allow_null=True, help_text="Own machines first, the other targets when those are too busy."
+    )
 
 
 class RoutesView(ResourceView):

@@ -122,7 +122,7 @@ def test_suffixes(planner):
     with pytest.raises(NoProviderAvailable) as caught:
         planner.plan(call("m:local"), both, 0)
     assert set(reasons(caught.value).values()) == {"not_local"}
-    own = target("own", transport="tunnel")
+    own = target("own", place="own")
     assert names(planner.plan(call("m:private"), snapshot(cheap, own), 0)) == ["own"]
 
 

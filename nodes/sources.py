@@ -1,0 +1,96 @@
+"""Rows become targets: the machines an organisation may use, in four queries. For snapshots, never per request.
+
+Own machines come under `node/<slug>/<model>`; those that another organisation shares under
+`node/<its slug>.<slug>/<model>`; those of the community, for organisations that want them, under a handle that
+does not tell whose they are. Machines of others answer to a model's bare name only where the organisation uses the
+community: nobody may draw another's requests to a machine by naming a model well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import Q
+
+from nodes.models import COMMUNITY, SHARED, Node, NodeModel, NodeShare
+from nodes.services import handle_of
+from providers.targets import GUEST, OWN, Price, Target
+
+TUNNEL = "tunnel"
+COMMUNITY_NAME = "Community"
+GUEST_PENALTY = 1000
+"""Added to the priority of others' machines, so that those who merely order by it come to their own first."""
+
+
+def load_targets(org_id: int, *, uses_community: bool) -> tuple[Target, ...]:
+    """
+    Returns:
+        One target per offered model of a node that is not revoked, ordered by priority, own ones first among equals.
+        What cannot serve now by its rows alone (paused, model gone, trial failed) says so in `unroutable`.
+    """
+    in_sight = Q(org=org_id) | Q(visibility=SHARED, pk__in=_shared_with(org_id))
+    if uses_community:
+        in_sight |= Q(visibility=COMMUNITY)
+    live = Node.objects.filter(in_sight, revoked_at=None, org__deleted_at=None)
+    nodes = {node.pk: node for node in live.select_related("org")}
+    targets = [
+        _target(nodes[row.node_id], row, org_id, uses_community)
+        for row in NodeModel.objects.filter(node__in=nodes, advertised=True)
+        if row.for_others or row.org_id == org_id
+    ]
+    return tuple(sorted(targets, key=lambda target: (target.priority, target.place, -target.id)))
+
+
+def prefix_of(node: Node, org_id: int) -> str:
+    """What stands before a model's name to pin this node, in the eyes of an organisation."""
+    if node.org_id == org_id:
+        return f"node/{node.slug}"
+    if node.visibility == SHARED:
+        return f"node/{node.org.slug}.{node.slug}"
+    return f"node/{handle_of(node)}"
+
+
+def target_id_of(row: NodeModel) -> int:
+    """Negative, since models of connections have the positive ones."""
+    return -row.pk
+
+
+def _shared_with(org_id: int) -> Iterable[int]:
+    return NodeShare.objects.filter(guest=org_id).values_list("node_id", flat=True)
+
+
+def _target(node: Node, row: NodeModel, org_id: int, uses_community: bool) -> Target:
+    is_own = node.org_id == org_id
+    prefix = prefix_of(node, org_id)
+    return Target(
+        id=target_id_of(row),
+        name=f"{prefix}/{row.model_id}",
+        org_id=node.org_id,
+        connection_id=-node.pk,
+        connection_slug=prefix,
+        connection_name=node.name if is_own or node.visibility == SHARED else COMMUNITY_NAME,
+        model_id=row.model_id,
+        upstream_id=row.upstream_id,
+        adapter="openai",
+        transport=TUNNEL,
+        base_url=f"node://{node.public_id}",
+        credentials=(),
+        kind=row.kind,
+        price=Price(row.input_price_nanos, row.output_price_nanos, version=row.price_version),
+        priority=node.priority if is_own else node.priority + GUEST_PENALTY,
+        context_tokens=row.context_tokens,
+        capabilities=frozenset(row.capabilities),
+        place=OWN if is_own else GUEST,
+        node=node.public_id,
+        slots=node.max_concurrent,
+        unroutable=_unroutable(node, row),
+        named_only=not is_own and not uses_community,
+    )
+
+
+def _unroutable(node: Node, row: NodeModel) -> str:
+    if node.paused:
+        return "node_draining" if node.draining_since else "node_paused"
+    if not row.present:
+        return "model_gone"
+    return "trial_failed" if row.trial_ok is False else ""
