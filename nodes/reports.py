@@ -142,8 +142,13 @@ def _nameable(models: list[FoundModel]) -> list[FoundModel]:
     """Each once, without those whose name no caller could write."""
     found: dict[str, FoundModel] = {}
     for model in models:
-        try:
-            found.setdefault(clean_model_id(model.id, "id", reserved=()), model)
-        except InvalidConnection:
-            continue
-    return [msgspec.structs.replace(model, id=name) for name, model in found.items()]
+        if _is_nameable(model.id):
+            found.setdefault(model.id, model)
+    return list(found.values())
+
+
+def _is_nameable(name: str) -> bool:
+    try:
+        return clean_model_id(name, "id", reserved=()) == name
+    except InvalidConnection:
+        return False

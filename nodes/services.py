@@ -112,7 +112,8 @@ def _changing(node: Node, actor: Actor, *, revoked_too: bool = False) -> Iterato
         guests = changes.guests_of(row)
         yield row
         changes.tell_guests(guests | changes.guests_of(row))
-        changes.announce_changed(row)
+        if row.revoked_at is None:
+            changes.announce_changed(row)
 
 
 def _set_intake(node: Node, actor: Actor, action: str, *, paused: bool, draining: bool) -> Node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from console.api import audit, keys, organization, providers, requests, routes, targets, usage
+from console.api import audit, keys, nodes, organization, providers, requests, routes, targets, usage
 from console.api.documents import schema_document
 from console.api.frame import NothingHere
 
@@ -19,6 +19,7 @@ class RouteNameConverter(StringConverter):
 register_converter(RouteNameConverter, "route_name")
 
 _PROVIDER = "providers/<slug:provider_id>"
+_NODE = "nodes/<slug:node_id>"
 
 urlpatterns = [
     path("keys", keys.KeysView.as_view()),
@@ -29,6 +30,13 @@ urlpatterns = [
     path(f"{_PROVIDER}/test", providers.ProviderTestView.as_view()),
     path(f"{_PROVIDER}/keys", providers.ProviderKeysView.as_view()),
     path(f"{_PROVIDER}/keys/<slug:key_id>", providers.ProviderKeyView.as_view()),
+    path("nodes", nodes.NodesView.as_view()),
+    path("nodes/tokens", nodes.NodeTokensView.as_view()),
+    path("nodes/tokens/<slug:token_id>", nodes.NodeTokenView.as_view()),
+    path(_NODE, nodes.NodeView.as_view()),
+    path(f"{_NODE}/pause", nodes.NodePauseView.as_view()),
+    path(f"{_NODE}/drain", nodes.NodeDrainView.as_view()),
+    path(f"{_NODE}/resume", nodes.NodeResumeView.as_view()),
     path("models", targets.ModelsView.as_view()),
     path("targets", targets.TargetsView.as_view()),
     path("routes", routes.RoutesView.as_view()),

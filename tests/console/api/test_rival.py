@@ -15,12 +15,17 @@ from accounts.keys import create_key
 from accounts.models import ApiKey, AuditEvent, Invitation, Membership, Organization
 from accounts.organizations import update_organization
 from metering.models import Usage
+from nodes.enrolment import create_token
+from nodes.findings import store_models
+from nodes.models import EnrolmentToken, Node, NodeModel, NodeShare
+from nodes.reports import parse
 from providers.models import Connection, ConnectionKey, ServedModel
 from providers.services import create_connection
 from routing.models import Route
 from routing.services import put_route
 from tests.console.api.conftest import Api
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
+from tests.nodes.machine import Machine
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +48,13 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"provider_id": "conn_0", "key_id": "ckey_0"},
         {"PATCH": {"state": "parked"}},
     ),
+    "nodes": ({}, {}),
+    "nodes/tokens": ({}, {"POST": {}}),
+    "nodes/tokens/<slug:token_id>": ({"token_id": "ntok_0"}, {}),
+    "nodes/<slug:node_id>": ({"node_id": "node_0"}, {"PATCH": {"name": "Taken"}}),
+    "nodes/<slug:node_id>/pause": ({"node_id": "node_0"}, {}),
+    "nodes/<slug:node_id>/drain": ({"node_id": "node_0"}, {}),
+    "nodes/<slug:node_id>/resume": ({"node_id": "node_0"}, {}),
     "models": ({}, {}),
     "targets": ({}, {}),
     "routes": ({}, {}),
@@ -60,7 +72,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "invitations/<slug:invitation_id>/resend": ({"invitation_id": "inv_0"}, {}),
 }
 CREATES_ITS_OWN = {"PUT routes/<route_name:name>"}
-TELLS_NO_NAMES = {"usage", "audit-events/verify"}
+TELLS_NO_NAMES = {"usage", "audit-events/verify", "nodes/tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,10 @@ class World:
 
     def contents(self) -> dict[str, list[Any]]:
         """All rows of acme. What the rival does must not change any."""
-        tenants = (ApiKey, AuditEvent, Connection, ConnectionKey, Invitation, Membership, Route, ServedModel)
+        tenants = (
+            *(ApiKey, AuditEvent, Connection, ConnectionKey, Invitation, Membership, Route, ServedModel),
+            *(EnrolmentToken, Node, NodeModel, NodeShare),
+        )
         rows = {
             model.__name__: list(model.objects.of(self.organization).order_by("pk").values()) for model in tenants
         }
@@ -97,6 +112,9 @@ def world(acme, as_alice, bob, log) -> World:
         models=[{"id": f"{MARK}-model", "input_price": "1", "output_price": "2"}],
     )
     route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
+    enrolment = create_token(acme, as_alice)
+    node = Node.objects.get(public_id=Machine().enrol(enrolment.plain, name=MARK).json()["node"])
+    store_models(node.public_id, parse({"models": [{"id": f"{MARK}-node", "runtime": "ollama"}]}).models)
     invitation = invitations.invite(acme, as_alice, email=f"{MARK}@example.com", role="viewer")
     member = members.members_of(acme).get(user=bob)
     type(bob).objects.filter(pk=bob.pk).update(name=MARK)
@@ -108,6 +126,8 @@ def world(acme, as_alice, bob, log) -> World:
         "request_id": request.request_id,
         "member_id": member.public_id,
         "invitation_id": invitation.public_id,
+        "node_id": node.public_id,
+        "token_id": enrolment.token.public_id,
         "provider_key": connection.keys.get().public_id,
     }
     return World(acme, ids)

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from accounts import invitations, members
+from nodes.enrolment import create_token
+from tests.nodes.machine import Machine
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
 # What a schema can say is not all there is to say: that a URL leads somewhere, that a time zone exists.
@@ -27,6 +29,7 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         {"name": "Up", "base_url": "https://llm.example.com/v1", "api_keys": ["sk-1"], "models": [{"id": "small"}]},
     ).json()
     api.put("routes/team/fast", {"targets": [{"target": "up/small"}]})
+    enrolment = create_token(acme, as_alice)
     return {
         "key_id": api.post("keys", {"name": "App"}).json()["id"],
         "provider_id": provider["id"],
@@ -34,6 +37,8 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "name": "team/fast",
         "request_id": log().request_id,
         "member_id": members.members_of(acme).get(user=bob).public_id,
+        "token_id": enrolment.token.public_id,
+        "node_id": Machine().enrol(enrolment.plain).json()["node"],
         "invitation_id": invitations.invite(acme, as_alice, email="dana@example.com", role="viewer").public_id,
     }
 

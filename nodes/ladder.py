@@ -1,0 +1,245 @@
+"""How far a machine has come, and why it gets no work. Pure: facts in, rungs and reasons with their fixes out.
+
+    found → authenticated → version fine → local server found → models listed → test prompt answered → routable
+
+A rung is "done", "failed" or "waiting"; after the first that is not done, all others wait. The wizard shows this
+while a machine comes in, and its page for as long as it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
+
+from nodes.fleet import Presence
+from nodes.models import Node
+from nodes.versions import LEAST_AGENT, is_supported
+
+DONE, FAILED, WAITING = "done", "failed", "waiting"
+RUNGS = ("found", "authenticated", "version", "local_server", "models", "trial", "routable")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    name: str
+    advertised: bool
+    present: bool
+    trial_ok: bool | None = None
+    trial_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`local_server_ok` is None before the machine said anything about it."""
+
+    version: str = LEAST_AGENT
+    revoked: bool = False
+    paused: bool = False
+    draining: bool = False
+    was_connected: bool = False
+    presence: Presence | None = None
+    local_server_ok: bool | None = None
+    local_server_error: str = ""
+    models: tuple[ModelFacts, ...] = field(default_factory=tuple)
+
+    @property
+    def offered(self) -> list[ModelFacts]:
+        return [model for model in self.models if model.present and model.advertised]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """`fix` says what to do, "" where nothing is to be done."""
+
+    code: str
+    state: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a machine gets no work: a word for programs, a sentence for people, and what to do."""
+
+    code: str
+    message: str
+    fix: str
+
+
+def facts_of(node: Node, presence: Presence | None) -> Facts:
+    """Reads the node's models; `presence` is what Redis or the fleet knows of it now."""
+    server = node.local_server or {}
+    return Facts(
+        version=node.version,
+        revoked=node.revoked_at is not None,
+        paused=node.paused,
+        draining=node.draining_since is not None,
+        was_connected=node.first_seen_at is not None,
+        presence=presence,
+        local_server_ok=server.get("ok"),
+        local_server_error=server.get("error") or "",
+        models=tuple(
+            ModelFacts(row.model_id, row.advertised, row.present, row.trial_ok, row.trial_error)
+            for row in node.served_models.all()
+        ),
+    )
+
+
+def ladder(facts: Facts | None) -> list[Rung]:
+    """Args: facts: None while no machine has shown the token yet."""
+    if facts is None:
+        fix = _("Run the command on the machine. It finds this console by itself; the token is good once.")
+        return [Rung(RUNGS[0], WAITING, fix), *(Rung(code, WAITING) for code in RUNGS[1:])]
+    rungs, stopped = [Rung(RUNGS[0], DONE)], False
+    for code in RUNGS[1:]:
+        rung = Rung(code, WAITING) if stopped else _STEPS[code](facts)
+        stopped = stopped or rung.state != DONE
+        rungs.append(rung)
+    return rungs
+
+
+def why_not_routable(facts: Facts) -> list[Reason]:
+    """Empty when requests may go to it now. The gravest first."""
+    found = [reason for check in _CHECKS if (reason := check(facts)) is not None]
+    return found[:1] if found and found[0].code in ("revoked", "offline") else found
+
+
+def _authenticated(facts: Facts) -> Rung:
+    if facts.presence is not None:
+        return Rung("authenticated", DONE)
+    if facts.revoked or facts.was_connected:
+        reason = _revoked(facts) or _offline(facts)
+        return Rung("authenticated", FAILED, reason.fix if reason else "")
+    return Rung("authenticated", WAITING, _("The machine is enrolled and connects now; this takes a few seconds."))
+
+
+def _version(facts: Facts) -> Rung:
+    if is_supported(facts.version):
+        return Rung("version", DONE)
+    message = _("The agent %(version)s is too old. Run “shareai-node upgrade” on the machine.")
+    return Rung("version", FAILED, message % {"version": facts.version})
+
+
+def _local_server(facts: Facts) -> Rung:
+    if facts.local_server_ok is None:
+        return Rung("local_server", WAITING, _("The agent looks for Ollama, LM Studio, vLLM, llama.cpp and SGLang."))
+    reason = _no_local_server(facts)
+    return Rung("local_server", FAILED, reason.fix) if reason else Rung("local_server", DONE)
+
+
+def _models(facts: Facts) -> Rung:
+    reason = _no_models(facts) or _none_offered(facts)
+    return Rung("models", FAILED, reason.fix) if reason else Rung("models", DONE)
+
+
+def _trial(facts: Facts) -> Rung:
+    if any(model.trial_ok for model in facts.offered):
+        return Rung("trial", DONE)
+    reason = _trial_failed(facts)
+    if reason is not None:
+        return Rung("trial", FAILED, reason.fix)
+    return Rung("trial", WAITING, _("A short test prompt is on its way; loading a large model can take a minute."))
+
+
+def _routable(facts: Facts) -> Rung:
+    reasons = why_not_routable(facts)
+    return Rung("routable", FAILED, reasons[0].fix) if reasons else Rung("routable", DONE)
+
+
+_STEPS: dict[str, Callable[[Facts], Rung]] = {
+    "authenticated": _authenticated,
+    "version": _version,
+    "local_server": _local_server,
+    "models": _models,
+    "trial": _trial,
+    "routable": _routable,
+}
+
+
+def _revoked(facts: Facts) -> Reason | None:
+    if not facts.revoked:
+        return None
+    return Reason("revoked", _("The machine is revoked."), _("Enrol it anew to use it again."))
+
+
+def _offline(facts: Facts) -> Reason | None:
+    if facts.presence is not None:
+        return None
+    fix = _("See that the machine is on and online, then run “shareai-node doctor” there.")
+    return Reason("offline", _("The machine is not connected."), fix)
+
+
+def _paused(facts: Facts) -> Reason | None:
+    if not facts.paused:
+        return None
+    if facts.draining:
+        return Reason("draining", _("The machine is being drained."), _("Resume it to send it work again."))
+    return Reason("paused", _("The machine is paused."), _("Resume it to send it work again."))
+
+
+def _no_local_server(facts: Facts) -> Reason | None:
+    if facts.local_server_ok is not False:
+        return None
+    fix = _("Start the model server on the machine, or tell the agent its address with --base-url.")
+    told = facts.local_server_error
+    message = _("The agent finds no model server.")
+    return Reason("no_local_server", f"{message} {told}" if told else message, fix)
+
+
+def _no_models(facts: Facts) -> Reason | None:
+    if any(model.present for model in facts.models):
+        return None
+    fix = _("Load a model into the model server, for example with “ollama pull llama3.2”.")
+    return Reason("no_models", _("The model server has no model."), fix)
+
+
+def _none_offered(facts: Facts) -> Reason | None:
+    if facts.offered or not any(model.present for model in facts.models):
+        return None
+    return Reason("none_offered", _("None of its models is offered."), _("Tick the models that callers may use."))
+
+
+def _trial_failed(facts: Facts) -> Reason | None:
+    offered = facts.offered
+    if not offered or not all(model.trial_ok is False for model in offered):
+        return None
+    told = next((model.trial_error for model in offered if model.trial_error), "")
+    message = _("No model answered the test prompt.")
+    fix = _("Ask the model on the machine itself; when it answers there, run “shareai-node doctor”.")
+    return Reason("trial_failed", f"{message} {told}" if told else message, fix)
+
+
+def _not_accepting(facts: Facts) -> Reason | None:
+    presence = facts.presence
+    if presence is None or presence.accepting:
+        return None
+    message, fix = _stated(presence.reason)
+    return Reason(presence.reason or "not_accepting", message, fix)
+
+
+def _stated(reason: str | None) -> tuple[str, str]:
+    wait = _("It comes back by itself. Choose “always” as its mode to let it serve meanwhile.")
+    known = {
+        "user_active": (_("Somebody is using the machine."), wait),
+        "gpu_busy": (_("Something else keeps its GPU busy."), wait),
+        "on_battery": (_("It runs on battery."), _("Plug it in.")),
+        "calendar": (_("Its calendar has no hours now."), _("Change its weekly calendar, or wait.")),
+        "paused": (_("It was paused on the machine itself."), _("Run “shareai-node resume” there.")),
+        "draining": (_("It is finishing what it has."), _("Run “shareai-node resume” there.")),
+        "no_local_server": (_("The agent finds no model server."), _("Start the model server on the machine.")),
+    }
+    other = (_("It takes no work at the moment."), _("Run “shareai-node doctor” on the machine."))
+    return known.get(reason or "", other)
+
+
+_CHECKS: Sequence[Callable[[Facts], Reason | None]] = (
+    _revoked,
+    _offline,
+    _paused,
+    _no_local_server,
+    _no_models,
+    _none_offered,
+    _trial_failed,
+    _not_accepting,
+)

@@ -1,0 +1,63 @@
+"""What Redis knows of nodes at this moment, for pages and the management API. Synchronous.
+
+Fails open: with Redis away nobody is seen, and pages say that a machine is not connected.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from nodes.announcements import PRESENCE_PREFIX, VITALS_PREFIX
+from nodes.fleet import Presence
+from nodes.reports import Report
+
+logger = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def presences_of(public_ids: Sequence[str]) -> dict[str, Presence]:
+    """Of those that are connected."""
+    found = _read(PRESENCE_PREFIX, public_ids, Presence)
+    return {node: presence for node, presence in found.items() if presence.connected}
+
+
+def vitals_of(public_ids: Sequence[str]) -> dict[str, Report]:
+    """State and vitals, as each last told."""
+    return _read(VITALS_PREFIX, public_ids, Report)
+
+
+@cache
+def _client() -> redis.Redis:
+    """One try of half a second: a page waits for it."""
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=once)
+
+
+def _read(prefix: str, public_ids: Sequence[str], kind: type[S]) -> dict[str, S]:
+    if not public_ids:
+        return {}
+    try:
+        values = _client().mget([prefix + node for node in public_ids])
+    except redis.RedisError:
+        logger.warning("nobody knows which nodes are connected: Redis is away")
+        return {}
+    pairs = zip(public_ids, values, strict=True)
+    return {node: said for node, value in pairs if value is not None and (said := _decoded(value, kind)) is not None}
+
+
+def _decoded(value: bytes | str, kind: type[S]) -> S | None:
+    try:
+        return msgspec.json.decode(value, type=kind)
+    except msgspec.DecodeError:
+        logger.warning("a word about a node could not be read")
+        return None

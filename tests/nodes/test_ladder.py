@@ -1,0 +1,93 @@
+"""How far a machine has come, and why it gets no work."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.fleet import STATED_REASONS, Presence
+from nodes.ladder import DONE, FAILED, RUNGS, WAITING, Facts, ModelFacts, ladder, why_not_routable
+from nodes.precedence import Job, giving_way
+
+HERE = Presence("node_1")
+MODEL = ModelFacts("a", advertised=True, present=True, trial_ok=True)
+GOOD = {"presence": HERE, "was_connected": True, "local_server_ok": True, "models": (MODEL,)}
+
+
+def states(facts: Facts | None) -> dict[str, str]:
+    return {rung.code: rung.state for rung in ladder(facts)}
+
+
+def codes(facts: Facts) -> list[str]:
+    return [reason.code for reason in why_not_routable(facts)]
+
+
+def changed(**facts) -> Facts:
+    return Facts(**GOOD | facts)
+
+
+def without_trial(ok: bool | None) -> tuple[ModelFacts, ...]:
+    return (ModelFacts("a", advertised=True, present=True, trial_ok=ok, trial_error="timed out"),)
+
+
+def test_before_anything_happened_everything_waits():
+    assert states(None) == dict.fromkeys(RUNGS, WAITING)
+    assert ladder(None)[0].fix
+
+
+def test_a_machine_that_serves_has_climbed_all():
+    assert states(Facts(**GOOD)) == dict.fromkeys(RUNGS, DONE)
+    assert codes(Facts(**GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "rung", "state", "reasons"),
+    [
+        (Facts(), "authenticated", WAITING, ["offline"]),
+        (changed(presence=None), "authenticated", FAILED, ["offline"]),
+        (changed(revoked=True, presence=None), "authenticated", FAILED, ["revoked"]),
+        (changed(version="0.0.1"), "version", FAILED, []),
+        (changed(local_server_ok=None), "local_server", WAITING, []),
+        (changed(local_server_ok=False), "local_server", FAILED, ["no_local_server"]),
+        (changed(models=()), "models", FAILED, ["no_models"]),
+        (changed(models=(ModelFacts("a", True, False),)), "models", FAILED, ["no_models"]),
+        (changed(models=(ModelFacts("a", False, True),)), "models", FAILED, ["none_offered"]),
+        (changed(models=without_trial(None)), "trial", WAITING, []),
+        (changed(models=without_trial(False)), "trial", FAILED, ["trial_failed"]),
+        (changed(paused=True), "routable", FAILED, ["paused"]),
+        (changed(paused=True, draining=True), "routable", FAILED, ["draining"]),
+        (changed(presence=Presence("n", accepting=False, reason="gpu_busy")), "routable", FAILED, ["gpu_busy"]),
+        (changed(presence=Presence("n", accepting=False)), "routable", FAILED, ["not_accepting"]),
+    ],
+)
+def test_the_rung_that_is_not_climbed_is_named_with_its_fix(facts, rung, state, reasons):
+    found, at = ladder(facts), RUNGS.index(rung)
+    assert [one.state for one in found] == [DONE] * at + [state] + [WAITING] * (len(RUNGS) - at - 1)
+    assert found[at].fix
+    assert codes(facts) == reasons
+    assert all(reason.message and reason.fix for reason in why_not_routable(facts))
+
+
+def test_several_reasons_are_told_at_once():
+    assert codes(changed(paused=True, local_server_ok=False, models=())) == ["paused", "no_local_server", "no_models"]
+
+
+def test_every_word_of_a_node_has_its_sentence():
+    other = why_not_routable(changed(presence=Presence("n", accepting=False, reason="odd")))[0].message
+    for word in STATED_REASONS:
+        [reason] = why_not_routable(changed(presence=Presence("n", accepting=False, reason=word)))
+        assert reason.message != other
+
+
+@pytest.mark.parametrize(
+    ("jobs", "slots", "stream"),
+    [
+        ([], 1, None),
+        ([Job(1, True, 0.0)], 2, None),
+        ([Job(1, False, 0.0)], 1, None),
+        ([Job(1, True, 0.0), Job(3, False, 1.0)], 2, 1),
+        ([Job(1, True, 0.0), Job(3, True, 5.0), Job(5, True, 2.0)], 3, 3),
+        ([Job(1, True, 0.0), Job(3, True, 5.0, delivered=True)], 2, 1),
+    ],
+)
+def test_who_gives_way_to_the_owner(jobs, slots, stream):
+    assert giving_way(jobs, slots) == stream
