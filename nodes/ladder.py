@@ -181,7 +181,7 @@ def _paused(facts: Facts) -> Reason | None:
 def _no_local_server(facts: Facts) -> Reason | None:
     if facts.local_server_ok is not False:
         return None
-    fix = _("Start the model server on the machine, or tell the agent its address with --base-url.")
+    fix = _("Start the model server on the machine, or run “shareai-node server add URL” there.")
     told = facts.local_server_error
     message = _("The agent finds no model server.")
     return Reason("no_local_server", f"{message} {told}" if told else message, fix)
