@@ -1,4 +1,4 @@
-"""What an organisation can call: the models served by its own connections and by the platform's."""
+"""What an organisation can call: the models served by its own connections, the platform's, and machines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from django.db.models import Q, QuerySet
 from accounts.models import Organization
 from console.snippets import PLACEHOLDER_MODEL
 from console.visit import Visit
+from nodes.models import NodeModel
+from nodes.sources import load_targets, target_id_of
 from providers.models import Connection, ServedModel
+from providers.targets import Target
 from routing.models import Route
 
 
@@ -21,11 +24,26 @@ def served_in_sight(organization: Organization) -> QuerySet[ServedModel]:
     return ServedModel.objects.filter(own, enabled=True, connection__enabled=True).select_related("connection")
 
 
+def machines_in_sight(organization: Organization) -> list[tuple[Target, NodeModel]]:
+    """Models offered by own machines, and by those of others that it may use."""
+    targets = load_targets(organization.pk, uses_community=organization.uses_community_nodes)
+    rows = {target_id_of(row): row for row in NodeModel.objects.filter(pk__in=[-target.id for target in targets])}
+    return [(target, rows[target.id]) for target in targets if target.id in rows]
+
+
 def model_names(visit: Visit) -> list[str]:
     """Routes first, since they are what the organisation chose itself; then models by name."""
     routes = Route.objects.of(visit.organization).filter(enabled=True).order_by("name")
     served = served_in_sight(visit.organization).filter(kind="chat").order_by("model_id")
-    names = [*routes.values_list("name", flat=True), *served.values_list("model_id", flat=True)]
+    machines = [
+        target.name if target.named_only else target.model_id
+        for target in load_targets(visit.organization.pk, uses_community=visit.organization.uses_community_nodes)
+        if target.kind == "chat"
+    ]
+    names = [
+        *routes.values_list("name", flat=True),
+        *sorted([*served.values_list("model_id", flat=True), *machines]),
+    ]
     return list(dict.fromkeys(names))
 
 

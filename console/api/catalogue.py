@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from accounts.models import Organization
+from common.money import usd_from_nanos
 from console.api.evidence import Evidence, Health, evidence_of
-from console.offers import served_in_sight
+from console.offers import machines_in_sight, served_in_sight
+from nodes.models import NodeModel
 from providers.models import ServedModel
+from providers.targets import CLOUD, Target
 from routing.models import Route
 
 _HEALTHIEST_FIRST = ("healthy", "degraded", "down")
@@ -28,7 +31,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetEntry:
-    """One model at one provider. `health` is None without traffic lately, `price` when it is not known."""
+    """One model at one provider or machine. `health` is None without traffic lately, `price` when it is not known."""
 
     id: str
     name: str
@@ -37,6 +40,8 @@ class TargetEntry:
     provider: str
     provider_name: str
     is_own: bool
+    place: str
+    named_only: bool
     price: Price | None
     priority: int
     weight: int
@@ -75,7 +80,7 @@ def models_of(organization: Organization) -> list[ModelEntry]:
     by_model: defaultdict[str, list[TargetEntry]] = defaultdict(list)
     for target in targets:
         by_name[target.name].append(target)
-        by_model[target.model].append(target)
+        by_model[target.name if target.named_only else target.model].append(target)
     legs = {**by_model, **by_name}
     routes = {
         route.name: [target for leg in route.targets for target in legs.get(leg["target"], [])]
@@ -86,7 +91,8 @@ def models_of(organization: Organization) -> list[ModelEntry]:
 
 
 def _targets(organization: Organization, evidence: Evidence) -> list[TargetEntry]:
-    return [_target(row, evidence) for row in served_in_sight(organization)]
+    served = [_target(row, evidence) for row in served_in_sight(organization)]
+    return served + [_machine(target, row, organization, evidence) for target, row in machines_in_sight(organization)]
 
 
 def _target(row: ServedModel, evidence: Evidence) -> TargetEntry:
@@ -100,6 +106,8 @@ def _target(row: ServedModel, evidence: Evidence) -> TargetEntry:
         provider=connection.slug,
         provider_name=connection.name,
         is_own=connection.org_id is not None,
+        place=CLOUD,
+        named_only=False,
         price=_price(row),
         priority=connection.priority,
         weight=row.weight,
@@ -109,6 +117,29 @@ def _target(row: ServedModel, evidence: Evidence) -> TargetEntry:
         simulated=connection.simulated,
         health=evidence.health.get(name),
         first_token_p50_ms=evidence.p50_of_target.get(name),
+    )
+
+
+def _machine(target: Target, row: NodeModel, organization: Organization, evidence: Evidence) -> TargetEntry:
+    return TargetEntry(
+        id=row.public_id,
+        name=target.name,
+        model=target.model_id,
+        kind=target.kind,
+        provider=target.connection_slug,
+        provider_name=target.connection_name,
+        is_own=target.org_id == organization.pk,
+        place=target.place,
+        named_only=target.named_only,
+        price=Price(usd_from_nanos(row.input_price_nanos), None, usd_from_nanos(row.output_price_nanos), Decimal(0)),
+        priority=target.priority,
+        weight=target.weight,
+        context_tokens=target.context_tokens,
+        max_output_tokens=None,
+        capabilities=sorted(target.capabilities),
+        simulated=False,
+        health=evidence.health.get(target.name),
+        first_token_p50_ms=evidence.p50_of_target.get(target.name),
     )
 
 

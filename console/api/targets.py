@@ -12,6 +12,7 @@ from console.api.fields import Kind, PageQuery, Shown, Usd
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
 from console.api.pages import page_of_list
+from providers.targets import CLOUD, GUEST, OWN
 
 
 class PriceShown(Shown):
@@ -35,12 +36,17 @@ class HealthShown(Shown):
 class TargetShown(Shown):
     object = Kind("target")
     id = serializers.CharField()
-    name = serializers.CharField(help_text="`<provider>/<model>`: what routes and callers name.")
+    name = serializers.CharField(
+        help_text="`<provider>/<model>`, `node/<machine>/<model>`: what routes and callers name."
+    )
     model = serializers.CharField()
     kind = serializers.CharField(help_text="`chat` or `embedding`.")
     provider = serializers.CharField(help_text="The provider's `slug`.")
     provider_name = serializers.CharField()
-    is_own = serializers.BooleanField(help_text="false: a provider of the platform, there for everybody.")
+    is_own = serializers.BooleanField(help_text="false: of the platform, or a machine of another organisation.")
+    place = serializers.ChoiceField(
+        [CLOUD, OWN, GUEST], help_text="A provider, a machine of one's own, a machine of another organisation."
+    )
     price = PriceShown(allow_null=True, help_text="null: not known.")
     priority = serializers.IntegerField(help_text="Lower is tried first.")
     weight = serializers.IntegerField()
@@ -73,7 +79,7 @@ class TargetsView(ResourceView):
 
     @described("listTargets", "List targets", **list_of(TargetShown))
     def get(self, request: Request) -> Response:
-        """Every model at every provider that this organisation can use."""
+        """Every model at every provider and machine that this organisation can use."""
         query = self.query(PageQuery)
         found = targets_of(self.organization)
         page = page_of_list(found, _name_of_target, query.get("cursor"), query["limit"], self.mark())

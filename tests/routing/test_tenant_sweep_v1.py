@@ -8,8 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from nodes.enrolment import create_token
+from nodes.findings import store_models
+from nodes.reports import parse
 from routing import urls
 from routing.services import put_route
+from tests.nodes.machine import Machine
 from tests.stack import Tenant, make_tenant
 
 OWN = "rivals-model"
@@ -44,7 +48,11 @@ CASES: dict[str, Ask] = {
 LISTS = {"v1/models": "/v1/models", "v1/key": "/v1/key"}
 OPEN = {"health/live": "/health/live", "health/ready": "/health/ready"}
 
-FOREIGN = [SECRET, "sesame-connection/" + SECRET, "sesame-route", SECRET + ":floor"]
+ON_NODE = "sesame-node-model"
+FOREIGN = [
+    *(SECRET, "sesame-connection/" + SECRET, "sesame-route", SECRET + ":floor"),
+    *(ON_NODE, ON_NODE + ":local", "node/sesame-box/" + ON_NODE, "node/acme.sesame-box/" + ON_NODE),
+]
 
 
 @pytest.fixture
@@ -52,6 +60,8 @@ def acme(tenant: Tenant, upstreams) -> Tenant:
     kinds = [{"id": SECRET, "upstream_id": "sim-chat"}, {"id": SECRET + "-e", "kind": "embedding"}]
     tenant.connect(upstreams.a.base_url, kinds, name="Sesame connection")
     put_route(tenant.org, tenant.actor, "sesame-route", {"targets": [{"target": SECRET}]})
+    answer = Machine().enrol(create_token(tenant.org, tenant.actor).plain, name="Sesame box")
+    store_models(answer.json()["node"], parse({"models": [{"id": ON_NODE, "runtime": "ollama"}]}).models)
     return tenant
 
 
@@ -104,6 +114,16 @@ def _without(response: httpx.Response, name: str) -> dict[str, str]:
     error = response.json()["error"]
     message = error["message"].partition(" Did you mean")[0].replace(name, "<name>")
     return {"code": error["code"], "type": error["type"], "param": error["param"], "message": message}
+
+
+def test_acme_itself_sees_its_machine_which_is_away(gateway, acme):
+    headers = {"Authorization": f"Bearer {acme.api_key}"}
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
+        assert ON_NODE in client.get("/v1/models").text
+        for name in (ON_NODE, "node/sesame-box/" + ON_NODE, ON_NODE + ":private"):
+            refused = send(client, CASES["v1/chat/completions"].named(name))
+            [reason] = refused.json()["error"]["metadata"]["rejected"]
+            assert (refused.status_code, reason["reason"]) == (503, "node_offline")
 
 
 @pytest.mark.parametrize("path", LISTS.values(), ids=LISTS)

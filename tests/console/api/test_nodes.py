@@ -173,3 +173,33 @@ def test_a_private_route_and_one_that_spills_over(api):
     assert spilling["spill_over"] == {"queue_above": 4}
     both = target | {"private": True, "spill_over": {"queue_above": 4}}
     assert refused(api.put("routes/both", both), 400, "invalid_request", "spill_over")
+
+
+def test_a_machines_models_are_targets_and_models(api, node):
+    [target] = api.get("targets").json()["data"]
+    assert (target["name"], target["place"], target["is_own"], target["provider"]) == (
+        "node/box/a",
+        "own",
+        True,
+        "node/box",
+    )
+    assert target["price"]["input_price"] == "0"
+    [model] = api.get("models").json()["data"]
+    assert (model["id"], model["targets"]) == ("a", ["node/box/a"])
+
+
+def test_a_shared_machine_is_a_target_of_its_guest_by_its_name_alone(api, rival_api, node):
+    api.patch(f"nodes/{node}", {"visibility": "shared", "shared_with": ["rival"]})
+    [target] = rival_api.get("targets").json()["data"]
+    assert (target["name"], target["place"], target["is_own"]) == ("node/acme.box/a", "guest", False)
+    assert [model["id"] for model in rival_api.get("models").json()["data"]] == ["node/acme.box/a"]
+    assert rival_api.get("nodes").json()["data"] == []
+    assert rival_api.get(f"nodes/{node}").status_code == 404
+
+
+def test_the_community_is_a_wish_of_the_organisation(api, rival_api, node):
+    api.patch(f"nodes/{node}", {"visibility": "community"})
+    assert rival_api.get("models").json()["data"] == []
+    assert rival_api.patch("organization", {"uses_community_nodes": True}).json()["uses_community_nodes"] is True
+    assert [model["id"] for model in rival_api.get("models").json()["data"]] == ["a"]
+    assert "box" not in rival_api.get("targets").content.decode()
