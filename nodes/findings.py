@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from django.db import DatabaseError, close_old_connections
-from django.db import connection as database
+from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -23,6 +22,7 @@ from common.ids import new_id
 from nodes import changes
 from nodes.models import Node, NodeModel
 from nodes.reports import FoundModel, LocalServer, Report, public_name
+from nodes.threads import in_thread
 from providers.models import ServedModel
 
 MOST_ROWS = 500
@@ -47,9 +47,16 @@ class Keeper:
     """Takes the reports of one connection and writes the latest of each kind, at most every few seconds."""
 
     def __init__(
-        self, node: str, save: Callable[[str, Report], None] | None = None, every_s: float = WRITE_EVERY_S
+        self,
+        node: str,
+        on_saved: Callable[[str], None] = lambda node: None,
+        *,
+        save: Callable[[str, Report], None] | None = None,
+        every_s: float = WRITE_EVERY_S,
     ) -> None:
+        """Args: on_saved: told on the loop after each write; `nodes.trials.Trials.begin` wants to know."""
         self._node = node
+        self._on_saved = on_saved
         self._save = save or save_report
         self._every_s = every_s
         self._pending = self._written = Report()
@@ -74,14 +81,14 @@ class Keeper:
     async def _write(self) -> None:
         while self._pending != self._written:
             news = self._pending
-            await asyncio.shield(asyncio.to_thread(self._save, self._node, news))
+            await asyncio.shield(in_thread(self._save, self._node, news))
             self._written = news
+            self._on_saved(self._node)
             await asyncio.sleep(self._every_s)
 
 
 def save_report(public_id: str, report: Report) -> None:
     """For a thread of its own. Fails: open; the node reports again when it reconnects."""
-    _let_go_of_dead_connections()
     try:
         if report.local_server is not None:
             store_local_server(public_id, report.local_server)
@@ -89,8 +96,6 @@ def save_report(public_id: str, report: Report) -> None:
             store_models(public_id, report.models)
     except (DatabaseError, OrganizationGone):
         logger.exception("what node %s reported could not be stored", public_id)
-    finally:
-        _let_go_of_dead_connections()
 
 
 def store_local_server(public_id: str, server: LocalServer) -> None:
@@ -213,9 +218,3 @@ def _described(row: NodeModel) -> dict[str, Any]:
 
 def _as_dict(server: LocalServer) -> list[tuple[str, Any]]:
     return list(msgspec.structs.asdict(server).items())
-
-
-def _let_go_of_dead_connections() -> None:
-    """No request ends in such a thread, which is when Django does this otherwise."""
-    if not database.in_atomic_block:
-        close_old_connections()

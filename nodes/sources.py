@@ -41,6 +41,11 @@ def load_targets(org_id: int, *, uses_community: bool) -> tuple[Target, ...]:
     return tuple(sorted(targets, key=lambda target: (target.priority, target.place, -target.id)))
 
 
+def target_of(node: Node, row: NodeModel) -> Target:
+    """As its owner sees it."""
+    return _target(node, row, node.org_id, uses_community=False)
+
+
 def prefix_of(node: Node, org_id: int) -> str:
     """What stands before a model's name to pin this node, in the eyes of an organisation."""
     if node.org_id == org_id:

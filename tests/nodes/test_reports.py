@@ -120,8 +120,8 @@ def models(*ids: str) -> Report:
 
 
 async def test_the_latest_word_is_written_and_nothing_twice():
-    desk = Desk()
-    keeper = Keeper("node_1", desk.save, every_s=0.05)
+    desk, told = Desk(), []
+    keeper = Keeper("node_1", told.append, save=desk.save, every_s=0.05)
     for ids in (["a"], ["a", "b"], ["c"]):
         keeper.note(models(*ids))
     keeper.note(parse({"state": GOOD["state"], "vitals": GOOD["vitals"]}))
@@ -131,11 +131,12 @@ async def test_the_latest_word_is_written_and_nothing_twice():
     await until(lambda: len(desk.written) == 2)
     await keeper.aclose()
     assert [[model.id for model in report.models] for report in desk.written] == [["c"], ["d"]]
+    assert told == ["node_1", "node_1"]
 
 
 async def test_who_talks_without_end_is_written_at_intervals():
     desk = Desk()
-    keeper = Keeper("node_1", desk.save, every_s=3600)
+    keeper = Keeper("node_1", save=desk.save, every_s=3600)
     for number in range(100):
         keeper.note(models(str(number)))
         await asyncio.sleep(0)
