@@ -78,10 +78,14 @@ def _insecurity() -> str:
 
 
 def _settle_garbage_collector() -> None:
-    """What was imported lives for ever and need not be looked at; what a request makes is freed by counting."""
+    """What was imported lives for ever and need not be looked at; what a request makes is freed by counting, mostly.
+
+    The few cycles that were in flight during a collection wait for a full one, so that must not be rare: memory grew
+    by 7.6 MB over 200,000 requests with one in fifty, by 1.3 MB with one in two. What is not frozen is little.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_YOUNG_OBJECTS, 20, 50)
+    gc.set_threshold(GC_YOUNG_OBJECTS, 10, 2)
 
 
 application = Application()
