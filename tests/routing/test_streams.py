@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from common.errors import KeyRevoked, UpstreamTimeout
+from common.errors import BadUpstreamResponse, KeyRevoked, UpstreamTimeout
 from demo.answers import Voice, answer
-from demo.faults import Scene, Step, steps
+from demo.faults import Scene, Send, Step, steps
 from metering.usage import UsageRecord
 from providers.schema import Call, upstream_body
 from providers.transport import UpstreamRequest
@@ -146,3 +146,25 @@ async def test_what_is_over_cannot_be_broken_off_any_more():
 def _only_pair(health: Health) -> tuple[int, int]:
     [pair] = health._breakers
     return pair
+
+
+async def test_what_is_held_before_the_first_content_is_bounded():
+    """An upstream that says much and nothing: events of a role alone, each well-formed."""
+    empty = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"","pad":null}}]}\n\n'
+
+    def script(request: UpstreamRequest) -> Iterator[Step]:
+        yield Send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            piece = empty * 1000
+            yield Send(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    serving, health, clock = target("a", transport="scripted"), Health(), monotonic
+    plan, trail = Plan("", "priority", (Candidate(serving, serving.credentials),), ()), Trail(clock())
+    task = asyncio.current_task()
+    assert task is not None
+    transport = ScriptedTransport(script)
+    failover = Failover({"scripted": transport}, health, RetryBudget(lambda: 1), lambda *_: None)
+    with pytest.raises(BadUpstreamResponse):
+        await failover.run(call(stream=True), plan, trail, Flight(task, _nobody_leaves, clock()))
+    assert [attempt.outcome for attempt in trail.attempts] == ["answer_too_large"]
+    assert transport.sent[0].told_to_stop.is_set()
