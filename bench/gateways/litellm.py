@@ -1,4 +1,4 @@
-"""LiteLLM proxy: no database, one worker, one model that points at the mock."""
+"""LiteLLM proxy: no database, one worker, one model with three deployments that all point at the mock."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from bench.gateways.base import PEER_CASES, Endpoint, Gateway, answers_get
 from bench.processes import free_port
 
 _KEY = "sk-bench-1234"
+_DEPLOYMENTS = 3
+"""As many as ours has candidates."""
 
 
 class LiteLLM(Gateway):
@@ -26,7 +28,7 @@ class LiteLLM(Gateway):
         config.write_text(
             json.dumps(
                 {
-                    "model_list": [{"model_name": "bench", "litellm_params": parameters}],
+                    "model_list": [{"model_name": "bench", "litellm_params": parameters}] * _DEPLOYMENTS,
                     "general_settings": {"master_key": _KEY},
                     "litellm_settings": {"telemetry": False},
                 }
@@ -38,7 +40,7 @@ class LiteLLM(Gateway):
                 *("--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
             ],
             # The price list that it ships, instead of one fetched at each start.
-            env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+            env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         )
         child.wait_until(lambda: answers_get(port, "/health/liveliness"), self.name)
         return Endpoint(port, dict.fromkeys(PEER_CASES, "bench"), {"Authorization": f"Bearer {_KEY}"})
