@@ -39,6 +39,7 @@ _SENSE_EVERY_S = 2.0
 """Busy must be known to the console within five seconds."""
 
 _VITALS_EVERY_S = 10.0
+_MOST_GPUS = 32
 _LONGEST_DRAIN_S = 24 * 3600.0
 STOPS_WITHIN_S = 25.0
 """Service managers kill after 30 s or more."""
@@ -150,12 +151,12 @@ class Agent:
         """Rounded, so that a machine on which nothing happens says nothing."""
         gpus = [
             {
-                "name": gpu.name,
+                "name": gpu.name[:120],
                 "vram_total_bytes": gpu.vram_total_bytes,
                 "vram_used_bytes": _rounded(gpu.vram_used_bytes),
                 "load": None if gpu.load is None else round(gpu.load, 2),
             }
-            for gpu in vitals.gpus
+            for gpu in vitals.gpus[:_MOST_GPUS]
         ]
         return {
             "gpu": gpus,

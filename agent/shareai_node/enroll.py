@@ -118,10 +118,10 @@ def _request(wish: Wish, key: identity.Identity) -> dict[str, Any]:
         "public_key": key.public_text,
         "proof": key.enrollment_proof(wish.token, wish.console),
         "name": wish.name,
-        "hostname": socket.gethostname(),
+        "hostname": socket.gethostname()[:255],
         "os": _SYSTEMS.get(platform.system(), sys.platform),
-        "os_version": f"{platform.system()} {platform.release()}",
-        "arch": platform.machine().lower(),
+        "os_version": f"{platform.system()} {platform.release()}"[:80],
+        "arch": platform.machine().lower()[:40],
         "version": __version__,
         "sent_at": datetime.now(UTC).isoformat(),
     }

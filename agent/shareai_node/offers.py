@@ -23,8 +23,12 @@ from shareai_node.probing import Capabilities, Measured, Prober
 from shareai_node.runtimes import QUEUE_METRICS
 from shareai_node.runtimes.shapes import LocalModel
 
+MOST_ADVERTISED = 200
 MOST_ADVERTISED_BYTES = 60_000
-"""Of the JSON, so that it fits one message to the console. It is some two hundred models."""
+"""Of the JSON, so that it fits one message to the console."""
+
+_LONGEST_SENTENCE = 300
+"""The console takes no longer one."""
 
 _LONGEST_ID = 200
 _MISSES_FORGIVEN = 3
@@ -104,7 +108,7 @@ class Offers:
         for offer in self._offers.values():
             entry = self._described(offer)
             size_bytes += len(json.dumps(entry)) + 1
-            if size_bytes > MOST_ADVERTISED_BYTES:
+            if size_bytes > MOST_ADVERTISED_BYTES or len(described) == MOST_ADVERTISED:
                 _log.warning("there are more models than the console can be told of; name the right ones")
                 break
             described.append(entry)
@@ -127,7 +131,12 @@ class Offers:
             return {"ok": False, "base_url": "", "runtime": "", "error": NOTHING_FOUND}
         ok = bool(self.offered())
         error = None if ok else best.error or "None of its models is ticked in the console."
-        return {"ok": ok, "base_url": best.server.base_url, "runtime": best.runtime, "error": error}
+        return {
+            "ok": ok,
+            "base_url": best.server.base_url[:_LONGEST_SENTENCE],
+            "runtime": best.runtime,
+            "error": None if error is None else error[:_LONGEST_SENTENCE],
+        }
 
     async def probe_next(self) -> bool:
         """Asks one model that was not asked yet. Returns whether there was one."""

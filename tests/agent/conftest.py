@@ -1,4 +1,4 @@
-"""An agent's home in a folder of its own, the command as a real process, a small console and a real llama.cpp server."""
+"""An agent's home in a folder of its own, its verbs as real processes, a small console, a real llama.cpp server."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from demo.llama import running_llama
 from shareai_node.places import Places, places
 from tests.agent.console import Console
 from tests.architecture.modules import ROOT
+from tests.fakes.upstream import FaultUpstream
 
 TOKEN = "sai-node-good-token-1"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -47,13 +48,14 @@ class Home:
     """One machine's agent, whose verbs are real processes."""
 
     folder: Path
+    python: str = sys.executable
 
     @property
     def places(self) -> Places:
         return places({"SHAREAI_NODE_HOME": str(self.folder)})
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "shareai_node", "--home", str(self.folder), *words]
+        return [self.python, "-m", "shareai_node", "--home", str(self.folder), *words]
 
     async def do(self, *words: str, given: str = "", **environment: str) -> Done:
         return await asyncio.to_thread(self.do_now, *words, given=given, **environment)
@@ -70,19 +72,22 @@ class Home:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
-    async def enroll(self, console: Console, *words: str) -> Done:
-        done = await self.do("enroll", console.origin, "--no-discover", *words, given=TOKEN)
+    async def enroll(self, console: Console, *words: str, **environment: str) -> Done:
+        done = await self.do("enroll", console.origin, "--no-discover", *words, given=TOKEN, **environment)
         assert done.code == 0, done.err
         return done
 
     @asynccontextmanager
-    async def running(self, *words: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def running(
+        self, *words: str, user: str | None = None, **environment: str
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
             *self.command("run", *words),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=self.folder.parent,
             env=clean_environment(**environment),
+            user=user,
         )
         try:
             yield process
@@ -90,7 +95,8 @@ class Home:
             if process.returncode is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
-            await asyncio.wait_for(process.communicate(), 45)
+            _, said = await asyncio.wait_for(process.communicate(), 45)
+            sys.stderr.buffer.write(said)  # pytest shows it beside a failure
 
 
 @pytest.fixture
@@ -114,3 +120,10 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of a llama.cpp server, without `/v1`."""
     with running_llama(tmp_path_factory.mktemp("llama")) as base_url:
         yield base_url.removesuffix("/v1")
+
+
+@pytest.fixture
+async def faults() -> AsyncIterator[FaultUpstream]:
+    """A local server that wants no key; its models are the fault menu, and one that is fine."""
+    async with FaultUpstream(keys=[""], models=["fine"]) as upstream:
+        yield upstream

@@ -1,4 +1,4 @@
-"""A console as small as the protocol allows, on the running loop: enrolment, challenge, the console's role in the tunnel.
+"""A console as small as the protocol allows: enrolment, challenge, the console's role in the tunnel.
 
 It is the contract's other end for the agent's tests, and it misbehaves when told to (`refuse_with`, `close_with`).
 """
