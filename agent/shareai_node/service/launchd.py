@@ -20,9 +20,9 @@ def plist_bytes(command: list[str], where: Places, *, system: bool) -> bytes:
         "Label": LABEL,
         "ProgramArguments": [*command, "run"],
         "RunAtLoad": True,
-        # Not after an exit of its own will: the console knows this machine no more, or its owner stopped it.
-        "KeepAlive": {"Crashed": True, "NetworkState": True} if system else {"Crashed": True},
-        "ThrottleInterval": 5,
+        # launchd cannot tell one failure from another, so a machine that was removed asks once in a while as well.
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": 15,
         "ExitTimeOut": 40,
         "ProcessType": "Background",
         "Umask": 0o077,
