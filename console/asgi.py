@@ -17,6 +17,7 @@ from django.core.checks import run_checks  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from console.checks import TAG  # noqa: E402
+from console.connections import close_shared_connections, share_connections  # noqa: E402
 from routing.asgi import LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
 
@@ -57,6 +58,7 @@ class Application:
                 if refusal := _insecurity():
                     await send({"type": "lifespan.startup.failed", "message": refusal})
                     return
+                share_connections()
                 self._gateway = LeanHandler(
                     settings.GATEWAY_URLCONF, start_plane().flights, body_deadline_s=settings.CLIENT_BODY_S
                 )
@@ -66,6 +68,7 @@ class Application:
                 if self._gateway is not None:
                     self._gateway.draining = True
                 await stop_plane()
+                close_shared_connections()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -29,8 +29,14 @@ def _parsed(name: str, default: T, parse: Callable[[str], T]) -> T:
         raise ImproperlyConfigured(f"{name}={raw!r} is not valid: {error}") from error
 
 
-def integer(name: str, default: int) -> int:
-    return _parsed(name, default, int)
+def integer(name: str, default: int, least: int | None = None) -> int:
+    def parse(raw: str) -> int:
+        value = int(raw)
+        if least is not None and value < least:
+            raise ValueError(f"use a whole number from {least} on")
+        return value
+
+    return _parsed(name, default, parse)
 
 
 def number(name: str, default: float) -> float:

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
 from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
@@ -22,6 +21,7 @@ from accounts.current import memberships_of
 from accounts.models import ApiKey, Organization, User
 from console.visit import find_visit
 from metering.models import Usage
+from routing.sources import returning
 
 TICK_S = 1.5
 LONGEST_S = 600
@@ -84,13 +84,13 @@ async def _events(user: User, organization: Organization, topics: list[str]) -> 
 
 
 async def _read(user: User, organization: Organization, topics: list[str]) -> dict[str, Mark] | None:
-    """Not tied to the request's own thread: it lives long, and would keep a database connection to itself."""
+    """Not tied to the request's own thread, which lives as long as the stream."""
     return await sync_to_async(_marks, thread_sensitive=False)(user, organization, topics)
 
 
+@returning
 def _marks(user: User, organization: Organization, topics: list[str]) -> dict[str, Mark] | None:
     """None once the person is no member any more."""
-    close_old_connections()
     if not memberships_of(user).filter(org=organization, user__is_active=True).exists():
         return None
     return {topic: TOPICS[topic](organization) for topic in topics}

@@ -23,7 +23,11 @@ HTTPS = PUBLIC_URL.startswith("https://")
 
 # -- Engines -----------------------------------------------------------------------------------
 # Under ASGI each request has a thread of its own: a connection that outlives it would be kept and never used again.
-DATABASES = {"default": env.database() | {"CONN_MAX_AGE": 0}}
+DATABASES = {"default": env.database() | {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}}
+DATABASE_POOL = {
+    "size": env.integer("DATABASE_POOL_SIZE", 10, 1),
+    "wait_s": env.seconds("DATABASE_POOL_WAIT_S", 10.0),
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
 
@@ -58,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "console.connections.give_back",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -6,11 +6,20 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 
 from accounts import sources as accounts
 from nodes import sources as nodes
+from providers import keypool
 from providers import sources as providers
 from routing.models import Route
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, SpillOver, snapshot_of
@@ -21,15 +30,37 @@ R = TypeVar("R")
 UNAVAILABLE = (OperationalError, InterfaceError)
 
 
-def _fresh(function: Callable[P, R]) -> Callable[P, R]:
-    """In a thread of our own nobody ends a request, so a dead connection would be kept for ever."""
+def returning(function: Callable[P, R]) -> Callable[P, R]:
+    """For work in a thread where no request ends: gives the thread's connection back as soon as it is done."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return wrapped
+
+
+def _apart(function: Callable[P, R]) -> Callable[P, R]:
+    """On a connection of the thread's own, kept: pages that queue for the pool must not delay the data plane."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if connection.settings_dict["OPTIONS"].get("pool"):
+            connections[DEFAULT_DB_ALIAS] = _kept(connections[DEFAULT_DB_ALIAS])
         close_old_connections()
         return function(*args, **kwargs)
 
     return wrapped
+
+
+def _kept(pooled: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+    own = pooled.copy()
+    del own.settings_dict["OPTIONS"]["pool"]
+    own.settings_dict["CONN_MAX_AGE"] = None
+    return own
 
 
 def load_snapshot(org_id: int) -> OrgSnapshot | None:
@@ -67,10 +98,11 @@ def _route_record(row: Route) -> RouteRecord:
     return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"), row.private, spill_over)
 
 
-WRITE_LAST_USED = _fresh(accounts.touch_last_used)
+WRITE_LAST_USED = returning(accounts.touch_last_used)
+PARK_REFUSED_KEY = returning(keypool.park_refused_key)
 
 LOADER = Loader(
-    find_key_org=_fresh(accounts.find_key_org),
-    load=_fresh(load_snapshot),
-    load_versions=_fresh(accounts.load_versions),
+    find_key_org=_apart(accounts.find_key_org),
+    load=_apart(load_snapshot),
+    load_versions=_apart(accounts.load_versions),
 )

@@ -125,13 +125,21 @@ def response_of(error: Exception, request: HttpRequest) -> Response:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's `handler500`, for what fails before a view is reached, such as loading the session."""
-    if not request.path.startswith(PREFIX):
-        return server_error_page(request)
+    """Django's `handler500`: for every page, and for what fails before a view of the API is reached."""
     error = sys.exc_info()[1]
     refusal = translated(error) if isinstance(error, Exception) else InternalError()
-    answer = JsonResponse(refusal.body(), status=refusal.status)
+    answer = _refused_page(request, refusal)
     for name, value in refusal.headers():
         answer[name.decode()] = value.decode()
     answer["x-request-id"], answer["Cache-Control"] = new_request_id(), "no-store"
     return answer
+
+
+def _refused_page(request: HttpRequest, refusal: ShareAIError) -> HttpResponse:
+    if request.path.startswith(PREFIX):
+        return JsonResponse(refusal.body(), status=refusal.status)
+    if not isinstance(refusal, TemporarilyUnavailable):
+        return server_error_page(request)
+    page = server_error_page(request, "503.html")
+    page.status_code = refusal.status
+    return page

@@ -29,7 +29,7 @@ def server(transactional_db, wire: Wire, tmp_path: Path) -> Iterator[GatewayProc
     database = connection.settings_dict
     password = f":{database['PASSWORD']}" if database["PASSWORD"] else ""
     url = f"postgresql://{database['USER']}{password}@127.0.0.1:{wire.port}/{database['NAME']}"
-    process = GatewayProcess(tmp_path, DATABASE_URL=url).start()
+    process = GatewayProcess(tmp_path, DATABASE_URL=url, DATABASE_POOL_WAIT_S="0.5").start()
     yield process
     process.stop()
 
@@ -63,3 +63,15 @@ def test_it_is_a_refusal_in_the_usual_shape_that_says_when_to_come_again(asker, 
         assert answer.headers["cache-control"] == "no-store"
     wire.mend()
     assert asker.get("/api/v1/organization").status_code == 200
+
+
+def test_a_page_says_so_to_people(server, wire, client, tenant):
+    client.force_login(tenant.owner)
+    cookies = {"sessionid": client.cookies["sessionid"].value}
+    with httpx.Client(base_url=server.url, cookies=cookies, timeout=30) as browser:
+        wire.cut()
+        answer = browser.get("/keys")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert "The database cannot be reached" in answer.text
+        wire.mend()
+        assert browser.get("/keys").status_code == 200
