@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 import orjson
@@ -131,13 +132,22 @@ def _admit_neighbour(request: web.Request) -> None:
 
 
 async def _misbehave(request: web.Request, fault: str, scene: Scene) -> web.StreamResponse:
-    """Play a fault on the bare connection, then end it."""
+    """Play a fault on the bare connection, then end it: aiohttp cannot go on with what it did not write."""
     transport = request.transport
     if transport is not None:
-        await _play(transport, steps(fault, scene)[1])
+        await _play(transport, _farewell(steps(fault, scene)[1]))
         transport.close()
     # The connection is closing: aiohttp finds that out, and writes nothing of this.
     return web.Response()
+
+
+def _farewell(script: Iterator[Step]) -> Iterator[Step]:
+    """Announces the end of the connection, which a client could otherwise take for one to use again."""
+    for step in script:
+        if isinstance(step, Send) and step.status is not None:
+            yield replace(step, data=step.data.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+        else:
+            yield step
 
 
 async def _play(transport: asyncio.Transport, script: Iterator[Step]) -> None:

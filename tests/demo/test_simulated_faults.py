@@ -89,6 +89,13 @@ class TestFaults:
         assert sdk.chat.completions.create(model=MODEL, messages=[user("hi")]).choices
         assert httpx.get(f"{aurora.root_url}/_control").json()["rules"] == {}
 
+    def test_an_answer_after_which_the_connection_ends_says_so(self, aurora: Running) -> None:
+        """Else a client may send its next request into the closing connection and see a failure that nobody meant."""
+        body = {"model": "fault-503", "messages": [user("hi")]}
+        with httpx.Client(base_url=aurora.base_url, headers=bearer()) as client:
+            refused = client.post("/chat/completions", json=body)
+        assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+
     def test_for_one_model_only(self, aurora: Running, sdk: OpenAI) -> None:
         httpx.post(f"{aurora.root_url}/_control", json={"fault": "500", "model": "aurora/*"})
         assert sdk.chat.completions.create(model=MODEL, messages=[user("hi")]).choices
