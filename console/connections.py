@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.http import HttpRequest, HttpResponseBase
+
+from accounts.database import give_back_connection
 
 
 def share_connections() -> None:
@@ -47,6 +49,6 @@ def give_back(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callab
         try:
             return get_response(request)
         finally:
-            close_old_connections()
+            give_back_connection()
 
     return middleware

@@ -18,10 +18,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts.current import memberships_of
+from accounts.database import giving_back
 from accounts.models import ApiKey, Organization, User
 from console.visit import find_visit
 from metering.models import Usage
-from routing.sources import returning
 
 TICK_S = 1.5
 LONGEST_S = 600
@@ -88,7 +88,7 @@ async def _read(user: User, organization: Organization, topics: list[str]) -> di
     return await sync_to_async(_marks, thread_sensitive=False)(user, organization, topics)
 
 
-@returning
+@giving_back
 def _marks(user: User, organization: Organization, topics: list[str]) -> dict[str, Mark] | None:
     """None once the person is no member any more."""
     if not memberships_of(user).filter(org=organization, user__is_active=True).exists():

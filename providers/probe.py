@@ -13,6 +13,7 @@ import httpx
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.database import give_back_connection
 from common.refusal import ShareAIError
 from common.secrets import SecretsError
 from providers import diagnosis
@@ -107,8 +108,9 @@ def _line_of_row(connection: Connection, key: ConnectionKey | None) -> tuple[Lin
     chosen = key or connection.keys.order_by("state", "pk").first()  # "active" sorts before "parked"
     opened = open_key(chosen, connection) if chosen else ""
     served = connection.served_models.filter(enabled=True).order_by("kind", "pk")
-    line = _line(preset_named(connection.preset), connection.base_url, opened, connection.options)
-    return line, list(served.values_list("upstream_id", flat=True))
+    wanted = list(served.values_list("upstream_id", flat=True))
+    give_back_connection()  # a vendor may take its time
+    return _line(preset_named(connection.preset), connection.base_url, opened, connection.options), wanted
 
 
 def _line(preset: Preset, base_url: str, key: str, options: dict[str, Any]) -> Line:
@@ -130,7 +132,10 @@ def _report(found: Found, failure: Failure | None = None) -> TestReport:
 
 
 def test_and_remember(connection: Connection) -> TestReport:
-    """Keeps the report with the connection, its long list of models shortened to their number."""
+    """Keeps the report with the connection, which says how it is doing until traffic tells better.
+
+    Its long list of models is shortened to their number.
+    """
     report = test_connection(connection)
     stored = report.as_dict() | {"models": len(report.models), "at": timezone.now().isoformat()}
     Connection.objects.filter(pk=connection.pk).update(last_test=stored)

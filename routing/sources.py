@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 
 from accounts import sources as accounts
+from accounts.database import giving_back
 from nodes import sources as nodes
 from providers import keypool
 from providers import sources as providers
@@ -28,19 +29,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 UNAVAILABLE = (OperationalError, InterfaceError)
-
-
-def returning(function: Callable[P, R]) -> Callable[P, R]:
-    """For work in a thread where no request ends: gives the thread's connection back as soon as it is done."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        finally:
-            close_old_connections()
-
-    return wrapped
 
 
 def _apart(function: Callable[P, R]) -> Callable[P, R]:
@@ -98,8 +86,8 @@ def _route_record(row: Route) -> RouteRecord:
     return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"), row.private, spill_over)
 
 
-WRITE_LAST_USED = returning(accounts.touch_last_used)
-PARK_REFUSED_KEY = returning(keypool.park_refused_key)
+WRITE_LAST_USED = giving_back(accounts.touch_last_used)
+PARK_REFUSED_KEY = giving_back(keypool.park_refused_key)
 
 LOADER = Loader(
     find_key_org=_apart(accounts.find_key_org),

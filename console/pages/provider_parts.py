@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import current
+from accounts.database import give_back_connection
 from accounts.roles import Permission
 from console.forms.providers import AddKeyForm, ConnectionForm, ModelForm, initial_of_model
 from console.pages.providers import about, get_own, get_preset
@@ -22,7 +22,7 @@ from providers import services
 from providers.catalog import SuggestedModel, suggest_models
 from providers.errors import InvalidConnection
 from providers.models import Connection, ConnectionKey, ServedModel
-from providers.probe import ConnectionDraft, TestReport, test_connection
+from providers.probe import ConnectionDraft, test_and_remember, test_connection
 
 
 @require_POST
@@ -35,6 +35,7 @@ def test_draft(request: HttpRequest, visit: Visit, preset_id: str) -> HttpRespon
         return render(request, "providers/_report.html", {"form_errors": form.errors.values()})
     keys = form.cleaned_data["api_keys"]
     draft = ConnectionDraft(preset.id, form.cleaned_data["base_url"], keys[0] if keys else "", form.options())
+    give_back_connection()  # a vendor may take its time
     try:
         return render(request, "providers/_report.html", {"report": test_connection(draft)})
     except InvalidConnection as refusal:
@@ -45,7 +46,7 @@ def test_draft(request: HttpRequest, visit: Visit, preset_id: str) -> HttpRespon
 @page(Permission.MANAGE_PROVIDERS)
 def test(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     connection = get_own(visit, public_id)
-    report = _tested(connection)
+    report = test_and_remember(connection)
     if wants_fragment(request):
         return render(request, "providers/_report.html", {"report": report})
     if report.ok:
@@ -105,7 +106,7 @@ def choose_models(request: HttpRequest, visit: Visit, public_id: str) -> HttpRes
             return redirect("providers-detail", public_id=public_id)
         except InvalidConnection as refusal:
             messages.error(request, refusal.message)
-    report = _tested(connection)
+    report = test_and_remember(connection)
     served = {model.upstream_id: model for model in connection.served_models.all()}
     context = {
         "connection": connection,
@@ -133,14 +134,6 @@ def edit_model(request: HttpRequest, visit: Visit, public_id: str, model_id: str
             form.absorb(refusal)
     context = {"form": form, "model": model, "connection": connection}
     return render(request, "providers/model.html", context, status=422 if form.errors else 200)
-
-
-def _tested(connection: Connection) -> TestReport:
-    """Tests it and keeps the result, which says how it is doing until traffic tells better."""
-    report = test_connection(connection)
-    kept = report.as_dict() | {"models": len(report.models), "at": timezone.now().isoformat()}
-    Connection.objects.filter(pk=connection.pk).update(last_test=kept)
-    return report
 
 
 def _choice(suggested: SuggestedModel, served: dict[str, ServedModel]) -> dict[str, Any]:
