@@ -1,22 +1,34 @@
-"""How a connection has been doing, as far as this organisation's own traffic tells."""
+"""How targets and connections have been doing, as far as this organisation's own traffic tells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from django.db import connection as database
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from metering.models import Usage
 from providers.models import Connection, ConnectionKey
 
 WINDOW = timedelta(minutes=5)
 _MOST_REQUESTS = 1000
 _TROUBLE_SHARE = 0.5
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+_ATTEMPTS = """
+    SELECT target, count(*), count(*) FILTER (WHERE outcome <> 'ok'), max(started_at),
+        coalesce((array_agg(outcome ORDER BY started_at DESC) FILTER (WHERE outcome <> 'ok'))[1], ''),
+        max(started_at) FILTER (WHERE outcome <> 'ok')
+    FROM (
+        SELECT started_at, attempts FROM metering_usage
+        WHERE org_id = %s AND started_at >= %s ORDER BY started_at DESC LIMIT %s
+    ) AS recent, jsonb_to_recordset(attempts) AS attempt (target text, outcome text)
+    GROUP BY target
+"""
 
 
 class Health(StrEnum):
@@ -48,16 +60,38 @@ WORDS = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Attempts:
-    ok: int = 0
+    """What became of the tries at one target, or at one connection. `last_error` is the newest failure's outcome."""
+
+    total: int = 0
     failed: int = 0
-    last_error: str = ""
     last_at: datetime | None = None
+    last_error: str = ""
+    last_error_at: datetime | None = None
 
     @property
-    def total(self) -> int:
-        return self.ok + self.failed
+    def ok(self) -> int:
+        return self.total - self.failed
+
+    @property
+    def state(self) -> Health | None:
+        """None without any."""
+        if not self.total:
+            return None
+        if not self.failed:
+            return Health.HEALTHY
+        return Health.DOWN if self.failed / self.total > _TROUBLE_SHARE else Health.DEGRADED
+
+    def __add__(self, other: Attempts) -> Attempts:
+        newest = max((self, other), key=lambda each: each.last_error_at or _LONG_AGO)
+        return Attempts(
+            self.total + other.total,
+            self.failed + other.failed,
+            max(self.last_at or _LONG_AGO, other.last_at or _LONG_AGO),
+            newest.last_error,
+            newest.last_error_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +114,18 @@ class Vitals:
 
 def vitals_of(organization: Organization, connections: Iterable[Connection]) -> dict[int, Vitals]:
     """By the connection's primary key. `connections` come with their keys prefetched."""
-    recent = recent_attempts(organization)
+    recent: dict[str, Attempts] = {}
+    for target, attempts in recent_attempts(organization).items():
+        slug = target.partition("/")[0]
+        recent[slug] = recent.get(slug, Attempts()) + attempts
     return {each.pk: _vitals(each, recent.get(each.slug, Attempts())) for each in connections}
 
 
 def recent_attempts(organization: Organization) -> dict[str, Attempts]:
-    """By the connection's slug, from the newest requests of the last minutes."""
-    rows = Usage.objects.of(organization).filter(started_at__gte=timezone.now() - WINDOW).order_by("-started_at")
-    found: dict[str, Attempts] = {}
-    for started_at, attempts in rows.values_list("started_at", "attempts")[:_MOST_REQUESTS]:
-        for attempt in attempts:
-            _count(found.setdefault(attempt["target"].partition("/")[0], Attempts()), attempt["outcome"], started_at)
-    return found
-
-
-def _count(seen: Attempts, outcome: str, at: datetime) -> None:
-    if outcome == "ok":
-        seen.ok += 1
-    else:
-        seen.failed += 1
-        seen.last_error = seen.last_error or outcome
-    seen.last_at = seen.last_at or at
+    """By the target, `<connection slug>/<model>`, from the newest requests of the last minutes."""
+    with database.cursor() as cursor:
+        cursor.execute(_ATTEMPTS, [organization.pk, timezone.now() - WINDOW, _MOST_REQUESTS])
+        return {target: Attempts(*counted) for target, *counted in cursor.fetchall()}
 
 
 def _vitals(connection: Connection, seen: Attempts) -> Vitals:
@@ -113,11 +138,8 @@ def _state(connection: Connection, seen: Attempts) -> Health:
     keys = list(connection.keys.all())
     if keys and all(key.state == ConnectionKey.PARKED for key in keys):
         return Health.NO_KEY
-    if seen.total:
-        share = seen.failed / seen.total
-        if share == 0:
-            return Health.HEALTHY
-        return Health.DOWN if share > _TROUBLE_SHARE else Health.DEGRADED
+    if seen.state:
+        return seen.state
     if connection.last_test:
         return Health.HEALTHY if connection.last_test.get("ok") else Health.DOWN
     return Health.UNKNOWN

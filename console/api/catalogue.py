@@ -9,14 +9,15 @@ from decimal import Decimal
 
 from accounts.models import Organization
 from common.money import usd_from_nanos
-from console.api.evidence import Evidence, Health, evidence_of
+from console.api.evidence import Evidence, evidence_of
+from console.health import Attempts, Health
 from console.offers import machines_in_sight, served_in_sight
 from nodes.models import NodeModel
 from providers.models import ServedModel
 from providers.targets import CLOUD, Target
 from routing.models import Route
 
-_HEALTHIEST_FIRST = ("healthy", "degraded", "down")
+_HEALTHIEST_FIRST = (Health.HEALTHY, Health.DEGRADED, Health.DOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class TargetEntry:
     max_output_tokens: int | None
     capabilities: list[str]
     simulated: bool
-    health: Health | None
+    health: Attempts | None
     first_token_p50_ms: float | None
 
 
@@ -64,7 +65,7 @@ class ModelEntry:
     price: Price | None
     context_tokens: int | None
     capabilities: list[str]
-    health: Health | None
+    health: Attempts | None
     first_token_p50_ms: float | None
 
 
@@ -115,7 +116,7 @@ def _target(row: ServedModel, evidence: Evidence) -> TargetEntry:
         max_output_tokens=row.max_output_tokens,
         capabilities=sorted(row.capabilities),
         simulated=connection.simulated,
-        health=evidence.health.get(name),
+        health=evidence.attempts.get(name),
         first_token_p50_ms=evidence.p50_of_target.get(name),
     )
 
@@ -138,7 +139,7 @@ def _machine(target: Target, row: NodeModel, organization: Organization, evidenc
         max_output_tokens=None,
         capabilities=sorted(target.capabilities),
         simulated=False,
-        health=evidence.health.get(target.name),
+        health=evidence.attempts.get(target.name),
         first_token_p50_ms=evidence.p50_of_target.get(target.name),
     )
 
@@ -164,5 +165,5 @@ def _model(name: str, is_route: bool, targets: Sequence[TargetEntry], evidence: 
     )
 
 
-def _healthiest(seen: Iterable[Health]) -> Health | None:
-    return min(seen, key=lambda health: _HEALTHIEST_FIRST.index(health.state), default=None)
+def _healthiest(seen: Iterable[Attempts]) -> Attempts | None:
+    return min(seen, key=lambda attempts: _HEALTHIEST_FIRST.index(attempts.state or Health.DOWN), default=None)

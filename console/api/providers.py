@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,7 +26,7 @@ from console.api.provider_shapes import (
 from console.health import vitals_of
 from providers import services
 from providers.models import Connection, ConnectionKey
-from providers.probe import test_connection
+from providers.probe import test_and_remember
 
 
 class _ProviderView(ResourceView):
@@ -133,10 +132,7 @@ class ProviderTestView(_ProviderView):
     def post(self, request: Request, provider_id: str) -> Response:
         """Lists the provider's models and asks one of them for a single token. A provider that fails is no error of
         this request: the answer says `ok: false`, and why."""
-        connection = self.provider(provider_id)
-        report = test_connection(connection)
-        kept = report.as_dict() | {"models": len(report.models), "at": timezone.now().isoformat()}
-        Connection.objects.of(self.organization).filter(pk=connection.pk).update(last_test=kept)
+        report = test_and_remember(self.provider(provider_id))
         told: dict[str, Any] = TestShown(report).data
         if report.ok:
             told = {name: value for name, value in told.items() if name not in ("error", "error_code")}

@@ -28,7 +28,7 @@ class HealthShown(Shown):
     """Of this organisation's requests of the last five minutes."""
 
     state = serializers.ChoiceField(["healthy", "degraded", "down"])
-    attempts = serializers.IntegerField()
+    attempts = serializers.IntegerField(source="total")
     failed = serializers.IntegerField()
     last_at = serializers.DateTimeField()
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from console.health import vitals_of
+from providers.models import Connection
 from tests.console.api.conftest import attempt
 
 pytestmark = pytest.mark.django_db
@@ -96,3 +98,19 @@ def test_a_route_that_leads_nowhere_or_is_disabled_is_no_model(api, two_provider
     api.put("routes/off", {"targets": [{"target": "small"}], "enabled": False})
     names = {model["id"] for model in api.get("models").json()["data"]}
     assert names == {"small", "only-cheap", "only-dear"}
+
+
+def test_a_provider_and_its_targets_are_judged_by_the_same_attempts(api, acme, two_providers, log):
+    at = timezone.now() - timedelta(minutes=1)
+    log(attempts=[attempt("cheap/small", "server_error", status=500)], at=at)
+    log(attempts=[attempt("cheap/small"), attempt("cheap/only-cheap", "rate_limited", status=429)])
+    log(attempts=[attempt("cheap/only-cheap")])
+    health = {name: one(api, "targets", f"cheap/{name}")["health"] for name in ("small", "only-cheap")}
+    assert {name: (each["attempts"], each["failed"]) for name, each in health.items()} == {
+        "small": (2, 1),
+        "only-cheap": (2, 1),
+    }
+    connection = Connection.objects.of(acme).prefetch_related("keys").get(slug="cheap")
+    vitals = vitals_of(acme, [connection])[connection.pk]
+    assert (vitals.attempts.ok, vitals.attempts.failed, vitals.state) == (2, 2, "degraded")
+    assert vitals.attempts.last_error == "rate_limited"
