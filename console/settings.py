@@ -262,4 +262,4 @@ CLIENT_STALL_S = env.seconds("DEADLINE_CLIENT_STALL_S", 60.0)
 DRAIN_S = env.seconds("DEADLINE_DRAIN_S", 20.0)
 AUTHORITY_STALE_S = env.seconds("AUTHORITY_STALE_S", 60.0)
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {"default": {"BACKEND": "console.cache.RedisOrLocalCache", "LOCATION": REDIS_URL}}
