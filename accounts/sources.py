@@ -44,10 +44,10 @@ def load_keys(org_id: int) -> list[KeyRecord]:
     return [_key_record(key) for key in keys.iterator(chunk_size=1000)]
 
 
-def find_key_org(public_id: str) -> int | None:
-    """The organisation of a key, None for an unknown key or a deleted organisation."""
-    keys = ApiKey.objects.filter(public_id=public_id, org__deleted_at=None)
-    return keys.values_list("org_id", flat=True).first()
+def find_key_orgs(public_ids: Collection[str]) -> dict[str, int]:
+    """The organisation of each that is a key; not of an unknown one, or of a deleted organisation's."""
+    keys = ApiKey.objects.filter(public_id__in=public_ids, org__deleted_at=None)
+    return dict(keys.values_list("public_id", "org_id"))
 
 
 def find_key(public_id: str) -> KeyRecord | None:

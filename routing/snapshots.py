@@ -13,18 +13,18 @@ import asyncio
 import difflib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 
 from accounts.authentication import KeyRecord
 from common.errors import TemporarilyUnavailable
 from providers.targets import Target
+from routing.lookups import KeyLookups
 
 POLL_S = 1.0
-UNKNOWN_KEY_S = 5.0
-MOST_UNKNOWN_KEYS = 10_000
 NOBODY = 0
 """The id of no organisation. For an empty list of ids Django would ask PostgreSQL nothing at all."""
 
@@ -83,11 +83,11 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
 class Loader(msgspec.Struct, frozen=True):
     """Where snapshots come from: blocking functions, called in a thread.
 
-    `find_key_org` gives the organisation of a key's public id or None; `load` gives None for an organisation
+    `find_key_orgs` gives the organisations of those public ids that are keys; `load` gives None for an organisation
     that is gone; `load_versions` gives the current version of each id that still exists.
     """
 
-    find_key_org: Callable[[str], int | None]
+    find_key_orgs: Callable[[Collection[str]], Mapping[str, int]]
     load: Callable[[int], OrgSnapshot | None]
     load_versions: Callable[[Collection[int]], dict[int, int]]
 
@@ -135,7 +135,7 @@ class Snapshots:
         self._stale_s = stale_s
         self._orgs: dict[int, OrgSnapshot] = {}
         self._key_orgs: dict[str, int] = {}
-        self._unknown: dict[str, float] = {}
+        self._lookups = KeyLookups(partial(self._in_thread, loader.find_key_orgs))
         self._loading: dict[int, asyncio.Task[None]] = {}
         self._fresh_at = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
@@ -168,20 +168,19 @@ class Snapshots:
         """Looks a key up that memory does not hold, and loads its organisation.
 
         Raises:
-            TemporarilyUnavailable: PostgreSQL is away; the key may well be good.
+            TemporarilyUnavailable: PostgreSQL is away, or too much is asked of it; the key may well be good.
         """
-        now = time.monotonic()
-        if self._unknown.get(public_id, 0) > now:
-            return None
         try:
-            org_id = await self._in_thread(self._loader.find_key_org, public_id)
+            org_id = await self._lookups.org_of(public_id)
             if org_id is None:
-                self._note_unknown(public_id, now)
                 return None
             await self.reload(org_id)
         except self._unavailable as error:
             raise TemporarilyUnavailable("The key could not be checked.", retry_after_s=2) from error
-        return self.find_key(public_id)
+        record = self.find_key(public_id)
+        if record is None:  # ended so long ago that its organisation is loaded without it
+            self._lookups.note_unknown(public_id)
+        return record
 
     async def reload(self, org_id: int) -> None:
         """Loads an organisation anew; concurrent calls for one organisation share the work."""
@@ -197,7 +196,7 @@ class Snapshots:
 
         Never raises for PostgreSQL's absence: the poll finds the change when it is back.
         """
-        self._unknown.clear()
+        self._lookups.forget_unknown()
         if (running := self._loading.get(org_id)) is not None:
             # What is being loaded may be from before the change.
             await asyncio.wait([running])
@@ -266,8 +265,3 @@ class Snapshots:
 
     async def _in_thread(self, function: Callable, *args: object):  # type: ignore[no-untyped-def, type-arg]
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
-
-    def _note_unknown(self, public_id: str, now: float) -> None:
-        if len(self._unknown) >= MOST_UNKNOWN_KEYS:
-            self._unknown.clear()
-        self._unknown[public_id] = now + UNKNOWN_KEY_S

@@ -90,7 +90,7 @@ WRITE_LAST_USED = giving_back(accounts.touch_last_used)
 PARK_REFUSED_KEY = giving_back(keypool.park_refused_key)
 
 LOADER = Loader(
-    find_key_org=_apart(accounts.find_key_org),
+    find_key_orgs=_apart(accounts.find_key_orgs),
     load=_apart(load_snapshot),
     load_versions=_apart(accounts.load_versions),
 )

@@ -79,15 +79,15 @@ def test_short_lived_keys_are_left_out_soon(acme, as_alice):
 
 
 def test_the_organization_of_a_key(acme, made):
-    assert sources.find_key_org(made.key.public_id) == acme.pk
-    assert sources.find_key_org("nobodysKey12") is None
+    asked = [made.key.public_id, "nobodysKey12"]
+    assert sources.find_key_orgs(asked) == {made.key.public_id: acme.pk}
 
 
 def test_a_deleted_organization_has_neither_keys_nor_settings(acme, made, as_alice):
     before = sources.load_versions([acme.pk])[acme.pk]
     delete_organization(acme, as_alice, "Acme")
     assert sources.load_keys(acme.pk) == []
-    assert sources.find_key_org(made.key.public_id) is None
+    assert sources.find_key_orgs([made.key.public_id]) == {}
     assert sources.load_organization(acme.pk) is None
     assert sources.load_versions([acme.pk]) == {acme.pk: before + 1}
 

@@ -47,6 +47,7 @@ WITHOUT_DJANGO = [
     "routing.flights",
     "routing.gateway",
     "routing.health",
+    "routing.lookups",
     "routing.planner",
     "routing.plans",
     "routing.rendering",

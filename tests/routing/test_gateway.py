@@ -38,7 +38,7 @@ class Rig:
         health = Health()
         failover = Failover({"scripted": self.transport}, health, RetryBudget(lambda: 1), lambda *_: None)
         loaded = snapshot(target("a", transport="scripted"))
-        self.snapshots = Snapshots(Loader(lambda _: 1, lambda _: loaded, lambda _: {1: 1}), ())
+        self.snapshots = Snapshots(Loader(lambda ids: dict.fromkeys(ids, 1), lambda _: loaded, lambda _: {1: 1}), ())
         planner = Planner(health, Deadlines())
         self.gateway = Gateway(
             self.snapshots, planner, failover, health, self.records.append, monotonic, lambda: can_record

@@ -38,6 +38,7 @@ class Rows:
     versions: dict[int, int] = field(default_factory=lambda: {1: 1, 2: 1})
     revoked: set[int] = field(default_factory=set)
     unreadable: set[int] = field(default_factory=set)
+    old: dict[str, int] = field(default_factory=dict)
     away: bool = False
     loads: int = 0
 
@@ -46,12 +47,12 @@ class Rows:
         self.versions[org_id] += 1
 
     def loader(self) -> Loader:
-        return Loader(self._find_key_org, self._load, self._load_versions)
+        return Loader(self._find_key_orgs, self._load, self._load_versions)
 
-    def _find_key_org(self, public_id: str) -> int | None:
+    def _find_key_orgs(self, public_ids) -> dict[str, int]:
         self._ask()
-        number = int(public_id.removeprefix("key-of-"))
-        return number if number in self.versions else None
+        numbers = {name: self.old.get(name) or int(name.removeprefix("key-of-")) for name in public_ids}
+        return {public_id: number for public_id, number in numbers.items() if number in self.versions}
 
     def _load(self, org_id: int) -> OrgSnapshot | None:
         self._ask()
@@ -167,3 +168,12 @@ async def test_what_nobody_could_check_for_too_long_counts_no_more(rows):
     with pytest.raises(TemporarilyUnavailable):
         snapshots.get(1)
     await snapshots.aclose()
+
+
+async def test_a_key_that_its_organisation_no_longer_has_loads_it_once(snapshots, rows):
+    """One that ended long ago still names its organisation, and must not make it be loaded for each request."""
+    rows.old = {"old-key": 1}
+    assert await snapshots.learn_key("old-key") is None
+    before = rows.loads
+    assert await snapshots.learn_key("old-key") is None
+    assert rows.loads == before
