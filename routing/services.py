@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.audit import Actor, record
@@ -14,6 +16,8 @@ from accounts.errors import InvalidField
 from accounts.models import Organization
 from accounts.roles import Permission
 from common.ids import new_id
+from nodes.sources import load_targets as load_machines
+from providers.models import ServedModel
 from routing.models import Route
 from routing.scorers import STRATEGIES
 
@@ -32,11 +36,12 @@ def put_route(organization: Organization, actor: Actor, name: str, given: Mappin
 
     Raises:
         NotPermitted: the actor may not manage routes.
-        InvalidField: naming the field.
+        InvalidField: naming the field; a target that does not exist by its name.
     """
+    targets = _targets(given.get("targets"), name)
     wishes = {
         "strategy": _strategy(given.get("strategy", "priority")),
-        "targets": _targets(given.get("targets"), name),
+        "targets": targets,
         "timeouts": _timeouts(given.get("timeouts") or {}),
         "enabled": bool(given.get("enabled", True)),
         "private": bool(given.get("private", False)),
@@ -47,6 +52,7 @@ def put_route(organization: Organization, actor: Actor, name: str, given: Mappin
     name = _name(name)
     with changing(organization):
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
+        _require_targets(organization, [leg["target"] for leg in targets])
         route = Route.objects.filter(org=organization, name=name).first()
         before = described(route) if route else None
         route = route or Route(org=organization, public_id=new_id("route"), name=name)
@@ -110,6 +116,27 @@ def _target(given: Any, name: str) -> dict[str, Any]:
         "weight": _count(given.get("weight", 1), MOST_WEIGHT),
         "tier": _count(given.get("tier", 0), 100),
     }
+
+
+def _require_targets(organization: Organization, wanted: Sequence[str]) -> None:
+    """What is switched off exists; what another organisation has does not."""
+    known = _targets_in_sight(organization)
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            message = _("There is no model or target “%(name)s”.") % {"name": name}
+            hint = _("Did you mean “%(name)s”?") % {"name": near[0]} if near else ""
+            raise InvalidField.one("targets", f"{message} {hint}".strip())
+
+
+def _targets_in_sight(organization: Organization) -> set[str]:
+    """Every name that a leg may have: a model, or one pinned to its connection or machine."""
+    served = ServedModel.objects.filter(Q(org=organization) | Q(org=None))
+    pairs = served.values_list("connection__slug", "model_id")
+    names = {name for slug, model in pairs for name in (model, f"{slug}/{model}")}
+    for machine in load_machines(organization.pk, uses_community=organization.uses_community_nodes):
+        names |= {machine.name} if machine.named_only else {machine.name, machine.model_id}
+    return names
 
 
 def _count(value: Any, most: int) -> int:

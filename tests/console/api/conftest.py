@@ -134,3 +134,11 @@ def recorded(fields: dict[str, Any]) -> Usage:
 def attempt(target: str, outcome: str = "ok", **fields: Any) -> dict[str, Any]:
     ordinary = {"target": target, "target_id": 7, "credential": "ckey_1", "outcome": outcome, "status": 200}
     return ordinary | {"started_ms": 1, "duration_ms": 390, "ttft_ms": 120, "detail": ""} | fields
+
+
+def add_provider(api: Api, name: str, *models: str) -> dict[str, Any]:
+    """A provider with these models, for routes to lead to."""
+    body = {"name": name, "base_url": "https://llm.example.com/v1", "models": [{"id": model} for model in models]}
+    answer = api.post("providers", body)
+    assert answer.status_code == 201, answer.content
+    return answer.json()

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from console.health import vitals_of
 from providers.models import Connection
-from tests.console.api.conftest import attempt
+from tests.console.api.conftest import add_provider, attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -86,15 +86,19 @@ def test_a_model_sums_its_targets_up(api, two_providers, log):
 
 
 def test_a_route_is_a_model(api, two_providers):
+    gone = add_provider(api, "Gone", "model")
     legs = [{"target": "dear/small"}, {"target": "only-cheap"}, {"target": "gone/model"}]
     api.put("routes/team/fast", {"targets": legs})
+    api.delete(f"providers/{gone['id']}")
     model = one(api, "models", "team/fast")
     assert (model["is_route"], model["targets"]) == (True, ["dear/small", "cheap/only-cheap"])
     assert (model["capabilities"], model["price"]["input_price"]) == (["tools"], "2")
 
 
 def test_a_route_that_leads_nowhere_or_is_disabled_is_no_model(api, two_providers):
+    gone = add_provider(api, "Gone", "model")
     api.put("routes/nowhere", {"targets": [{"target": "gone/model"}]})
+    api.delete(f"providers/{gone['id']}")
     api.put("routes/off", {"targets": [{"target": "small"}], "enabled": False})
     names = {model["id"] for model in api.get("models").json()["data"]}
     assert names == {"small", "only-cheap", "only-dear"}

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.keys import create_key
 from accounts.models import ApiKey
-from tests.console.api.conftest import Api, refused
+from tests.console.api.conftest import Api, add_provider, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +55,7 @@ def test_rows_of_the_same_moment_are_neither_lost_nor_repeated(api, seven_keys, 
 
 
 def test_routes_go_by_name(api):
+    add_provider(api, "X", "y")
     for name in ("b/2", "a", "b/1", "c"):
         api.put(f"routes/{name}", {"targets": [{"target": "x/y"}]})
     assert [route["name"] for route in walk(api, "routes", 3)] == ["a", "b/1", "b/2", "c"]

@@ -23,7 +23,7 @@ from providers.models import Connection, ConnectionKey, ServedModel
 from providers.services import create_connection
 from routing.models import Route
 from routing.services import put_route
-from tests.console.api.conftest import Api
+from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
 from tests.nodes.machine import Machine
 
@@ -135,6 +135,7 @@ def world(acme, as_alice, bob, log) -> World:
 
 @pytest.fixture(params=["session", "key"])
 def intruder(request, rival_api, api_of, mallory) -> Api:
+    add_provider(rival_api, "Mine", "model")
     return rival_api if request.param == "key" else api_of(mallory)
 
 

@@ -3,11 +3,16 @@ from __future__ import annotations
 import pytest
 
 from accounts.models import AuditEvent
-from tests.console.api.conftest import error_of, refused
+from tests.console.api.conftest import add_provider, error_of, refused
 
 pytestmark = pytest.mark.django_db
 
 TARGETS = [{"target": "a/small", "weight": 3}, {"target": "b/small", "tier": 1}]
+
+
+@pytest.fixture(autouse=True)
+def providers(api) -> list[dict]:
+    return [add_provider(api, name, "small") for name in ("A", "B")]
 
 
 def test_a_route_is_put_shown_listed_and_deleted(api):
@@ -65,3 +70,28 @@ def test_a_name_that_is_none_is_refused(api, name):
 
 def test_a_name_with_control_characters_is_no_address(api):
     assert error_of(api.put("routes/a%00b", {"targets": TARGETS}))["code"] == "not_found"
+
+
+@pytest.mark.parametrize("target", ["c/small", "small/a", "a/large", "large", "a/", "rivals/own"])
+def test_a_target_that_does_not_exist_is_refused_by_its_name(api, rival_api, target):
+    add_provider(rival_api, "Rivals", "own")
+    answer = api.put("routes/fast", {"targets": [TARGETS[0], {"target": target}]})
+    assert refused(answer, 400, "invalid_request", "targets")
+    assert f"“{target}”" in error_of(answer)["message"]
+    assert api.get("routes/fast").status_code == 404
+
+
+def test_a_name_that_is_nearly_right_is_told(api):
+    assert "“a/small”" in error_of(api.put("routes/fast", {"targets": [{"target": "a/smal"}]}))["message"]
+
+
+def test_a_route_may_lead_to_a_model_by_name_and_to_what_is_switched_off(api, providers):
+    api.patch(f"providers/{providers[1]['id']}", {"enabled": False})
+    legs = [{"target": "small"}, {"target": "b/small"}]
+    assert api.put("routes/fast", {"targets": legs}).status_code == 200
+
+
+def test_a_route_outlives_its_targets(api, providers):
+    api.put("routes/fast", {"targets": TARGETS})
+    api.delete(f"providers/{providers[1]['id']}")
+    assert [leg["target"] for leg in api.get("routes/fast").json()["targets"]] == ["a/small", "b/small"]
