@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from django.db import DatabaseError, close_old_connections
-from django.db import connection as database
+from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
+from accounts.database import giving_back
 from common.ids import new_id
 from common.secrets import Secret, SecretsError
 from providers import changes, drafts
@@ -107,26 +107,18 @@ def unpark_key(key: ConnectionKey, actor: Actor) -> bool:
     return _move(key, actor, ConnectionKey.PARKED, ConnectionKey.ACTIVE, "")
 
 
+@giving_back
 def park_refused_key(public_id: str) -> bool:
     """For the data plane, which calls it in a thread of its own after a 401 or 403.
 
     Fails: open; the process that saw the refusal skips the key for a while in any case.
     """
-    _let_go_of_dead_connections()
     try:
         key = ConnectionKey.objects.select_related("connection__org").filter(public_id=public_id).first()
         return key is not None and park_key(key, Actor.system("gateway"), REFUSED)
     except DatabaseError:
         logger.exception("could not park key %s", public_id)
         return False
-    finally:
-        _let_go_of_dead_connections()
-
-
-def _let_go_of_dead_connections() -> None:
-    """No request ends in a thread of the data plane, which is when Django does this otherwise."""
-    if not database.in_atomic_block:
-        close_old_connections()
 
 
 def _move(key: ConnectionKey, actor: Actor, source: str, destination: str, reason: str) -> bool:

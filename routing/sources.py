@@ -20,7 +20,6 @@ from django.db.models import Q
 from accounts import sources as accounts
 from accounts.database import giving_back
 from nodes import sources as nodes
-from providers import keypool
 from providers import sources as providers
 from routing.models import Route
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, SpillOver, snapshot_of
@@ -87,7 +86,6 @@ def _route_record(row: Route) -> RouteRecord:
 
 
 WRITE_LAST_USED = giving_back(accounts.touch_last_used)
-PARK_REFUSED_KEY = giving_back(keypool.park_refused_key)
 
 LOADER = Loader(
     find_key_orgs=_apart(accounts.find_key_orgs),

@@ -123,8 +123,9 @@ def test_two_queries_and_no_more_with_many_machines(acme, enrolled, django_asser
         assert len(load_targets(acme.pk, uses_community=True)) == 12
 
 
-def test_a_private_route_that_is_switched_off_leads_nowhere(acme, as_alice):
-    wishes = {"targets": [{"target": "up/m"}], "private": True, "enabled": False}
+def test_a_private_route_that_is_switched_off_leads_nowhere(acme, as_alice, enrolled):
+    enrolled("Box", "m")
+    wishes = {"targets": [{"target": "node/box/m"}], "private": True, "enabled": False}
     put_route(acme, as_alice, "secret", wishes)
     put_route(acme, as_alice, "open", wishes | {"private": False})
     routes = load_snapshot(acme.pk).routes

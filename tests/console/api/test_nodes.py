@@ -165,7 +165,7 @@ def test_a_removed_machine_is_gone(api, node):
     assert Node.objects.get().revoked_at is not None
 
 
-def test_a_private_route_and_one_that_spills_over(api):
+def test_a_private_route_and_one_that_spills_over(api, node):
     target = {"targets": [{"target": "node/box/a"}]}
     private = api.put("routes/secret", target | {"private": True}).json()
     assert (private["private"], private["spill_over"]) == (True, None)

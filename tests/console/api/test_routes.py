@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 
 from accounts.models import AuditEvent
+from nodes.findings import store_models
+from nodes.reports import parse
 from tests.console.api.conftest import add_provider, error_of, refused
+from tests.nodes.machine import Machine
 
 pytestmark = pytest.mark.django_db
 
@@ -89,6 +92,14 @@ def test_a_route_may_lead_to_a_model_by_name_and_to_what_is_switched_off(api, pr
     api.patch(f"providers/{providers[1]['id']}", {"enabled": False})
     legs = [{"target": "small"}, {"target": "b/small"}]
     assert api.put("routes/fast", {"targets": legs}).status_code == 200
+
+
+def test_a_route_may_lead_to_a_machine(api):
+    token = api.post("nodes/tokens", {}).json()["token"]
+    node = Machine().enrol(token, name="Box").json()["node"]
+    store_models(node, parse({"models": [{"id": "a", "runtime": "ollama"}]}).models)
+    assert api.put("routes/fast", {"targets": [{"target": "node/box/a"}, {"target": "a"}]}).status_code == 200
+    assert refused(api.put("routes/fast", {"targets": [{"target": "node/box/b"}]}), 400, "invalid_request", "targets")
 
 
 def test_a_route_outlives_its_targets(api, providers):
