@@ -8,6 +8,7 @@ one piece and answers that fit the buffer, which is nearly all, cost two assignm
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -19,25 +20,20 @@ AFTER_STALL_S = 10.0
 """After a stream's own stall ended it, its caller gets this long to take the last words."""
 
 
-class ChunkWriter:
+def chunk_writer(cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
     """Writes one chunk of a stream without the message, the coroutine and the questions of ASGI's `send`.
 
     For the data plane, where streams are most of the work; whoever gets False sends the chunk the long way.
     """
+    flow, write = cycle.flow, cycle.transport.write
 
-    __slots__ = ("_cycle", "_flow", "_write")
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-        self._flow = cycle.flow
-        self._write = cycle.transport.write
-
-    def __call__(self, chunk: bytes) -> bool:
-        cycle = self._cycle
-        if self._flow.write_paused or not cycle.chunked_encoding or cycle.disconnected or cycle.response_complete:
+    def write_chunk(chunk: bytes) -> bool:
+        if flow.write_paused or not cycle.chunked_encoding or cycle.disconnected or cycle.response_complete:
             return False
-        self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         return True
+
+    return write_chunk
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -86,7 +82,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._stop_waiting()
         super().on_headers_complete()
         if self.cycle is not None:
-            self.scope["extensions"] = {CHUNKS: ChunkWriter(self.cycle)}  # type: ignore[dict-item]
+            self.scope["extensions"] = {CHUNKS: chunk_writer(self.cycle)}  # type: ignore[dict-item]
 
     def _start_waiting(self) -> None:
         self._deadline = self.loop.call_later(self.head_deadline_s, self._give_up)

@@ -52,10 +52,19 @@ class OpenAIStreamDecoder(StreamDecoder):
             and self._exact is None
             and chunk.endswith(b"\n\n")
             and b"\r" not in chunk
-            and not _marked(chunk)
+            and b"[DONE]" not in chunk
+            and b'"error"' not in chunk
+            and b'"finish_reason":"' not in chunk
+            and b'"finish_reason": "' not in chunk
+            and (b'"usage"' not in chunk or not _marked(chunk))
         ):
-            # Nearly every chunk of every stream: whole events with nothing but content.
-            return self._give(chunk)
+            # Nearly every chunk of every stream: whole events with nothing but content. Spelled out, since a call
+            # costs more than what is asked.
+            self._given.append(chunk)
+            self._given_bytes += len(chunk)
+            if self._given_bytes > MOST_KEPT_BYTES:
+                self._text = [self.delivered_text()]
+            return chunk
         if self._exact is None and b"\r" not in chunk:
             out = self._feed_plain(chunk)
         else:
