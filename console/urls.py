@@ -68,6 +68,7 @@ urlpatterns = [
     path("organizations/switch", organizations.switch, name="organization-switch"),
     path("preferences/theme", preferences.theme, name="theme"),
     path("preferences/language", preferences.language, name="set_language"),
+    path("", include("nodes.download_urls")),
     path("api/v1/", include("console.api.urls")),
     path("nodes/v1/", include("nodes.urls")),
     path("docs/", include("console.api.docs_urls")),
