@@ -27,6 +27,7 @@ def deb_name(project: Project) -> str:
 
 def make_deb(project: Project, package: Tree, libraries: Tree, license_text: bytes) -> bytes:
     files = {f"{HOME}/{name}": entry for name, entry in sorted({**package, **libraries}.items())}
+    files[f"{HOME}/__main__.py"] = Entry((SCRIPTS / "__main__.py").read_bytes())
     files["usr/bin/shareai-node"] = Entry((SCRIPTS / "shareai-node").read_bytes(), EXECUTABLE)
     files[f"usr/share/doc/{project.name}/copyright"] = Entry(_copyright(project, license_text))
     control = {"control": Entry(_control(project, files)), "md5sums": Entry(_sums(files))}

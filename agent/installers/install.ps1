@@ -195,7 +195,7 @@ function Read-Token {
 }
 
 function Register-Node([string] $Agent) {
-    Invoke-Quietly { & $Agent status }
+    Invoke-Quietly { & $Agent server list }
     if ($LASTEXITCODE -ne $NotEnrolled -and -not $Replace) {
         Write-Output 'This machine is enrolled already.'
         return

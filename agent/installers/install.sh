@@ -292,7 +292,7 @@ NOT_ENROLLED=3 # the agent's exit status
 
 is_enrolled() {
     status=0
-    "$AGENT" status >/dev/null 2>&1 || status=$?
+    "$AGENT" server list >/dev/null 2>&1 || status=$?
     [ "$status" != $NOT_ENROLLED ]
 }
 
@@ -331,13 +331,25 @@ enroll() {
     TOKEN=''
 }
 
+runs_services() {
+    [ "$SYSTEM" = Linux ] || return 0
+    if [ "$(id -u)" = 0 ]; then
+        systemctl show-environment >/dev/null 2>&1
+        return
+    fi
+    # Whoever came by `su` has a session bus and was not told where.
+    runtime=/run/user/$(id -u)
+    if [ -z "${XDG_RUNTIME_DIR:-}" ] && [ -d "$runtime" ]; then export XDG_RUNTIME_DIR="$runtime"; fi
+    systemctl --user show-environment >/dev/null 2>&1
+}
+
 start_service() {
-    if [ "$SYSTEM" = Linux ] && [ ! -d /run/systemd/system ]; then
-        say "systemd does not run here, so nothing starts the agent by itself: shareai-node run"
+    if ! runs_services; then
+        say "systemd does not run here for this user, so nothing starts the agent by itself: shareai-node run"
     elif [ "$ENROLL" = no ] && ! is_enrolled; then
         say "Not enrolled yet, so the service waits: shareai-node enroll $CONSOLE, then shareai-node service install"
     else
-        "$AGENT" service install || fail "Installed and enrolled, but the service did not start; the reason is above."
+        "$AGENT" service install </dev/null || fail "Installed and enrolled, but the service did not start; the reason is above."
     fi
 }
 
@@ -384,7 +396,7 @@ tell_plan() {
 
 uninstall() {
     if [ -x "$AGENT" ]; then
-        run "$AGENT" service uninstall || say "The service could not be removed; the reason is above. Going on."
+        run "$AGENT" service uninstall --purge || say "The service could not be removed; the reason is above. Going on."
     fi
     made=$(cat "$PREFIX/folders-made" 2>/dev/null || true)
     if [ "$(readlink "$LINK" 2>/dev/null)" = "$AGENT" ]; then run rm -f "$LINK"; fi

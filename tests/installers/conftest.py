@@ -40,8 +40,8 @@ def package_index(tmp_path_factory) -> None:
 
 
 def tool(name: str) -> str:
-    """The path of a program, or a skipped test."""
-    found = shutil.which(name)
+    """The path of a program, of this environment or of the system, or a skipped test."""
+    found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if found is None:
         pytest.skip(f"no {name} on PATH")
     return found

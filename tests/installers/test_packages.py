@@ -151,9 +151,8 @@ def test_the_debian_package_runs_on_what_debian_has(built, tmp_path):
         pytest.skip("the system has no Python 3.11 with python3-cryptography")
     assert run(tool("dpkg-deb"), "--extract", next(built.glob("*.deb")), tmp_path).returncode == 0
     command = (tmp_path / "usr/bin/shareai-node").read_text()
-    assert command.startswith(f"#!{python} -I\n")
-    moved = command.replace("/usr/lib/shareai-node", str(tmp_path / "usr/lib/shareai-node"))
-    done = run(python, "-I", "-c", moved.replace("main()", "main(['--version'])"))
+    assert f"exec {python} -I /usr/lib/shareai-node " in command
+    done = run("sh", "-c", command.replace("/usr/lib/", f"{tmp_path}/usr/lib/"), "shareai-node", "--version")
     assert (done.returncode, done.stdout.strip()) == (0, __version__), done.stderr
 
 

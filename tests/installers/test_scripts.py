@@ -1,0 +1,93 @@
+"""What can be said of the installers without running them: Windows, macOS and containers are not at hand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.installers.conftest import AGENT, ROOT, SCRIPTS, tool
+
+SHELL = [SCRIPTS / "install.sh", AGENT / "building/debian/prerm", AGENT / "building/debian/postrm"]
+POWERSHELL = SCRIPTS / "install.ps1"
+TOKEN_AS_WORD = re.compile(r"enroll[^\n|]*\$\{?(TOKEN|token)\b|--token[= ]\$", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script):
+    done = subprocess.run([tool("shellcheck"), script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_other_shells_can_read_it(shell):
+    words = [tool(shell), *(["sh"] if shell == "busybox" else []), "-n", str(SHELL[0])]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_download_that_broke_off_does_nothing():
+    """Every line but the last only says what is to be done: options of the shell, constants and functions."""
+    lines = SHELL[0].read_text().splitlines()
+    assert lines[-1] == 'main "$@"'
+    outside = [line for line in _outside_functions(lines[:-1]) if line and not line.startswith("#")]
+    allowed = re.compile(r"set -eu|umask 022|unset SHAREAI_NODE_TOKEN|[A-Z_]+=[^;&|`]*")
+    assert [line for line in outside if not allowed.fullmatch(line)] == []
+
+
+def _outside_functions(lines: list[str]) -> list[str]:
+    found, inside = [], False
+    for line in lines:
+        starts = re.match(r"[a-z_]+\(\) \{", line)
+        if not inside and not starts:
+            found.append(line)
+        inside = (inside or bool(starts)) and not (line == "}" or (starts and line.endswith("}")))
+    return found
+
+
+@pytest.mark.parametrize("script", [SHELL[0], POWERSHELL], ids=lambda path: path.name)
+def test_the_token_is_no_word_of_a_command(script):
+    assert TOKEN_AS_WORD.findall(script.read_text()) == []
+
+
+def test_the_powershell_script_can_be_parsed():
+    """By a grammar of the language, which is not Windows' own parser; the script has not been run."""
+    tree_sitter = pytest.importorskip("tree_sitter")
+    grammar = pytest.importorskip("tree_sitter_powershell")
+    parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
+    source = POWERSHELL.read_bytes()
+    assert not parser.parse(source).root_node.has_error
+    assert parser.parse(source.replace(b"finally {", b"finally (", 1)).root_node.has_error
+
+
+def test_the_powershell_script_has_no_sign_that_old_windows_reads_differently():
+    """Windows PowerShell takes a file without a mark at its beginning for one of the machine's code page."""
+    assert POWERSHELL.read_bytes().isascii()
+
+
+def test_every_function_of_the_powershell_script_is_there_and_used():
+    text = POWERSHELL.read_text()
+    defined = re.findall(r"^function ([\w-]+)", text, re.MULTILINE)
+    assert len(defined) == len(set(defined))
+    assert [name for name in defined if len(re.findall(rf"\b{name}\b", text)) < 2] == []
+    ours = "Stop-Install|(?:Assert|Test|Get|Find|New|Set|Read|Register|Start|Install|Uninstall|Invoke|Remove)-"
+    ours += "(?:Console|Administrator|Prefix|Python|File|VerifiedFile|Sums|Environment|Command|Agent|Token|Node|From)"
+    assert set(re.findall(rf"\b(?:{ours})\b", text)) <= {*defined, "Get-Command"}
+
+
+def test_the_container_runs_as_nobody_in_particular_and_tells_its_health():
+    instructions = _instructions(AGENT / "Dockerfile")
+    last_stage = instructions[max(i for i, (word, _) in enumerate(instructions) if word == "FROM") :]
+    users = [words for word, words in last_stage if word == "USER"]
+    assert [user.partition(":")[0].isdigit() and int(user.partition(":")[0]) > 0 for user in users] == [True]
+    (health,) = (words for word, words in last_stage if word == "HEALTHCHECK")
+    assert health.endswith('CMD ["shareai-node", "status"]')
+    copied = [words.split()[0] for word, words in instructions if word == "COPY" and "--from" not in words]
+    assert [path for path in copied if not (ROOT / path).exists()] == []
+
+
+def _instructions(dockerfile: Path) -> list[tuple[str, str]]:
+    text = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE))
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line]
