@@ -105,10 +105,9 @@ def test_the_zipapp_runs_with_nothing_but_itself_and_cryptography(built, tmp_pat
     for name in ("cryptography", "cffi", "_cffi_backend*.so", "pycparser"):
         for path in Path(str(here)).glob(name):
             (tmp_path / path.name).symlink_to(path)
-    start = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_path(sys.argv[1], run_name='__main__')"
-    words = ["-I", "-S", "-c", f"import sys; sys.path.append({str(tmp_path)!r}); sys.argv.pop(0); {start}"]
-    # `-c` takes the place of the script's name, so the zipapp's own path comes first and `--version` after it.
-    done = run(sys.executable, *words, "-", built / "shareai-node.pyz", "--version")
+    start = "import runpy, sys; sys.path.append(sys.argv[1]); del sys.argv[:2]; "
+    start += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = run(sys.executable, "-I", "-S", "-c", start, tmp_path, built / "shareai-node.pyz", "--version")
     assert (done.returncode, done.stdout.strip()) == (0, __version__), done.stderr
 
 
