@@ -145,9 +145,12 @@ check_console() {
 
 # -- Python -----------------------------------------------------------------------------------
 
+# Root installs for a service with a user of its own, who may not enter anybody's home.
 is_suitable() {
-    have "$1" && "$1" -c "import sys
-sys.exit(sys.version_info < tuple(map(int, '$OLDEST_PYTHON'.split('.'))))" >/dev/null 2>&1
+    have "$1" && "$1" -c "import os, sys
+homes = ('/root/', '/home/', '/Users/') if os.geteuid() == 0 else ()
+at_home = os.path.realpath(sys.base_prefix).startswith(homes) if homes else False
+sys.exit(at_home or sys.version_info < tuple(map(int, '$OLDEST_PYTHON'.split('.'))))" >/dev/null 2>&1
 }
 
 # Debian and Ubuntu leave these two to a package of their own.
@@ -155,7 +158,8 @@ makes_environments() { "$1" -c 'import venv, ensurepip' >/dev/null 2>&1; }
 
 find_python() {
     MAKER='' PYTHON=''
-    for candidate in ${SHAREAI_PYTHON:+"$SHAREAI_PYTHON"} python3 python3.14 python3.13 python3.12 python3.11 python; do
+    for candidate in ${SHAREAI_PYTHON:+"$SHAREAI_PYTHON"} python3 python3.14 python3.13 python3.12 python3.11 python \
+        /usr/bin/python3; do
         is_suitable "$candidate" || continue
         PYTHON=${PYTHON:-$candidate}
         if makes_environments "$candidate"; then

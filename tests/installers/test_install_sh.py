@@ -14,7 +14,7 @@ import pytest
 
 from shareai_node import __version__
 from tests.installers.conftest import SCRIPTS
-from tests.installers.machine import Machine, machine
+from tests.installers.machine import SYSTEM_PATH, Machine, machine
 from tests.installers.shelf import Shelf
 from tests.stack import GatewayProcess
 
@@ -156,14 +156,24 @@ def test_a_version_that_does_not_start_replaces_nothing(installed, shelf):
     assert installed.tree() == before
 
 
-@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])
-def test_it_goes_through_a_proxy(home, shelf, variable):
-    """The console's name resolves nowhere, so that only the proxy can have answered for it."""
+def test_it_goes_through_a_proxy(home, shelf):
+    """The console's name resolves nowhere, so only the proxy can have answered for it."""
     shelf.name("http://console.invalid")
     script = (shelf.folder / "install.sh").read_text()
-    done = home.run("sh", "-s", "--", "--allow-http", *INSTALL_ONLY, given=script, **{variable: shelf.url})
+    done = home.run("sh", "-s", "--", "--allow-http", *INSTALL_ONLY, given=script, HTTP_PROXY=shelf.url)
     assert done.returncode == 0, done.stderr
     assert f"http://console.invalid/nodes/v1/agent/{shelf.wheel.name}" in shelf.asked
+
+
+def test_on_a_mac_it_goes_where_a_mac_keeps_such_things(home, console):
+    """What the script would do there: nothing of macOS is tried but the name that it gives itself."""
+    folder = home.home / "mac"
+    folder.mkdir()
+    (folder / "uname").write_text("#!/bin/sh\necho Darwin\n")
+    (folder / "uname").chmod(0o755)
+    done = home.install(console.url, "--dry-run", PATH=f"{folder}:{SYSTEM_PATH}")
+    assert done.returncode == 0, done.stderr
+    assert f"install it into {home.home}/Library/Application Support/shareai-node with" in done.stdout
 
 
 @pytest.mark.parametrize(
