@@ -110,7 +110,7 @@ def test_dpkg_installs_runs_and_purges_the_package(apart, built, enroll):
     done = apart(install + service)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == __version__
-    assert "\nExecStart=/usr/bin/python3 /usr/lib/shareai-node run\n" in done.stdout
+    assert "\nExecStart=/usr/bin/shareai-node run\n" in done.stdout
     removed = "dpkg --remove shareai-node >/dev/null\ntest -f /var/lib/shareai-node/config.json && echo kept\n"
     done = apart(removed + "dpkg --purge shareai-node >/dev/null\n")
     assert done.returncode == 0, done.stderr
