@@ -44,7 +44,7 @@ def build() -> dict[str, bytes]:
 
 
 def _latest(version: str, sums: Mapping[str, str]) -> bytes:
-    """`url` is relative to where this file is found; the console writes it out."""
+    """`url` is relative to where this file is found: a console may have more than one address."""
     listed = [{"name": name, "sha256": digest, "url": name} for name, digest in sums.items()]
     return (json.dumps({"version": version, "files": listed}, indent=2) + "\n").encode()
 

@@ -7,6 +7,5 @@ from nodes import downloads
 urlpatterns = [
     path("install.sh", downloads.installer, {"name": "install.sh"}, name="install-sh"),
     path("install.ps1", downloads.installer, {"name": "install.ps1"}, name="install-ps1"),
-    path("nodes/v1/agent/latest.json", downloads.latest, name="agent-latest"),
     path("nodes/v1/agent/<str:name>", downloads.package, name="agent-package"),
 ]

@@ -7,7 +7,6 @@ one, never what a request claims, and only if it is an origin and nothing else.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Callable
@@ -74,17 +73,6 @@ def package(request: HttpRequest, *, name: str) -> HttpResponse:
     if found is None:
         return HttpResponse("There is no such file. The list is latest.json.\n", status=404, content_type=TEXT)
     return _answer(request, found, TYPES.get(name.rpartition(".")[2], BINARY))
-
-
-@require_safe
-@_told_when_absent
-def latest(request: HttpRequest) -> HttpResponse:
-    """The version, and each file with its checksum and where it is."""
-    told = json.loads(packages().files["latest.json"].data)
-    for file in told["files"]:
-        file["url"] = f"{console_origin()}/nodes/v1/agent/{file['name']}"
-    data = json.dumps(told, indent=2).encode() + b"\n"
-    return _answer(request, Package(data, hashlib.sha256(data).hexdigest()), TYPES["json"])
 
 
 def _answer(request: HttpRequest, found: Package, content_type: str) -> HttpResponse:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import plistlib
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from shareai_node.places import places
 from tests.installers.conftest import AGENT, ROOT, SCRIPTS, tool
 
 SHELL = [SCRIPTS / "install.sh", AGENT / "building/debian/prerm", AGENT / "building/debian/postrm"]
@@ -91,3 +93,16 @@ def test_the_container_runs_as_nobody_in_particular_and_tells_its_health():
 def _instructions(dockerfile: Path) -> list[tuple[str, str]]:
     text = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE))
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line]
+
+
+@pytest.mark.parametrize("system", [False, True], ids=["of a user", "of the machine"])
+def test_launchd_gets_a_property_list(system):
+    """macOS' own tool, plutil, is not at hand; launchd has not been seen to start it."""
+    from shareai_node.service.launchd import LABEL, plist_bytes
+
+    command = ["/a folder/bin/python", "-m", "shareai_node"]
+    told = plistlib.loads(plist_bytes(command, places({"SHAREAI_NODE_HOME": "/var/node"}), system=system))
+    assert told["Label"] == LABEL
+    assert told["ProgramArguments"] == [*command, "run"]
+    assert told["RunAtLoad"] is True
+    assert ("EnvironmentVariables" in told) is system
