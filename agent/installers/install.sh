@@ -399,7 +399,7 @@ tell_plan() {
 # -- Uninstall --------------------------------------------------------------------------------
 
 uninstall() {
-    if [ -x "$AGENT" ]; then
+    if [ -x "$AGENT" ] && { [ "$SYSTEM" != Linux ] || have systemctl; }; then
         run "$AGENT" service uninstall --purge || say "The service could not be removed; the reason is above. Going on."
     fi
     made=$(cat "$PREFIX/folders-made" 2>/dev/null || true)
