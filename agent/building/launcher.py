@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 
 OLDEST = (3, 11)
-LOCK = "requirements-compiled.txt"
+LOCK = "requirements-fetched.txt"
 STARTED = "SHAREAI_NODE_ENVIRONMENT"
 
 

@@ -1,6 +1,6 @@
 """The agent's dependencies as they are installed here, for packages that bring them along.
 
-Only those in pure Python: the compiled one, cryptography, comes from where its machine gets such things.
+Only those in pure Python that every system needs: the rest comes from where its machine gets such things.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from building.tree import BuildError, Entry
 
-COMPILED = ("cffi", "cryptography", "pycparser")
-"""cryptography and what only it needs."""
+FETCHED = ("cffi", "cryptography", "pycparser", "tzdata")
+"""cryptography, what only it needs, and what only Windows needs: no other system has it to bring along."""
 
 KEPT_SUFFIXES = (".py", ".pem")
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
@@ -23,12 +23,12 @@ def pinned_names(lock: str) -> list[str]:
     return _PINNED.findall(lock)
 
 
-def compiled_lock(lock: str) -> str:
+def fetched_lock(lock: str) -> str:
     """The lines of a lock file for what cannot be brought along."""
     blocks = re.split(r"\n(?=[A-Za-z0-9])", lock)
-    kept = [block for block in blocks if (name := _PINNED.match(block)) and name[1] in COMPILED]
-    if len(kept) != len(COMPILED):
-        raise BuildError(f"agent/requirements.txt does not pin each of {', '.join(COMPILED)}.")
+    kept = [block for block in blocks if (name := _PINNED.match(block)) and name[1] in FETCHED]
+    if len(kept) != len(FETCHED):
+        raise BuildError(f"agent/requirements.txt does not pin each of {', '.join(FETCHED)}.")
     return "\n".join(block.rstrip("\n") for block in kept) + "\n"
 
 
@@ -40,7 +40,7 @@ def vendored(lock: str) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     for name in pinned_names(lock):
-        if name not in COMPILED:
+        if name not in FETCHED:
             found |= dict(_files_of(_installed(name)))
     return dict(sorted(found.items()))
 

@@ -162,7 +162,7 @@ def test_machines_get_the_versions_that_are_tested(name):
     wanted = list(project["dependencies"])
     if "sensors" in name:
         wanted += project["optional-dependencies"]["sensors"]
-    assert {re.split(r"[<>=]", each)[0] for each in wanted} <= installed.keys()
+    assert {re.split(r"[<>=;]", each)[0] for each in wanted} <= installed.keys()
     assert {each: version for each, version in installed.items() if tested.get(each, version) != version} == {}
 
 
