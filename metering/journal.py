@@ -76,6 +76,8 @@ class Journal:
         self._sequence = 0
         self._sealed: list[Segment] = []
         self._unsynced: list[Segment] = []  # sealed since the last sync
+        self.news = threading.Event()
+        """Set by `append`; whoever makes the journal durable clears it, and sleeps until then."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._begin()
 
@@ -116,6 +118,8 @@ class Journal:
             self._appended_bytes += written_bytes
             if self._appended_bytes >= self._rotate_at_bytes:
                 self._rotate()
+        if not self.news.is_set():
+            self.news.set()
 
     def _refusal(self, reason: object) -> JournalFull:
         self._disk_refuses = True

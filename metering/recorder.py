@@ -79,6 +79,8 @@ class Recorder:
         self._adopted: list[Segment] = []
         self._look_around_at_s = 0.0
         self._stopping = threading.Event()
+        self._unshipped = threading.Event()
+        self._unshipped.set()  # what an earlier process left
         self._give_up_at_s = float("inf")
         self._drained = False
         self._threads = [
@@ -98,6 +100,8 @@ class Recorder:
         """
         self._give_up_at_s = time.monotonic() + timeout_s
         self._stopping.set()
+        self._journal.news.set()
+        self._unshipped.set()
         for thread in self._threads:
             thread.join(max(0.0, self._give_up_at_s - time.monotonic()) + 1)
         return self._drained
@@ -105,20 +109,29 @@ class Recorder:
     # -- loops ---------------------------------------------------------------------------------
 
     def _keep_syncing(self) -> None:
+        """Wakes when something was appended, waits for more of it, and syncs it all at once."""
         pause_s = self._sync_every_s
-        while not self._stopping.wait(pause_s):
+        while not self._stopping.is_set():
+            self._journal.news.wait()
+            self._journal.news.clear()
+            self._unshipped.set()
+            self._stopping.wait(pause_s)
             try:
                 self._journal.sync()
                 pause_s = self._sync_every_s
             except OSError as error:
                 logger.error("the journal is not safe from a power failure: %s", error)
+                self._journal.news.set()
                 pause_s = self._look_around_every_s
 
     def _keep_shipping(self) -> None:
         while not self._is_over():
             try:
+                self._unshipped.clear()
                 self._ship_all()
                 self.stats.failures_in_a_row = 0
+                if not self._stopping.is_set():
+                    self._unshipped.wait(max(0.0, self._look_around_at_s - time.monotonic()))
                 self._wait(self._ship_every_s)
             # Whatever a hook, the disk or the driver raises: without this thread the journal fills up and paid
             # traffic ends, so it never dies.
