@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from accounts.roles import ROLE_NAMES, ROLES
 from console import figures
 from console import words as vocabulary
+from console.passkeys import Obstacle, find_obstacle
 from metering.queries import UsageRow
 from providers.models import ConnectionKey
 
@@ -131,6 +132,11 @@ def when(context: template.Context, at: datetime | None, empty: str = "") -> Saf
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', at.isoformat(), format_date(local, "j M Y H:i:s T"), ago(at)
     )
+
+
+@register.simple_tag(takes_context=True)
+def passkey_obstacle(context: template.Context) -> Obstacle | None:
+    return find_obstacle(context["request"])
 
 
 def _zone(context: template.Context) -> ZoneInfo | None:
