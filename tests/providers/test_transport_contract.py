@@ -23,6 +23,7 @@ from providers.upstream import DirectTransport
 from tests.fakes.scripted import ScriptedTransport
 from tests.fakes.upstream import FaultUpstream, refusing_url
 from tests.fakes.wirelog import End
+from tests.nodes.tunnelling import serving
 
 KEY = "upstream-key"
 ASK = {"messages": [{"role": "user", "content": "hello there"}]}
@@ -112,7 +113,34 @@ async def scripted() -> AsyncIterator[Rig]:
     yield Rig(transport, target_at("http://scripted/v1"), dead, received, wait_until_stopped)
 
 
-@pytest.fixture(params=[direct, scripted])
+@asynccontextmanager
+async def tunnelled() -> AsyncIterator[Rig]:
+    """Two nodes: behind one the fault menu, behind the other nobody."""
+    async with (
+        serving() as console,
+        FaultUpstream() as upstream,
+        console.node("one") as one,
+        console.node("two") as two,
+    ):
+        with refusing_url() as dead_url:
+            one.serve(upstream.base_url)
+            two.serve(dead_url)
+
+            def received() -> tuple[str, dict[str, str], bytes]:
+                last = upstream.log.last
+                return last.path, last.headers, last.raw
+
+            async def wait_until_stopped() -> None:
+                await upstream.log.until(lambda log: len(log) and log.last.end is End.CLIENT_LEFT)
+
+            for node in ("one", "two"):
+                await console.until_connected(node)
+            yield Rig(
+                console.transport, target_at("node://one"), target_at("node://two"), received, wait_until_stopped
+            )
+
+
+@pytest.fixture(params=[direct, scripted, tunnelled])
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     async with request.param() as rig:
         yield rig

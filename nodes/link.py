@@ -1,0 +1,316 @@
+"""A node's live connection: requests go down it as streams, answers come up, in the step of the loop that read them.
+
+    wire ── message ──▶ Session ── event ──▶ Answer ──▶ its follower
+    request ──▶ Session ── messages ──▶ wire
+
+A node that breaks the protocol loses its connection and the streams on it; nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from time import monotonic
+from typing import Any, Protocol
+
+import orjson
+
+from nodes.answer import Answer
+from nodes.wire import Wire
+from providers.failures import Kind, UpstreamFailure
+from shareai_node.tunnel.errors import CannotOpen, Code, ProtocolViolation
+from shareai_node.tunnel.events import (
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    HeadReceived,
+    ResetReceived,
+    RoomGained,
+    SettingsReceived,
+)
+from shareai_node.tunnel.session import Role, Session
+
+VIOLATION, REPLACED, REVOKED, RESTART, DEAD = 1002, 4409, 4403, 1012, 1001
+"""Codes with which a socket is closed."""
+
+MOST_SETTINGS_AT_ONCE = 60
+SETTINGS_PER_S = 5.0
+
+_BEFORE_THE_HEAD = {
+    Code.REFUSED_STREAM: Kind.CONNECT,
+    Code.LOCAL_UNREACHABLE: Kind.CONNECT,
+    Code.LOCAL_TIMEOUT: Kind.FIRST_BYTE_TIMEOUT,
+    Code.NOT_ALLOWED: Kind.REFUSED_EGRESS,
+}
+"""What a reset means to whoever asked; any other, and any after the head, is a lost connection."""
+
+
+class Host(Protocol):
+    """Who keeps the links of a process."""
+
+    def settings_came(self, link: Link, settings: Mapping[str, Any]) -> None: ...
+
+    def load_changed(self, link: Link) -> None: ...
+
+    def link_lost(self, link: Link) -> None: ...
+
+
+class Link:
+    """Args: node: its public id. generation: of this connection, the newest wins."""
+
+    __slots__ = (
+        "_answers",
+        "_closes_when_done",
+        "_host",
+        "_is_lost",
+        "_session",
+        "_settings_left",
+        "_settings_since",
+        "_wire",
+        "generation",
+        "guests_in_flight",
+        "heard_at",
+        "is_leaving",
+        "node",
+    )
+
+    def __init__(self, node: str, generation: int, wire: Wire, host: Host) -> None:
+        self.node = node
+        self.generation = generation
+        self.heard_at = self._settings_since = monotonic()
+        self.guests_in_flight = 0
+        self.is_leaving = False
+        self._settings_left = float(MOST_SETTINGS_AT_ONCE)
+        self._session = Session(Role.CONSOLE)
+        self._answers: dict[int, Answer] = {}
+        self._wire = wire
+        self._host = host
+        self._closes_when_done = False
+        self._is_lost = False
+
+    # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._answers)
+
+    @property
+    def can_open(self) -> bool:
+        return self._session.can_open
+
+    async def ask(self, path: str, headers: tuple[tuple[str, str], ...], body: bytes, *, guest: bool) -> Answer:
+        """Sends a request and waits for the head of its answer. Raises UpstreamFailure."""
+        answer = self._open(_head(path, headers), body, guest)
+        try:
+            if len(body) <= self._session.room(answer.stream):
+                self._session.send_data(answer.stream, body, ended=True)
+                self._pump()
+            else:
+                await self._feed(answer, body)
+            await answer.wait_for_head()
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _open(self, head: bytes, body: bytes, guest: bool) -> Answer:
+        try:
+            stream = self._session.open(head)
+        except CannotOpen as error:
+            raise UpstreamFailure(Kind.CONNECT, "the machine takes no more requests now") from error
+        except ValueError as error:
+            raise UpstreamFailure(Kind.TOO_LARGE, "more headers than a machine takes") from error
+        answer = self._answers[stream] = Answer(self, stream, guest)
+        self.guests_in_flight += guest
+        self._host.load_changed(self)
+        return answer
+
+    async def _feed(self, answer: Answer, body: bytes) -> None:
+        """Sends a body larger than the stream's credit, until it is all gone or the answer is there without it."""
+        place, size = 0, len(body)
+        while place < size and not answer.is_over:
+            piece = body[place : place + self._session.room(answer.stream)]
+            if piece:
+                place += len(piece)
+                self._session.send_data(answer.stream, piece, ended=place == size)
+                self._pump()
+            else:
+                await answer.stirs()
+
+    def send_settings(self, settings: Mapping[str, Any]) -> None:
+        self._session.send_settings(orjson.dumps(settings))
+        self._pump()
+
+    def ping(self) -> None:
+        self._session.ping()
+        self._pump()
+
+    def go_away(self, reason: str) -> None:
+        """Nothing new; the connection is closed when what is open has ended."""
+        if not self._closes_when_done:
+            self.is_leaving = self._closes_when_done = True
+            self._session.go_away(Code.NO_ERROR, reason)
+            self._host.load_changed(self)
+            self._pump()
+            self._close_if_done()
+
+    def close(self, code: int, reason: str) -> None:
+        self._wire.close(code, reason)
+        self.lost()
+
+    # ── what a carrier of answers does ──────────────────────────────────────────────────────────────────────
+
+    def has_taken(self, stream: int, size: int) -> None:
+        self._session.consumed(stream, size)
+        self._pump()
+
+    def let_go(self, answer: Answer) -> None:
+        if self._forget(answer.stream) is not None:
+            self._session.reset(answer.stream, Code.CANCEL)
+            self._pump()
+            self._close_if_done()
+
+    # ── what the wire tells ─────────────────────────────────────────────────────────────────────────────────
+
+    def message(self, message: bytes) -> None:
+        self.heard_at = monotonic()
+        try:
+            event = self._session.receive(message)
+        except ProtocolViolation as violation:
+            self._break_off(violation.reason)
+            return
+        if event is not None:
+            self._react(event)
+        self._pump()
+        if self._closes_when_done:
+            self._close_if_done()
+
+    def writable(self) -> None:
+        self._pump()
+
+    def server_stops(self) -> None:
+        self.go_away("restart")
+
+    def lost(self) -> None:
+        if self._is_lost:
+            return
+        self._is_lost = True
+        self._session.close()
+        answers, self._answers = self._answers, {}
+        for answer in answers.values():
+            answer.end(UpstreamFailure(Kind.RESET, "the connection to the machine was lost"))
+        self._host.link_lost(self)
+
+    # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _react(self, event: Event) -> None:
+        if isinstance(event, DataReceived):
+            self._body_came(event)
+        elif isinstance(event, HeadReceived):
+            self._head_came(event)
+        elif isinstance(event, SettingsReceived):
+            self._settings_came(event.payload)
+        elif isinstance(event, ResetReceived):
+            self._reset_came(event)
+        elif isinstance(event, RoomGained):
+            if (answer := self._answers.get(event.stream)) is not None:
+                answer.stir()
+        elif isinstance(event, GoAwayReceived):
+            self._go_away_came(event)
+
+    def _body_came(self, event: DataReceived) -> None:
+        stream, data, ended = event
+        answer = self._answers[stream]
+        try:
+            if data:
+                answer.body(data)
+        except UpstreamFailure as failure:
+            self._spoil(answer, failure)
+            return
+        if ended:
+            self._complete(answer)
+
+    def _head_came(self, event: HeadReceived) -> None:
+        stream, payload, ended = event
+        answer = self._answers[stream]
+        try:
+            answer.head(payload)
+        except UpstreamFailure as failure:
+            self._spoil(answer, failure)
+            return
+        if ended:
+            self._complete(answer)
+
+    def _complete(self, answer: Answer) -> None:
+        if self._forget(answer.stream) is not None:
+            # Nobody needs the rest of a request that is answered.
+            self._session.reset(answer.stream, Code.NO_ERROR)
+            answer.end()
+
+    def _spoil(self, answer: Answer, failure: UpstreamFailure) -> None:
+        answer.end(failure)
+        self.let_go(answer)
+
+    def _reset_came(self, event: ResetReceived) -> None:
+        if (answer := self._forget(event.stream)) is not None:
+            kind = Kind.RESET if answer.status else _BEFORE_THE_HEAD.get(event.code, Kind.RESET)
+            answer.end(UpstreamFailure(kind, f"the machine says {event.code.name.lower()}"))
+
+    def _go_away_came(self, event: GoAwayReceived) -> None:
+        self.is_leaving = True
+        for stream in event.refused:
+            if (answer := self._forget(stream)) is not None:
+                answer.end(UpstreamFailure(Kind.CONNECT, "the machine takes no more requests now"))
+        self._host.load_changed(self)
+
+    def _settings_came(self, payload: bytes) -> None:
+        self._settings_left += (self.heard_at - self._settings_since) * SETTINGS_PER_S
+        self._settings_left = min(self._settings_left, MOST_SETTINGS_AT_ONCE) - 1
+        self._settings_since = self.heard_at
+        if self._settings_left < 0:
+            self._break_off("it talks of itself without end")
+            return
+        try:
+            settings = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            settings = None
+        if not isinstance(settings, dict):
+            self._break_off("settings that are no JSON object")
+            return
+        self._host.settings_came(self, settings)
+
+    def _break_off(self, reason: str) -> None:
+        """The session may have last words."""
+        if (last := self._session.take()) is not None:
+            self._wire.write([last])
+        self.close(VIOLATION, reason)
+
+    def _forget(self, stream: int) -> Answer | None:
+        answer = self._answers.pop(stream, None)
+        if answer is not None:
+            self.guests_in_flight -= answer.guest
+            self._host.load_changed(self)
+        return answer
+
+    def _close_if_done(self) -> None:
+        if self._closes_when_done and not self._answers and not self._is_lost:
+            self.close(RESTART, "restart")
+
+    def _pump(self) -> None:
+        """Writes what there is to say, as far as the socket takes it."""
+        take, wire = self._session.take, self._wire
+        while wire.is_writable and (message := take()) is not None:
+            messages, size = [message], len(message)
+            while size < _MOST_AT_ONCE_BYTES and (message := take()) is not None:
+                messages.append(message)
+                size += len(message)
+            wire.write(messages)
+
+
+_MOST_AT_ONCE_BYTES = 64 * 1024
+"""After so many the socket is asked again whether it takes more."""
+
+
+@lru_cache(maxsize=1024)
+def _head(path: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    return orjson.dumps({"method": "POST", "path": path, "headers": dict(headers)})

@@ -1,0 +1,133 @@
+"""The connections of nodes that this process holds: one per node, watched by one sweep instead of a timer for each.
+
+The newest connection of a node wins. One that is leaving, because this process ends, is left to finish what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, count
+from time import monotonic
+from typing import Any
+
+from nodes.link import DEAD, REPLACED, RESTART, Link
+
+HEARTBEAT_S = 10
+DEAD_AFTER_S = 30.0
+SWEEP_S = 1.0
+
+OnSettings = Callable[[Link, Mapping[str, Any]], None]
+
+
+class Links:
+    """Args: on_settings: told of what a node says of itself. on_end: told when a node has no connection here now."""
+
+    def __init__(
+        self,
+        on_settings: OnSettings = lambda link, settings: None,
+        on_end: Callable[[Link], None] = lambda link: None,
+    ) -> None:
+        self._on_settings = on_settings
+        self._on_end = on_end
+        self._links: dict[str, Link] = {}
+        self._leaving: set[Link] = set()
+        self._beats: list[set[Link]] = [set() for _ in range(HEARTBEAT_S)]
+        self._beat = 0
+        self._next_beat = count()
+        self._changed: set[Link] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter(list(self._links.values()))
+
+    def find(self, node: str) -> Link | None:
+        return self._links.get(node)
+
+    def add(self, link: Link) -> bool:
+        """Takes a new connection in; an older one of the node is closed. False if a newer one is here already."""
+        known = self._links.get(link.node)
+        if known is not None and known.generation > link.generation:
+            return False
+        self._links[link.node] = link
+        self._beats[next(self._next_beat) % HEARTBEAT_S].add(link)
+        self._changed.add(link)
+        if known is not None:
+            self._part_with(known)
+        return True
+
+    def replaced(self, node: str, generation: int) -> None:
+        """The node has connected elsewhere."""
+        known = self._links.get(node)
+        if known is not None and known.generation < generation:
+            del self._links[node]
+            self._part_with(known)
+
+    def close(self, node: str, code: int, reason: str) -> None:
+        for link in [*self._leaving, self._links.get(node)]:
+            if link is not None and link.node == node:
+                link.close(code, reason)
+
+    def take_changed(self) -> set[Link]:
+        """Those whose load or standing changed since this was asked last."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def go_away(self) -> None:
+        for link in list(self._links.values()):
+            link.go_away("restart")
+
+    def close_all(self) -> None:
+        for link in [*self._leaving, *self._links.values()]:
+            link.close(RESTART, "restart")
+
+    def start(self) -> None:
+        self._sweeper = asyncio.create_task(self._sweep_for_ever())
+
+    def stop(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self.close_all()
+
+    def sweep(self, now: float) -> None:
+        """Closes what was not heard of for too long, and pings a tenth of the others."""
+        silent_since = now - DEAD_AFTER_S
+        silent = [link for link in chain(self._links.values(), self._leaving) if link.heard_at < silent_since]
+        for link in silent:
+            link.close(DEAD, "nothing was heard")
+        beat, self._beat = self._beats[self._beat], (self._beat + 1) % HEARTBEAT_S
+        for link in list(beat):
+            link.ping()
+
+    # ── what a link tells ───────────────────────────────────────────────────────────────────────────────────
+
+    def settings_came(self, link: Link, settings: Mapping[str, Any]) -> None:
+        self._on_settings(link, settings)
+
+    def load_changed(self, link: Link) -> None:
+        self._changed.add(link)
+
+    def link_lost(self, link: Link) -> None:
+        self._leaving.discard(link)
+        self._changed.discard(link)
+        for beat in self._beats:
+            beat.discard(link)
+        if self._links.get(link.node) is link:
+            del self._links[link.node]
+            self._on_end(link)
+
+    # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _part_with(self, link: Link) -> None:
+        if link.is_leaving and link.in_flight:
+            self._leaving.add(link)
+        else:
+            link.close(REPLACED, "a newer connection of this node")
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep(monotonic())
