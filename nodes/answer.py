@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from time import monotonic
 from typing import Annotated, Protocol
 
 import msgspec
@@ -73,6 +74,7 @@ class Answer(Inflow):
         "_waiting",
         "guest",
         "headers",
+        "started",
         "status",
         "stream",
     )
@@ -82,6 +84,7 @@ class Answer(Inflow):
         self.status = 0
         self.stream = stream
         self.guest = guest
+        self.started = monotonic()
         self._carrier = carrier
         self._inflater: Inflater | None = None
         self._is_held_back = False

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import orjson
 
 from nodes.answer import Answer
+from nodes.precedence import Job, giving_way
 from nodes.wire import Wire
 from providers.failures import Kind, UpstreamFailure
 from shareai_node.tunnel.errors import CannotOpen, Code, ProtocolViolation
@@ -28,7 +29,7 @@ from shareai_node.tunnel.events import (
     RoomGained,
     SettingsReceived,
 )
-from shareai_node.tunnel.session import Role, Session
+from shareai_node.tunnel.session import MAX_STREAMS, Role, Session
 
 VIOLATION, REPLACED, REVOKED, RESTART, DEAD = 1002, 4409, 4403, 1012, 1001
 """Codes with which a socket is closed."""
@@ -98,8 +99,25 @@ class Link:
     def can_open(self) -> bool:
         return self._session.can_open
 
-    async def ask(self, path: str, headers: tuple[tuple[str, str], ...], body: bytes, *, guest: bool) -> Answer:
-        """Sends a request and waits for the head of its answer. Raises UpstreamFailure."""
+    async def ask(
+        self,
+        path: str,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
+        *,
+        guest: bool = False,
+        slots: int = MAX_STREAMS,
+    ) -> Answer:
+        """Sends a request and waits for the head of its answer.
+
+        Args:
+            guest: it is not of the node's owner, whose requests go first.
+            slots: how many the node serves at a time.
+
+        Raises: UpstreamFailure.
+        """
+        if self.guests_in_flight and not guest and len(self._answers) >= slots:
+            self._make_room(slots)
         answer = self._open(_head(path, headers), body, guest)
         try:
             if len(body) <= self._session.room(answer.stream):
@@ -124,6 +142,13 @@ class Link:
         self.guests_in_flight += guest
         self._host.load_changed(self)
         return answer
+
+    def _make_room(self, slots: int) -> None:
+        jobs = [Job(one.stream, one.guest, one.started, one.status != 0) for one in self._answers.values()]
+        if (stream := giving_way(jobs, slots)) is not None:
+            answer = self._answers[stream]
+            kind = Kind.INTERRUPTED if answer.status else Kind.RATE_LIMITED
+            self._spoil(answer, UpstreamFailure(kind, "the machine went on with its owner's request"))
 
     async def _feed(self, answer: Answer, body: bytes) -> None:
         """Sends a body larger than the stream's credit, until it is all gone or the answer is there without it."""

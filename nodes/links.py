@@ -6,10 +6,10 @@ The newest connection of a node wins. One that is leaving, because this process 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, count
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from nodes.link import DEAD, REPLACED, RESTART, Link
 
@@ -17,19 +17,20 @@ HEARTBEAT_S = 10
 DEAD_AFTER_S = 30.0
 SWEEP_S = 1.0
 
-OnSettings = Callable[[Link, Mapping[str, Any]], None]
+
+class Owner(Protocol):
+    def began(self, link: Link) -> None: ...
+
+    def said(self, link: Link, settings: Mapping[str, Any]) -> None:
+        """What a node says of itself."""
+
+    def ended(self, link: Link, *, is_last: bool) -> None:
+        """`is_last`: the node has no other connection here."""
 
 
 class Links:
-    """Args: on_settings: told of what a node says of itself. on_end: told when a node has no connection here now."""
-
-    def __init__(
-        self,
-        on_settings: OnSettings = lambda link, settings: None,
-        on_end: Callable[[Link], None] = lambda link: None,
-    ) -> None:
-        self._on_settings = on_settings
-        self._on_end = on_end
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._links: dict[str, Link] = {}
         self._leaving: set[Link] = set()
         self._beats: list[set[Link]] = [set() for _ in range(HEARTBEAT_S)]
@@ -55,6 +56,7 @@ class Links:
         self._links[link.node] = link
         self._beats[next(self._next_beat) % HEARTBEAT_S].add(link)
         self._changed.add(link)
+        self._owner.began(link)
         if known is not None:
             self._part_with(known)
         return True
@@ -105,7 +107,7 @@ class Links:
     # ── what a link tells ───────────────────────────────────────────────────────────────────────────────────
 
     def settings_came(self, link: Link, settings: Mapping[str, Any]) -> None:
-        self._on_settings(link, settings)
+        self._owner.said(link, settings)
 
     def load_changed(self, link: Link) -> None:
         self._changed.add(link)
@@ -115,9 +117,9 @@ class Links:
         self._changed.discard(link)
         for beat in self._beats:
             beat.discard(link)
-        if self._links.get(link.node) is link:
+        if is_last := self._links.get(link.node) is link:
             del self._links[link.node]
-            self._on_end(link)
+        self._owner.ended(link, is_last=is_last)
 
     # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────
 

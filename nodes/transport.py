@@ -1,42 +1,42 @@
-"""The transport of nodes: a request goes down the tunnel if its node is connected here, else by way of its relay."""
+"""The transport of nodes: a request goes down the tunnel if its node is connected here, else by another's relay."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from nodes.links import Links
 from providers.failures import Kind, UpstreamFailure
-from providers.targets import Target
+from providers.targets import GUEST, Target
 from providers.transport import Deadlines, Transport, UpstreamRequest, UpstreamResponse
 
-NODE_SCHEME = "node://"
 PREFIX = "/v1"
 """Stands before a request's path on the machine, whose own base URL the console never learns to dial."""
 
 
-class Elsewhere(Protocol):
+class Others(Protocol):
     """How nodes are reached that another process holds."""
 
-    async def send(self, node: str, request: UpstreamRequest, within_s: float, *, guest: bool) -> UpstreamResponse:
+    async def send(self, target: Target, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamResponse:
         """Raises UpstreamFailure."""
 
 
 class TunnelTransport(Transport):
-    def __init__(self, links: Links, elsewhere: Elsewhere) -> None:
+    def __init__(self, links: Links, others: Others) -> None:
         self._links = links
-        self._elsewhere = elsewhere
+        self._others = others
 
     async def send(self, target: Target, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamResponse:
-        node = target.base_url.removeprefix(NODE_SCHEME)
-        link = self._links.find(node)
-        guest = False
-        if link is not None and link.can_open:
-            return await link.ask(PREFIX + request.path, request.headers, request.body, guest=guest)
-        return await self._elsewhere.send(node, request, deadlines.connect_s, guest=guest)
+        link, path = self._links.find(target.node), PREFIX + request.path
+        if link is None or not link.can_open:
+            onward = msgspec.structs.replace(request, path=path)
+            return await self._others.send(target, onward, deadlines)
+        return await link.ask(path, request.headers, request.body, guest=target.place == GUEST, slots=target.slots)
 
 
-class Nowhere:
+class Nobody:
     """For a process that knows of no other."""
 
-    async def send(self, node: str, request: UpstreamRequest, within_s: float, *, guest: bool) -> UpstreamResponse:
+    async def send(self, target: Target, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamResponse:
         raise UpstreamFailure(Kind.CONNECT, "the machine is not connected")

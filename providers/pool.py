@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
+from typing import Protocol, TypeVar
 
-from providers.dialer import Dialer
 from providers.http1 import Connection, Origin
+
+C = TypeVar("C", bound=asyncio.Protocol)
+
+
+class Dialer(Protocol):
+    """As `providers.dialer.Dialer`, the only one that may dial what tenants choose."""
+
+    async def dial(self, origin: Origin, make: Callable[[], C], within_s: float) -> C: ...
+
 
 IDLE_S = 15.0
 """Most servers keep an idle connection for longer than this."""

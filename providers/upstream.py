@@ -7,11 +7,10 @@ from functools import lru_cache
 
 from yarl import URL
 
-from providers.dialer import Dialer
 from providers.egress import EgressRefused
 from providers.failures import Kind, UpstreamFailure
 from providers.http1 import Connection, Exchange, Origin
-from providers.pool import Pool
+from providers.pool import Dialer, Pool
 from providers.targets import Target
 from providers.transport import Deadlines, Transport, UpstreamRequest, UpstreamResponse
 

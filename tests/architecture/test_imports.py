@@ -62,7 +62,7 @@ WITHOUT_DJANGO = [
 
 ONLY_IN = {
     "aiohttp": (),
-    "httptools": ("console.wire", "providers.http1"),
+    "httptools": ("console.wire", "nodes.relay", "providers.http1"),
     "rest_framework": ("console.api", "routing.views"),
     "drf_spectacular": ("console.api", "console.urls"),
     "stripe": ("billing.client",),

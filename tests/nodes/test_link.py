@@ -240,7 +240,7 @@ class TestHostileFrames:
         message = frames.encode(frames.SETTINGS, 0, 0, b"{}")
         await node.say(*[message] * 200)
         assert await node.closed() == 1002
-        assert len(console.said) < 100
+        assert len(console.told) < 100
 
     async def test_a_message_larger_than_a_frame(self, node):
         await node.say(bytes(70_000))
@@ -264,9 +264,9 @@ class TestHostileFrames:
             node.socket.transport.write(bytes((byte,)))
             await asyncio.sleep(0.001)
         async with asyncio.timeout(5):
-            while not console.said:
+            while not console.told:
                 await asyncio.sleep(0.005)
-        assert console.said == [("node_1", {"state": {}})]
+        assert console.told == [("node_1", {"state": {}})]
 
 
 class TestHeartbeat:

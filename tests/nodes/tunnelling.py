@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -15,11 +16,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from console.websocket import TakeoverProtocol
 from nodes.consumers import UNKNOWN, Door, Hello, Refused
+from nodes.elsewhere import Elsewhere
+from nodes.fleet import Fleet, Presence
 from nodes.link import Link
 from nodes.links import Links
-from nodes.transport import Nowhere, TunnelTransport
+from nodes.relay import Relay
+from nodes.transport import Nobody, TunnelTransport
 from tests.fakes.node import FakeNode, unpadded
 
+SECRET = "shared-by-all-processes"
 CONFIG = {"paused": False, "max_concurrent": 4}
 
 
@@ -59,12 +64,19 @@ class Console:
 
     def __init__(self, port: int, hello_s: float = 10.0) -> None:
         self.gate = Keys()
-        self.said: list[tuple[str, Mapping[str, Any]]] = []
-        self.links = Links(lambda link, settings: self.said.append((link.node, settings)))
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+        self.links = Links(self)
         self.door = Door(self.gate, self.links, hello_s)
-        self.transport = TunnelTransport(self.links, Nowhere())
+        self.transport = TunnelTransport(self.links, Nobody())
         self.url = f"ws://127.0.0.1:{port}/nodes/v1/connect"
         self.gate.origin = f"http://127.0.0.1:{port}"
+
+    def began(self, link: Link) -> None: ...
+
+    def said(self, link: Link, settings: Mapping[str, Any]) -> None:
+        self.told.append((link.node, settings))
+
+    def ended(self, link: Link, *, is_last: bool) -> None: ...
 
     def node(self, name: str = "node_1", **options: Any) -> FakeNode:
         return FakeNode(self.url, name, self.gate.key(name), **options)
@@ -96,3 +108,18 @@ async def serving(hello_s: float = 10.0) -> AsyncIterator[Console]:
         finally:
             console.links.stop()
             await server.shutdown(sockets=[listening])
+
+
+@asynccontextmanager
+async def colleague_of(console: Console, *nodes: str) -> AsyncIterator[TunnelTransport]:
+    """The transport of another process, which knows by their presence where these nodes are."""
+    relay, fleet = Relay(console.links, SECRET), Fleet()
+    await relay.start("127.0.0.1")
+    for node in nodes:
+        fleet.note(Presence(node, generation=1, relay=relay.address), monotonic())
+    elsewhere = Elsewhere(fleet, SECRET)
+    try:
+        yield TunnelTransport(Links(console), elsewhere)
+    finally:
+        elsewhere.close()
+        relay.stop()

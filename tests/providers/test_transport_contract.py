@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import orjson
 import pytest
 
@@ -23,7 +24,7 @@ from providers.upstream import DirectTransport
 from tests.fakes.scripted import ScriptedTransport
 from tests.fakes.upstream import FaultUpstream, refusing_url
 from tests.fakes.wirelog import End
-from tests.nodes.tunnelling import serving
+from tests.nodes.tunnelling import Console, colleague_of, serving
 
 KEY = "upstream-key"
 ASK = {"messages": [{"role": "user", "content": "hello there"}]}
@@ -55,6 +56,10 @@ def target_at(base_url: str) -> Target:
         base_url=base_url,
         credentials=(Credential(1, "ckey_1", ()),),
     )
+
+
+def at_node(node: str) -> Target:
+    return msgspec.structs.replace(target_at(f"node://{node}"), transport="tunnel", node=node)
 
 
 @dataclass
@@ -114,7 +119,7 @@ async def scripted() -> AsyncIterator[Rig]:
 
 
 @asynccontextmanager
-async def tunnelled() -> AsyncIterator[Rig]:
+async def _machines() -> AsyncIterator[tuple[Console, Rig]]:
     """Two nodes: behind one the fault menu, behind the other nobody."""
     async with (
         serving() as console,
@@ -135,12 +140,24 @@ async def tunnelled() -> AsyncIterator[Rig]:
 
             for node in ("one", "two"):
                 await console.until_connected(node)
-            yield Rig(
-                console.transport, target_at("node://one"), target_at("node://two"), received, wait_until_stopped
-            )
+            rig = Rig(console.transport, at_node("one"), at_node("two"), received, wait_until_stopped)
+            yield console, rig
 
 
-@pytest.fixture(params=[direct, scripted, tunnelled])
+@asynccontextmanager
+async def tunnelled() -> AsyncIterator[Rig]:
+    async with _machines() as (_, rig):
+        yield rig
+
+
+@asynccontextmanager
+async def relayed() -> AsyncIterator[Rig]:
+    """The nodes are connected to another process."""
+    async with _machines() as (console, rig), colleague_of(console, "one", "two") as transport:
+        yield replace(rig, transport=transport)
+
+
+@pytest.fixture(params=[direct, scripted, tunnelled, relayed])
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     async with request.param() as rig:
         yield rig
