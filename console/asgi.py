@@ -1,4 +1,4 @@
-"""The ASGI application: `/v1` and `/health` to the lean handler, web sockets to Channels, the rest to Django."""
+"""The ASGI application: `/v1` and `/health` to the lean handler, machines to their door, the rest to Django."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from console.checks import TAG  # noqa: E402
 from console.connections import close_shared_connections, share_connections  # noqa: E402
+from nodes.consumers import PATH as CONNECT_PATH  # noqa: E402
+from nodes.consumers import Door  # noqa: E402
 from routing.asgi import LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
 
@@ -35,6 +37,7 @@ class Application:
     def __init__(self) -> None:
         self._console = ASGIHandler()
         self._gateway: LeanHandler | None = None
+        self._door: Door | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -46,8 +49,9 @@ class Application:
                 await self._console(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
+        elif self._door is not None and scope["path"] == CONNECT_PATH:
+            await self._door(scope, receive, send)
         else:
-            # No consumer is registered yet; refusing the handshake is Channels' own answer to an unknown path.
             await receive()
             await send({"type": "websocket.close"})
 
@@ -59,9 +63,11 @@ class Application:
                     await send({"type": "lifespan.startup.failed", "message": refusal})
                     return
                 share_connections()
+                plane = await start_plane()
                 self._gateway = LeanHandler(
-                    settings.GATEWAY_URLCONF, start_plane().flights, body_deadline_s=settings.CLIENT_BODY_S
+                    settings.GATEWAY_URLCONF, plane.flights, body_deadline_s=settings.CLIENT_BODY_S
                 )
+                self._door = plane.nodes.door
                 _settle_garbage_collector()
                 await send({"type": "lifespan.startup.complete"})
             else:

@@ -13,6 +13,8 @@ from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.wiring import open_journal, start_recorder
 from nodes.fleet import Fleet
+from nodes.holder import Holder
+from nodes.sources import TUNNEL
 from nodes.watch import watch
 from providers import keypool
 from providers.dialer import Dialer
@@ -46,16 +48,27 @@ class Plane:
         self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
         self._tasks: set[asyncio.Future[Any]] = set()
         self._fleet = Fleet()
+        self.nodes = Holder(
+            self._fleet,
+            console_url=settings.PUBLIC_URL,
+            redis_url=settings.REDIS_URL,
+            secret_key=settings.SECRET_KEY,
+            relay_host=settings.NODE_RELAY_HOST,
+        )
         health = Health()
         failover = Failover(
-            {"direct": self._direct}, health, RetryBudget(self.flights.__len__), self._park_refused_key
+            {"direct": self._direct, TUNNEL: self.nodes.transport},
+            health,
+            RetryBudget(self.flights.__len__),
+            self._park_refused_key,
         )
         planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
         self.gateway = Gateway(
             self.snapshots, planner, failover, health, self._journal.append, monotonic, self._can_record
         )
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        await self.nodes.start()
         self.flights.start()
         self.snapshots.start()
         self._keep(asyncio.ensure_future(self.last_used.flush_for_ever()))
@@ -65,6 +78,7 @@ class Plane:
     async def aclose(self) -> None:
         await self.flights.aclose(settings.DRAIN_S)
         await drain_counting()
+        await self.nodes.aclose()
         await self.last_used.flush()
         for task in self._tasks:
             task.cancel()
@@ -105,10 +119,10 @@ def find_plane() -> Plane | None:
     return _plane
 
 
-def start_plane() -> Plane:
+async def start_plane() -> Plane:
     global _plane
     _plane = Plane()
-    _plane.start()
+    await _plane.start()
     return _plane
 
 

@@ -38,7 +38,14 @@ class ShareAI(Gateway):
             [
                 *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-                *("--loop", "uvloop", "--http", "console.wire:PatientProtocol", "--ws", "websockets-sansio"),
+                *(
+                    "--loop",
+                    "uvloop",
+                    "--http",
+                    "console.wire:PatientProtocol",
+                    "--ws",
+                    "console.websocket:TakeoverProtocol",
+                ),
                 *("--log-level", "warning", "--no-access-log", "--no-server-header"),
             ],
             env=env,

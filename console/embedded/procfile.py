@@ -73,7 +73,14 @@ def _environment(
 def _web(wishes: Wishes) -> list[str]:
     words = [sys.executable, "-m", "uvicorn", "console.asgi:application"]
     words += ["--host", HOST, "--port", str(wishes.port), "--timeout-graceful-shutdown", str(GRACE_S)]
-    words += ["--ws", "websockets-sansio", "--loop", "uvloop", "--http", "console.wire:PatientProtocol"]
+    words += [
+        "--ws",
+        "console.websocket:TakeoverProtocol",
+        "--loop",
+        "uvloop",
+        "--http",
+        "console.wire:PatientProtocol",
+    ]
     words += ["--log-level", "warning", "--no-access-log", "--no-server-header"]
     return words + (["--workers", str(wishes.web_workers)] if wishes.web_workers > 1 else [])
 

@@ -152,9 +152,9 @@ class FakeNode:
     def answer_with(self, handler: Handler) -> None:
         self._handler = handler
 
-    def serve(self, base_url: str) -> None:
-        """Requests are carried out at a real HTTP server."""
-        self._handler = lambda exchange: self._forward(exchange, base_url)
+    def serve(self, base_url: str, key: str = "") -> None:
+        """Requests are carried out at a real HTTP server, with a key that the console does not know."""
+        self._handler = lambda exchange: self._forward(exchange, base_url, key)
 
     async def say(self, *messages: bytes) -> None:
         for message in messages:
@@ -227,11 +227,13 @@ class FakeNode:
         except (StreamGone, ConnectionClosed):
             return
 
-    async def _forward(self, exchange: Exchange, base_url: str) -> None:
+    async def _forward(self, exchange: Exchange, base_url: str, key: str) -> None:
         body = await exchange.request()
         head = exchange.head
         url = base_url + head["path"].removeprefix("/v1")
         headers = {name: value for name, value in head["headers"].items() if name.lower() not in NEVER_PASSED_ON}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
         begun = False
         try:
             request = self._http.build_request(head["method"], url, content=body, headers=headers)

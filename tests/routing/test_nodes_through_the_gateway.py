@@ -1,0 +1,214 @@
+"""A machine at a real gateway of two processes: it connects to one of them and answers for both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import httpx
+import pytest
+
+from nodes.enrolment import create_token
+from nodes.models import Node, NodeModel
+from nodes.services import pause_node, revoke_node
+from shareai_node.tunnel.errors import Code
+from tests.fakes.node import Exchange, FakeNode
+from tests.fakes.upstream import KEY
+from tests.fakes.wirelog import settled
+from tests.nodes.machine import Machine
+from tests.stack import GatewayProcess, Tenant
+
+MODEL = "ok"
+FOUND = {"models": [{"id": MODEL, "runtime": "llamacpp", "capabilities": {"chat": True}}]}
+ASK = {"messages": [{"role": "user", "content": "Hello"}]}
+MANY = 24
+"""So many connections reach both processes."""
+
+
+@dataclass
+class Box:
+    """An enrolled machine and its organisation."""
+
+    tenant: Tenant
+    gateway: GatewayProcess
+    machine: Machine
+    row: Node
+
+    def connect(self) -> FakeNode:
+        url = self.gateway.url.replace("http", "ws") + "/nodes/v1/connect"
+        return FakeNode(url, self.row.public_id, self.machine._key)
+
+    @property
+    def name(self) -> str:
+        return f"node/{self.row.slug}/{MODEL}"
+
+
+@pytest.fixture
+def box(gateway: GatewayProcess, tenant: Tenant) -> Box:
+    machine = Machine()
+    token = create_token(tenant.org, tenant.actor).plain
+    answer = httpx.post(f"{gateway.url}/nodes/v1/enroll", json=machine.application(token, gateway.url, name="Box"))
+    row = Node.objects.select_related("org").get(public_id=answer.json()["node"])
+    return Box(tenant, gateway, machine, row)
+
+
+@pytest.fixture
+def upstream(upstream_servers):
+    server = upstream_servers.a
+    server.log.wait_until(settled)
+    server.log.clear()
+    return server
+
+
+@asynccontextmanager
+async def client_of(box: Box) -> AsyncIterator[httpx.AsyncClient]:
+    """Each request on a connection of its own."""
+    headers = {"Authorization": f"Bearer {box.tenant.api_key}"}
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=box.gateway.url, headers=headers, limits=limits, timeout=30) as client:
+        yield client
+
+
+async def tell(node: FakeNode, **settings: Any) -> None:
+    node.session.send_settings(json.dumps(settings).encode())
+    await node.flush()
+
+
+async def ask(client: httpx.AsyncClient, model: str, **more: Any) -> httpx.Response:
+    return await client.post("/v1/chat/completions", json=ASK | {"model": model, **more})
+
+
+async def all_say(client: httpx.AsyncClient, model: str, said: Callable[[httpx.Response], bool]) -> None:
+    """Until every process of the gateway answers so."""
+    until, answers = monotonic() + 15, await _eight(client, model)
+    while not all(map(said, answers)):
+        assert monotonic() < until, [answer.text for answer in answers]
+        await asyncio.sleep(0.05)
+        answers = await _eight(client, model)
+
+
+async def _eight(client: httpx.AsyncClient, model: str) -> list[httpx.Response]:
+    return await asyncio.gather(*[ask(client, model) for _ in range(8)])
+
+
+def reason_of(answer: httpx.Response) -> str:
+    rejected = answer.json().get("error", {}).get("metadata", {}).get("rejected")
+    return str(rejected[0]["reason"] if rejected else answer.status_code)
+
+
+@asynccontextmanager
+async def serving(box: Box, client: httpx.AsyncClient, base_url: str) -> AsyncIterator[FakeNode]:
+    async with box.connect() as node:
+        node.serve(base_url, KEY)
+        await tell(node, **FOUND)
+        await all_say(client, box.name, lambda answer: answer.status_code == 200)
+        yield node
+
+
+async def test_both_processes_answer_from_a_machine_that_is_connected_to_one(box, upstream):
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        before = len(node.seen)
+        answers = await asyncio.gather(*[ask(client, box.name) for _ in range(MANY)])
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(node.seen) - before == MANY
+        assert all(answer.json()["choices"][0]["message"]["content"] for answer in answers)
+
+
+async def test_both_processes_stream_from_it(box, upstream):
+    async with client_of(box) as client, serving(box, client, upstream.base_url):
+        answers = await asyncio.gather(*[ask(client, box.name, stream=True) for _ in range(MANY)])
+        assert all(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
+
+
+async def test_what_it_reports_becomes_its_models_and_its_trial_is_run(box, upstream):
+    async with client_of(box) as client, serving(box, client, upstream.base_url):
+
+        def tried() -> bool:
+            return NodeModel.objects.filter(node=box.row, upstream_id=MODEL, trial_ok=True).exists()
+
+        async with asyncio.timeout(15):
+            while not await asyncio.to_thread(tried):
+                await asyncio.sleep(0.05)
+
+
+async def test_a_caller_who_leaves_stops_the_machine_s_work_in_either_process(box, upstream):
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        node.answer_with(endless)
+
+        async def look_and_leave() -> None:
+            body = ASK | {"model": box.name, "stream": True}
+            async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+                async for _ in answer.aiter_raw():
+                    return
+
+        await asyncio.gather(*[look_and_leave() for _ in range(4)])
+        await node.until(lambda: not node.exchanges or all(one.task.done() for one in node.exchanges.values()))
+
+
+async def endless(exchange: Exchange) -> None:
+    await exchange.begin(200, {"content-type": "text/event-stream"})
+    while True:
+        await exchange.send(b'data: {"choices":[{"index":0,"delta":{"content":"on and "}}]}\n\n')
+        await asyncio.sleep(0.01)
+
+
+async def test_a_machine_that_is_busy_gets_no_work_from_either_process(box, upstream):
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        await tell(node, state={"mode": "idle", "accepting": False, "reason": "user_active"})
+        await all_say(client, box.name, lambda answer: reason_of(answer) == "node_user_active")
+        await tell(node, state={"mode": "idle", "accepting": True})
+        await all_say(client, box.name, lambda answer: answer.status_code == 200)
+
+
+async def test_a_machine_that_leaves_is_gone_from_both(box, upstream):
+    async with client_of(box) as client:
+        async with serving(box, client, upstream.base_url):
+            pass
+        await all_say(client, box.name, lambda answer: reason_of(answer) == "node_offline")
+
+
+async def test_a_revoked_machine_is_closed_and_does_not_come_back(box, upstream):
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        await asyncio.to_thread(revoke_node, box.row, box.tenant.actor)
+        assert await node.closed() == 4403
+        again = box.connect()
+        await again.dial()
+        with pytest.raises(Exception, match="4403"):
+            await again.greet()
+
+
+async def test_what_its_owner_changes_is_sent_to_it(box, upstream):
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        assert node.welcome["config"]["paused"] is False
+        await asyncio.to_thread(pause_node, box.row, box.tenant.actor)
+        await node.until(lambda: any(said["config"]["paused"] for said in node.settings))
+
+
+async def test_the_newest_connection_wins_in_whichever_process_it_is(box):
+    connected: list[FakeNode] = []
+    for _ in range(6):
+        node = box.connect()
+        await node.__aenter__()
+        connected.append(node)
+    assert [node.welcome["generation"] for node in connected] == sorted(
+        node.welcome["generation"] for node in connected
+    )
+    for older in connected[:-1]:
+        assert await older.closed() == 4409
+    assert connected[-1].socket.close_code is None
+    for node in connected:
+        await node.__aexit__()
+
+
+async def test_a_refusal_fails_over(box, upstream):
+    """The machine itself says no: the caller is told which machine, and why."""
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        node.answer_with(lambda exchange: exchange.reset(Code.LOCAL_UNREACHABLE))
+        answer = await ask(client, box.name)
+        assert answer.status_code == 502
+        assert answer.json()["error"]["metadata"]["attempts"][0]["reason"] == "connect_failure"
