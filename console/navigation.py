@@ -45,6 +45,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("playground", _("Playground"), "message-square-text", Permission.USE_PLAYGROUND),
             Entry("keys", _("API keys"), "key-round"),
             Entry("models", _("Models"), "boxes"),
+            Entry("route-tester", _("Route tester"), "route"),
             Entry("activity", _("Activity"), "chart-column-stacked", Permission.VIEW_USAGE),
             Entry("logs", _("Logs"), "scroll-text", Permission.VIEW_USAGE),
         ),

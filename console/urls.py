@@ -17,6 +17,7 @@ from console.pages import (
     preferences,
     provider_parts,
     providers,
+    route_tester,
     settings,
 )
 
@@ -50,6 +51,7 @@ urlpatterns = [
     path("providers/<slug:public_id>/models", provider_parts.choose_models, name="providers-models"),
     path("providers/<slug:public_id>/models/<slug:model_id>", provider_parts.edit_model, name="providers-model"),
     path("models", models.index, name="models"),
+    path("route-tester", route_tester.index, name="route-tester"),
     path("activity", activity.index, name="activity"),
     path("activity.csv", activity.export, name="activity-export"),
     path("members", members.index, name="members"),

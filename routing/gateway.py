@@ -62,7 +62,7 @@ class Gateway:
         settlement = Settlement(call, caller, trail, self._append, self._clock)
         try:
             snapshot = self._snapshots.get(caller.org_id)
-            _check_models(call, caller)
+            check_models(call, caller)
             plan = self._planner.plan(call, snapshot, self._clock())
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
@@ -158,7 +158,8 @@ class Gateway:
         return error_reply(error, call.request_id, headers, trace)
 
 
-def _check_models(call: Call, caller: Caller) -> None:
+def check_models(call: Call, caller: Caller) -> None:
+    """Raises: ModelNotAllowed: the key may not use a name of the call."""
     allowed = caller.allowed_models
     if allowed is None:
         return

@@ -48,6 +48,12 @@ class Planner:
         self._turns = RoundRobin()
         self._shares = FairShares()
 
+    def rehearsal(self) -> Planner:
+        """One that knows the same and would decide the same, without taking anybody's turn."""
+        other = Planner(self._health, self._deadlines, self._fleet)
+        other._turns, other._shares = self._turns.copy(), self._shares.copy()
+        return other
+
     def plan(self, call: Call, snapshot: OrgSnapshot, now: float) -> Plan:
         """The order in which to try.
 

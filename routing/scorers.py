@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from itertools import count
 
 from providers.schema import Call
 from providers.targets import Target
@@ -66,11 +65,19 @@ class RoundRobin:
     """Each model's targets in turn. The score is the distance from the one whose turn it is."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, count[int]] = {}
+        self._turns: dict[str, int] = {}
+
+    def copy(self) -> RoundRobin:
+        """One that knows whose turn it is and whose turns are its own."""
+        other = RoundRobin()
+        other._turns = self._turns.copy()
+        return other
 
     def rotated(self, model: str, size: int) -> int:
         """The index that goes first this time."""
-        return next(self._turns.setdefault(model, count())) % size
+        turn = self._turns.get(model, 0)
+        self._turns[model] = turn + 1
+        return turn % size
 
 
 class FairShares:
@@ -82,6 +89,11 @@ class FairShares:
 
     def __init__(self) -> None:
         self._places: dict[str, float] = {}
+
+    def copy(self) -> FairShares:
+        other = FairShares()
+        other._places = self._places.copy()
+        return other
 
     def drawn(self, model: str, weights: Sequence[int]) -> int:
         """The index that goes first this time."""

@@ -10,6 +10,7 @@ urlpatterns = [
     path("v1/embeddings", views.EmbeddingsView.as_view()),
     path("v1/models", views.ModelsView.as_view()),
     path("v1/models/<path:model>", views.ModelView.as_view()),
+    path("v1/route/explain", views.ExplainView.as_view()),
     path("v1/key", views.KeyView.as_view()),
     path("health/live", probes.live),  # type: ignore[arg-type]
     path("health/ready", probes.ready),  # type: ignore[arg-type]

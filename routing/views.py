@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any, ClassVar
 
+import msgspec
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.views import APIView
 
@@ -15,6 +17,8 @@ from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, parse
 from routing.asgi import GatewayRequest
 from routing.authentication import caller_of
 from routing.catalogue import key_of, model_of, models_of
+from routing.explanation import explain, imagined
+from routing.gateway import check_models
 from routing.rendering import error_reply, json_reply
 from routing.replies import Reply, StreamReply
 from routing.wiring import plane
@@ -100,6 +104,18 @@ class CompletionsView(CallView):
 
 class EmbeddingsView(CallView):
     endpoint = EMBEDDINGS
+
+
+class ExplainView(GatewayView):
+    """What a body like that of an endpoint would lead to. Nothing is sent to any target."""
+
+    async def post(self, request: GatewayRequest, caller: Caller) -> Reply:
+        call = imagined(await _loaded(request.payload), len(request.payload), request.request_id)
+        check_models(call, caller)
+        here = plane()
+        told = explain(here.planner, here.health, call, here.snapshots.get(caller.org_id), monotonic())
+        explanation = {"object": "route.explanation", **msgspec.to_builtins(told)}
+        return json_reply(200, explanation, request.request_id)
 
 
 class ModelsView(GatewayView):

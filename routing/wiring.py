@@ -55,14 +55,14 @@ class Plane:
             secret_key=settings.SECRET_KEY,
             relay_host=settings.NODE_RELAY_HOST,
         )
-        health = Health()
+        self.health = health = Health()
         failover = Failover(
             {"direct": self._direct, TUNNEL: self.nodes.transport},
             health,
             RetryBudget(self.flights.__len__),
             self._park_refused_key,
         )
-        planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
+        self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
         self.gateway = Gateway(
             self.snapshots, planner, failover, health, self._journal.append, monotonic, self._can_record
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from console.api import audit, keys, nodes, organization, providers, requests, routes, targets, usage
+from console.api import audit, keys, nodes, organization, providers, requests, route_tests, routes, targets, usage
 from console.api.documents import schema_document
 from console.api.frame import NothingHere
 
@@ -40,6 +40,7 @@ urlpatterns = [
     path("models", targets.ModelsView.as_view()),
     path("targets", targets.TargetsView.as_view()),
     path("routes", routes.RoutesView.as_view()),
+    path("routes/explain", route_tests.ExplainView.as_view()),
     path("routes/<route_name:name>", routes.RouteView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("requests", requests.RequestsView.as_view()),

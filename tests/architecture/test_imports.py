@@ -13,7 +13,7 @@ from tests.architecture.modules import ROOT, files, imports_of, is_within, reach
 WIRED = {"routing.wiring", "routing.sources"}
 """Where the data plane is put together, and where its snapshots come from: in a thread, off the path of requests."""
 
-CONTROL_PLANE_OF_ROUTING = {"routing.models", "routing.services"}
+CONTROL_PLANE_OF_ROUTING = {"routing.models", "routing.services", "routing.tester"}
 DATA_PLANE = sorted(
     module for module in files() if is_within(module, "routing") and module not in WIRED | CONTROL_PLANE_OF_ROUTING
 )
@@ -51,6 +51,7 @@ WITHOUT_DJANGO = [
     "providers.targets",
     "providers.transport",
     "providers.upstream",
+    "routing.explanation",
     "routing.failover",
     "routing.filters",
     "routing.flights",

@@ -8,7 +8,8 @@ import pytest
 from tests.e2e.conftest import keep, overflows, violations
 
 PAGES = (
-    "/", "/playground", "/keys", "/keys/new", "/models", "/activity", "/logs", "/members", "/members/invite",
+    "/", "/playground", "/keys", "/keys/new", "/models", "/route-tester", "/route-tester?model=sim-chat",
+    "/activity", "/logs", "/members", "/members/invite",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
 )  # fmt: skip

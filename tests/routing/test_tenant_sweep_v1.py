@@ -41,6 +41,7 @@ CASES: dict[str, Ask] = {
     "v1/chat/completions": Ask("POST", "/v1/chat/completions", CHAT),
     "v1/completions": Ask("POST", "/v1/completions", {"prompt": "Hello"}),
     "v1/embeddings": Ask("POST", "/v1/embeddings", {"input": "Hello"}),
+    "v1/route/explain": Ask("POST", "/v1/route/explain", CHAT),
     "v1/models/<path:model>": Ask("GET", "/v1/models/<model>"),
 }
 """Those that name an object."""

@@ -58,6 +58,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "models": ({}, {}),
     "targets": ({}, {}),
     "routes": ({}, {}),
+    "routes/explain": ({}, {"POST": {"model": f"{MARK}/route"}}),
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "usage": ({}, {}),
     "requests": ({}, {}),

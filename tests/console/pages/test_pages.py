@@ -14,6 +14,7 @@ LISTS = {
     "keys": P.VIEW,
     "keys-new": P.MANAGE_KEYS,
     "models": P.VIEW,
+    "route-tester": P.VIEW,
     "activity": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
     "logs": P.VIEW_USAGE,
@@ -114,7 +115,7 @@ def test_a_stranger_finds_what_is_missing_and_what_is_anothers_alike(as_browser,
 
 def test_a_stranger_sees_nothing_of_another_organisation(as_browser, mallory, rival, acme, connection, key, log):
     browser = as_browser(mallory)
-    for name in ("home", "keys", "models", "logs", "activity", "providers", "members", "audit"):
+    for name in ("home", "keys", "models", "route-tester", "logs", "activity", "providers", "members", "audit"):
         shown = content_of(browser.get(reverse(name))).decode()
         assert "billing service" not in shown
         assert "Aurora" not in shown

@@ -1,0 +1,92 @@
+"""`/routes/explain`: who would serve a call, in which order, and why the others would not. Nothing is called."""
+
+from __future__ import annotations
+
+import msgspec
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.roles import Permission
+from console.api.fields import Body, Kind, Shown, Text, Whole
+from console.api.frame import ResourceView
+from console.api.idempotency import idempotent
+from console.api.openapi import described
+from providers.targets import CLOUD, GUEST, OWN
+from routing.explanation import imagined_of_kind
+from routing.tester import explain_call
+
+MOST_TOKENS = 10_000_000
+NEEDS = ("tools", "json_schema", "vision")
+
+
+class ExplainWishes(Body):
+    model = Text(max_length=300, help_text="A route, a model, `<provider>/<model>`, with a suffix or without.")
+    kind = serializers.ChoiceField(["chat", "embedding"], default="chat")
+    prompt_tokens = Whole(min_value=0, max_value=MOST_TOKENS, default=100)
+    max_tokens = Whole(min_value=1, max_value=MOST_TOKENS, required=False)
+    needs = serializers.ListField(
+        child=serializers.ChoiceField(list(NEEDS)), required=False, max_length=len(NEEDS), help_text="Capabilities."
+    )
+
+
+class KeptShown(Shown):
+    position = serializers.IntegerField(help_text="1 is tried first.")
+    target = serializers.CharField()
+    provider = serializers.CharField()
+    place = serializers.ChoiceField([CLOUD, OWN, GUEST])
+    is_within_attempts = serializers.BooleanField(help_text="false: a call gives up before it comes to this one.")
+    estimated_cost_usd = serializers.CharField(allow_null=True, help_text="null: no price is known.")
+    first_token_ms = serializers.FloatField(allow_null=True, help_text="As this process measured it; null: not yet.")
+    in_flight = serializers.IntegerField()
+    simulated = serializers.BooleanField()
+
+
+class DroppedShown(Shown):
+    target = serializers.CharField()
+    reason = serializers.CharField()
+    message = serializers.CharField()
+    retry_after_s = serializers.FloatField(allow_null=True, help_text="When this could change.")
+
+
+class RefusalShown(Shown):
+    status = serializers.IntegerField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ExplanationShown(Shown):
+    object = Kind("route.explanation")
+    model = serializers.CharField()
+    route = serializers.CharField(allow_null=True)
+    strategy = serializers.CharField(allow_null=True)
+    most_attempts = serializers.IntegerField()
+    candidates = KeptShown(many=True)
+    dropped = DroppedShown(many=True)
+    refusal = RefusalShown(allow_null=True, help_text="What a call would be answered now, if nobody may serve it.")
+
+
+class ExplainView(ResourceView):
+    tag = "Routes"
+    needs = {"POST": (Permission.VIEW,)}
+
+    @described(
+        "explainRoute",
+        "Explain where a call would go",
+        body=ExplainWishes,
+        answer=ExplanationShown,
+        sent={"model": "fast", "prompt_tokens": 2000, "max_tokens": 500},
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """No call is made and nobody's turn is taken. `refusal` is what a call would be answered now instead."""
+        wishes = self.read(ExplainWishes)
+        call = imagined_of_kind(
+            wishes["model"],
+            wishes["kind"],
+            wishes["prompt_tokens"],
+            wishes.get("max_tokens"),
+            frozenset(wishes.get("needs", ())),
+        )
+        told = explain_call(self.organization, call)
+        return Response(ExplanationShown(msgspec.to_builtins(told)).data)

@@ -1,0 +1,65 @@
+"""How routing is said to people: why a target is out, whose machine it is, the strategies."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from providers.targets import CLOUD, GUEST, OWN
+
+REASONS: dict[str, Promise] = {
+    "wrong_kind": _("Serves another kind of request"),
+    "no_key": _("Has no usable API key"),
+    "not_wanted": _("Excluded by the request's own preferences"),
+    "too_expensive": _("Costs more than the request allows"),
+    "price_unknown": _("Its price is not known, and the request sets a limit"),
+    "lacks_capability": _("Lacks a capability that the request needs"),
+    "context_too_short": _("Its context is shorter than the prompt"),
+    "not_local": _("Not one of your own machines"),
+    "not_private": _("Outside your own infrastructure"),
+    "cooling_down": _("Asked to be left alone for a while"),
+    "breaker_open": _("Failed too often lately"),
+    "weight_zero": _("Has weight 0"),
+    "node_offline": _("Not connected"),
+    "node_paused": _("Paused"),
+    "node_draining": _("Being drained"),
+    "node_not_accepting": _("Takes no work at the moment"),
+    "node_user_active": _("In use by somebody who sits at it"),
+    "node_gpu_busy": _("Its GPU is busy"),
+    "node_on_battery": _("Runs on battery"),
+    "node_calendar": _("Does not serve at this hour"),
+    "node_no_local_server": _("No model server is running on it"),
+    "node_full": _("Has as many requests as it can hold"),
+    "owner_first": _("Busy with its owner's requests"),
+    "model_gone": _("Does not have the model any more"),
+    "trial_failed": _("Did not answer its test prompt"),
+}
+
+PLACES: dict[str, Promise] = {
+    CLOUD: _("cloud"),
+    OWN: _("own machine"),
+    GUEST: _("machine of others"),
+}
+
+STRATEGIES: dict[str, Promise] = {
+    "priority": _("in this order"),
+    "cheapest": _("the cheapest"),
+    "fastest": _("the fastest"),
+    "weighted": _("shared by weight"),
+    "least_busy": _("the least busy"),
+    "round_robin": _("in turn"),
+    "sticky": _("the same for each user"),
+    "throughput": _("the most tokens per second"),
+}
+
+
+def reason(code: str) -> str:
+    return str(REASONS.get(code, code.replace("_", " ")))
+
+
+def place(code: str) -> str:
+    return str(PLACES.get(code, code))
+
+
+def strategy(code: str | None) -> str:
+    return str(STRATEGIES.get(code or "", code or ""))

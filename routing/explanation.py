@@ -1,0 +1,149 @@
+"""What the planner would do with a call, told in full: who is kept, in which order, who is not, and why.
+
+Nothing is sent anywhere and nobody's turn is taken. Pure, like the planner, and as quick.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from common.errors import NoProviderAvailable, ShareAIError
+from common.money import usd_text
+from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
+from routing.filters import REASONS
+from routing.health import Health
+from routing.planner import Planner
+from routing.plans import Candidate, Plan, Rejected
+from routing.scorers import EXPECTED_BYTES_PER_TOKEN, expected_cost_nanos
+from routing.snapshots import OrgSnapshot
+
+NO_REQUEST = "req_explained"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A target that may serve. `is_within_attempts` is false for those that a call would not live to reach.
+
+    `estimated_cost_usd` is None where no price is known, `first_token_ms` where nothing was measured.
+    """
+
+    position: int
+    target: str
+    provider: str
+    place: str
+    is_within_attempts: bool
+    cost_nanos: int | None
+    estimated_cost_usd: str | None
+    first_token_ms: float | None
+    in_flight: int
+    simulated: bool
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """A target that may not serve this call. `retry_after_s` is when that could change."""
+
+    target: str
+    reason: str
+    message: str
+    retry_after_s: float | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What the call would be answered if it were made now."""
+
+    status: int
+    code: str
+    message: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    model: str
+    route: str | None
+    strategy: str | None
+    most_attempts: int
+    candidates: tuple[Kept, ...]
+    dropped: tuple[Dropped, ...]
+    refusal: Refusal | None = None
+
+
+def explain(planner: Planner, health: Health, call: Call, snapshot: OrgSnapshot, now: float) -> Explanation:
+    """
+    Raises:
+        ModelNotFound: as the call itself would be refused.
+    """
+    try:
+        plan = planner.rehearsal().plan(call, snapshot, now)
+    except NoProviderAvailable as refusal:
+        return refused(call, snapshot, refusal)
+    return Explanation(
+        model=call.model,
+        route=plan.route or None,
+        strategy=plan.strategy,
+        most_attempts=plan.most_attempts,
+        candidates=tuple(
+            _kept(call, candidate, index, plan, health) for index, candidate in enumerate(plan.candidates)
+        ),
+        dropped=tuple(_dropped(one) for one in plan.rejected),
+    )
+
+
+def imagined(body: dict[str, Any], body_bytes: int, request_id: str = NO_REQUEST) -> Call:
+    """The call that this body would be; what it lacks to be one is made up, so that `{"model": …}` is enough.
+
+    Raises:
+        InvalidRequest: with `param` naming the field.
+    """
+    if "input" in body:
+        endpoint = EMBEDDINGS
+    elif "prompt" in body:
+        endpoint = COMPLETIONS
+    else:
+        endpoint, body = CHAT, {"messages": [{"role": "user", "content": ""}]} | body
+    return parse(endpoint, body, request_id=request_id, body_bytes=body_bytes)
+
+
+def imagined_of_kind(
+    model: str, kind: str, prompt_tokens: int, max_tokens: int | None, needs: frozenset[str]
+) -> Call:
+    """A call of so many tokens for targets that can do so much."""
+    body: dict[str, Any] = {"model": model} | ({"input": "…"} if kind == "embedding" else {})
+    call = imagined(body, prompt_tokens * EXPECTED_BYTES_PER_TOKEN)
+    return msgspec.structs.replace(call, max_tokens=max_tokens, requires=needs)
+
+
+def _kept(call: Call, candidate: Candidate, index: int, plan: Plan, health: Health) -> Kept:
+    target = candidate.target
+    speed = health.speed(target.id)
+    cost_nanos = None if target.price is None else round(expected_cost_nanos(call, target))
+    return Kept(
+        position=index + 1,
+        target=target.name,
+        provider=target.connection_name,
+        place=target.place,
+        is_within_attempts=index < plan.most_attempts,
+        cost_nanos=cost_nanos,
+        estimated_cost_usd=None if cost_nanos is None else usd_text(cost_nanos),
+        first_token_ms=None if speed.ttft_s is None else round(speed.ttft_s * 1000, 1),
+        in_flight=speed.in_flight,
+        simulated=target.simulated,
+    )
+
+
+def _dropped(rejected: Rejected) -> Dropped:
+    until_s = None if rejected.until_s is None else round(rejected.until_s, 3)
+    return Dropped(rejected.target, rejected.reason, f"{rejected.target} {REASONS[rejected.reason]}", until_s)
+
+
+def refused(call: Call, snapshot: OrgSnapshot, refusal: ShareAIError) -> Explanation:
+    """The explanation of a call that nobody may serve."""
+    route = next((name for name in call.models if name in snapshot.routes), None)
+    return Explanation(
+        model=call.model,
+        route=route,
+        strategy=snapshot.routes[route].strategy if route else None,
+        most_attempts=0,
+        candidates=(),
+        dropped=tuple(Dropped(**one) for one in (refusal.metadata or {}).get("rejected", ())),
+        refusal=Refusal(refusal.status, refusal.code, refusal.message),
+    )

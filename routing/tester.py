@@ -1,0 +1,50 @@
+"""The route tester of the control plane: explains from the rows as they are now, with what this process has seen.
+
+Never on the path of a request.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from django.conf import settings
+
+from accounts.models import Organization
+from common.errors import ModelNotFound
+from nodes.fleet import Fleet
+from providers.schema import Call
+from providers.transport import Deadlines
+from routing.explanation import Explanation, explain, refused
+from routing.health import Health
+from routing.planner import Planner
+from routing.snapshots import OrgSnapshot
+from routing.sources import load_snapshot
+from routing.wiring import find_plane
+
+
+def explain_call(organization: Organization, call: Call) -> Explanation:
+    """A name that leads nowhere is explained as the refusal that it would get."""
+    return explain_in(snapshot_now(organization), call)
+
+
+def explain_in(snapshot: OrgSnapshot, call: Call) -> Explanation:
+    """In a process without a data plane nothing is known of health, and own machines count as away."""
+    planner, health = _planner_here()
+    try:
+        return explain(planner, health, call, snapshot, monotonic())
+    except ModelNotFound as refusal:
+        return refused(call, snapshot, refusal)
+
+
+def _planner_here() -> tuple[Planner, Health]:
+    plane = find_plane()
+    if plane is not None:
+        return plane.planner, plane.health
+    health = Health()
+    return Planner(health, Deadlines(**settings.DEADLINES), Fleet()), health
+
+
+def snapshot_now(organization: Organization) -> OrgSnapshot:
+    snapshot = load_snapshot(organization.pk)
+    assert snapshot is not None  # whoever asks is a member of it
+    return snapshot
