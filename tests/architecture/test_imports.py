@@ -23,6 +23,7 @@ WITHOUT_DJANGO = [
     "accounts.authentication",
     "accounts.channel",
     "metering.journal",
+    "metering.rejected",
     "metering.segments",
     "metering.tokens",
     "metering.usage",
