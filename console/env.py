@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where e-mail is handed in. Without a host there is none, and e-mail is printed."""
+
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    starts_tls: bool = False
+    is_tls: bool = False
+
+    @property
+    def backend(self) -> str:
+        return f"django.core.mail.backends.{'smtp' if self.host else 'console'}.EmailBackend"
+
+
+_MAIL_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -19,14 +39,15 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
 
 
-def _parsed(name: str, default: T, parse: Callable[[str], T]) -> T:
+def _parsed(name: str, default: T, parse: Callable[[str], T], *, is_secret: bool = False) -> T:
     raw = os.environ.get(name)
     if raw is None or raw == "":
         return default
     try:
         return parse(raw)
     except ValueError as error:
-        raise ImproperlyConfigured(f"{name}={raw!r} is not valid: {error}") from error
+        told = name if is_secret else f"{name}={raw!r}"
+        raise ImproperlyConfigured(f"{told} is not valid: {error}") from (None if is_secret else error)
 
 
 def integer(name: str, default: int, least: int | None = None) -> int:
@@ -92,3 +113,28 @@ def database(name: str = "DATABASE_URL") -> dict[str, object]:
         "PORT": str(parts.port or ""),
         "OPTIONS": {key: unquote(value) for key, value in query.items()},
     }
+
+
+def mail(name: str) -> MailServer:
+    """From `smtp://user:password@host:587`, which insists on STARTTLS, `smtps://` or, without TLS, `smtp+plain://`."""
+
+    def parse(raw: str) -> MailServer:
+        try:
+            parts = urlsplit(raw)
+        except ValueError:
+            raise ValueError("it is not a URL") from None  # the reason may repeat the password
+        if parts.scheme not in _MAIL_PORTS:
+            raise ValueError(f"it must start with {', '.join(f'{scheme}://' for scheme in _MAIL_PORTS)}")
+        if not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("use smtp://user:password@host:587")
+        return MailServer(
+            parts.hostname,
+            parts.port or _MAIL_PORTS[parts.scheme],
+            unquote(parts.username or ""),
+            unquote(parts.password or ""),
+            starts_tls=parts.scheme == "smtp",
+            is_tls=parts.scheme == "smtps",
+        )
+
+    return _parsed(name, MailServer(), parse, is_secret=True)
+

@@ -28,7 +28,7 @@ def documented() -> dict[str, str]:
 def read_by_settings(monkeypatch) -> dict[str, tuple[str, Any]]:
     """What the settings ask for when they are loaded: the kind and the default of each variable."""
     asked: dict[str, tuple[str, Any]] = {}
-    for kind in ("text", "integer", "number", "seconds", "boolean", "words", "database"):
+    for kind in ("text", "integer", "number", "seconds", "boolean", "words", "database", "mail"):
         monkeypatch.setattr(env, kind, _listening(kind, getattr(env, kind), asked))
     for name in ("OIDC_SERVER_URL", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"):
         monkeypatch.setenv(name, "https://id.example")  # asked for more once it is there
