@@ -137,4 +137,3 @@ def mail(name: str) -> MailServer:
         )
 
     return _parsed(name, MailServer(), parse, is_secret=True)
-

@@ -190,14 +190,25 @@ class RequestFilters:
 
 @dataclass(frozen=True, slots=True)
 class RequestPage:
+    """`next_cursor` leads on to older ones, `newer_cursor` back; None where there are none."""
+
     requests: list[Usage]
     next_cursor: str | None
+    newer_cursor: str | None = None
 
 
 def list_requests(
-    org: Organization, filters: RequestFilters | None = None, cursor: str | None = None, limit: int = 50
+    org: Organization,
+    filters: RequestFilters | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+    *,
+    newer: bool = False,
 ) -> RequestPage:
     """The organisation's requests, newest first, from the end of the page that `cursor` came with.
+
+    Args:
+        newer: `cursor` is a `newer_cursor`: the page before that one, whole, hence the first when less is before it.
 
     Raises:
         InvalidRequest: this is no cursor of the log.
@@ -205,12 +216,24 @@ def list_requests(
     filters = filters or RequestFilters()
     limit = max(1, min(limit, PAGE_LARGEST))
     rows = Usage.objects.of(org).filter(**_lookups(org, filters))
+    if cursor is not None and newer:
+        started_at, request_id = _decoded(cursor)
+        rows = rows.filter(pk__gt=(started_at, request_id), started_at__gte=started_at)
+        before = [*rows.order_by("started_at", "request_id")[: limit + 1]]
+        if len(before) <= limit:
+            return list_requests(org, filters, None, limit)
+        page = before[limit - 1 :: -1]
+        return RequestPage(page, _encoded(page[-1]), _encoded(page[0]))
     if cursor is not None:
         started_at, request_id = _decoded(cursor)
         rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
     found = [*rows.order_by("-started_at", "-request_id")[: limit + 1]]
     page = found[:limit]
-    return RequestPage(page, _encoded(page[-1]) if len(found) > limit else None)
+    return RequestPage(
+        page,
+        _encoded(page[-1]) if len(found) > limit else None,
+        _encoded(page[0]) if page and cursor is not None else None,
+    )
 
 
 def get_request(org: Organization, request_id: str) -> Usage:
@@ -249,8 +272,8 @@ def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
     return {name: value for name, value in lookups.items() if value is not None}
 
 
-def _encoded(last: Usage) -> str:
-    return base64.urlsafe_b64encode(f"{last.started_at.isoformat()} {last.request_id}".encode()).decode()
+def _encoded(usage: Usage) -> str:
+    return base64.urlsafe_b64encode(f"{usage.started_at.isoformat()} {usage.request_id}".encode()).decode()
 
 
 def _decoded(cursor: str) -> tuple[datetime, str]:

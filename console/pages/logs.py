@@ -40,22 +40,23 @@ class Line:
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     form = LogFilterForm(request.GET or None, keys=_keys(visit), models=model_names(visit))
     filters = form.filters() if form.is_valid() else RequestFilters()
+    older, newer = request.GET.get("after"), request.GET.get("before")
     try:
-        found = list_requests(visit.organization, filters, request.GET.get("after") or None, _PAGE)
+        found = list_requests(visit.organization, filters, newer or older or None, _PAGE, newer=bool(newer))
     except InvalidRequest as error:
         raise Http404 from error
-    older = request.GET.copy()
-    older["after"] = found.next_cursor or ""
-    newest = request.GET.copy()
-    newest.pop("after", None)
+    is_first_page = found.newer_cursor is None
     context = {
         "form": form,
         "lines": named_keys(visit, found.requests),
-        "older": f"?{older.urlencode()}" if found.next_cursor else "",
-        "newest": f"?{newest.urlencode()}",
-        "is_first_page": not request.GET.get("after"),
+        "pager": {
+            "newer": _page_at(request, "before", found.newer_cursor),
+            "older": _page_at(request, "after", found.next_cursor),
+        },
+        "newest": _page_at(request, "", ""),
+        "is_first_page": is_first_page,
         "is_filtered": form.is_narrowed(),
-        "live": request.GET.get("live", "on") == "on" and not request.GET.get("after"),
+        "live": request.GET.get("live", "on") == "on" and not (older or newer),
     }
     return render(request, "logs/_table.html" if wants_fragment(request) else "logs/index.html", context)
 
@@ -87,6 +88,18 @@ def detail(request: HttpRequest, visit: Visit, request_id: str) -> HttpResponse:
         "input_uncached": usage.input_tokens - usage.cached_tokens,
     }
     return render(request, "logs/_sheet.html" if wants_fragment(request) else "logs/detail.html", context)
+
+
+def _page_at(request: HttpRequest, direction: str, cursor: str | None) -> str:
+    """The same filters at another place; "" where there is none."""
+    if cursor is None:
+        return ""
+    query = request.GET.copy()
+    for name in ("after", "before"):
+        query.pop(name, None)
+    if direction:
+        query[direction] = cursor
+    return f"?{query.urlencode()}"
 
 
 def named_keys(visit: Visit, requests: Iterable[Usage]) -> list[Line]:

@@ -60,16 +60,18 @@ def test_pages_hold_each_request_once(org: Organization, milliseconds: list[int]
             for n, ms in enumerate(milliseconds)
         ),
     )
-    seen: list[str] = []
-    page = queries.list_requests(org, limit=limit)
-    while True:
-        assert len(page.requests) <= limit
-        seen += [request.request_id for request in page.requests]
-        if page.next_cursor is None:
-            break
-        page = queries.list_requests(org, cursor=page.next_cursor, limit=limit)
+    pages = [queries.list_requests(org, limit=limit)]
+    while (cursor := pages[-1].next_cursor) is not None:
+        pages.append(queries.list_requests(org, cursor=cursor, limit=limit))
+    assert all(len(page.requests) <= limit for page in pages)
+    seen = [request.request_id for page in pages for request in page.requests]
     newest_first = sorted(enumerate(milliseconds), key=lambda pair: (pair[1], pair[0]), reverse=True)
     assert seen == [*(f"req_{n:02}" for n, _ in newest_first), "req_first"]
+
+    back = pages[-1:]
+    while (cursor := back[0].newer_cursor) is not None:
+        back.insert(0, queries.list_requests(org, cursor=cursor, limit=limit, newer=True))
+    assert [page.requests for page in back] == [page.requests for page in pages]
 
 
 @pytest.mark.parametrize(
@@ -184,3 +186,15 @@ def test_csv_is_exact_and_harmless(org: Organization) -> None:
     names, first, second = queries.request_csv_rows(log)
     assert dict(zip(names, first, strict=True))["cost_usd"] == "12.000000034"
     assert dict(zip(names, second, strict=True))["model"] == "'=cmd()"
+
+
+def test_back_from_where_little_is_newer_is_the_whole_first_page(org: Organization) -> None:
+    now = timezone.now()
+    for number in range(8):
+        at = (now + timedelta(seconds=number)).isoformat()
+        record_directly(usage_record(f"req_{number}", org_id=org.pk, started_at=at))
+    second = queries.list_requests(org, cursor=queries.list_requests(org, limit=3).next_cursor, limit=5)
+    assert second.newer_cursor is not None
+    back = queries.list_requests(org, cursor=second.newer_cursor, limit=5, newer=True)
+    assert [request.request_id for request in back.requests] == ["req_7", "req_6", "req_5", "req_4", "req_3"]
+    assert back.newer_cursor is None

@@ -61,12 +61,29 @@ def test_older_requests_are_a_page_away(as_browser, alice, acme, key, log):
     while address:
         context = browser.get(address).context
         seen += [line.usage.request_id for line in context["lines"]]
-        address = context["older"] and reverse("logs") + context["older"]
+        address = context["pager"]["older"] and reverse("logs") + context["pager"]["older"]
     assert len(seen) == len(set(seen)) == 63
 
 
+def test_and_so_is_the_way_back_with_the_same_filters(as_browser, alice, acme, key, log):
+    for number in range(110):
+        record(acme, key, 100 + number, stream=True)
+    browser, address = as_browser(alice), reverse("logs")
+    first = browser.get(address + "?stream=yes").context
+    second = browser.get(address + first["pager"]["older"]).context
+    third = browser.get(address + second["pager"]["older"])
+    assert 'rel="prev"' in texts(third)
+    back = browser.get(address + third.context["pager"]["newer"]).context
+    assert back["lines"] == second["lines"]
+    front = browser.get(address + back["pager"]["newer"]).context
+    assert (front["lines"], front["is_first_page"], front["pager"]["newer"]) == (first["lines"], True, "")
+    assert "stream=yes" in back["pager"]["newer"]
+    assert "after" not in back["pager"]["newer"]
+
+
 def test_a_strange_cursor_is_not_found(as_browser, alice, acme):
-    assert as_browser(alice).get(reverse("logs") + "?after=nonsense").status_code == 404
+    for direction in ("after", "before"):
+        assert as_browser(alice).get(reverse("logs") + f"?{direction}=nonsense").status_code == 404
 
 
 def test_the_csv_says_what_the_page_says(as_browser, alice, log):
