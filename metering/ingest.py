@@ -43,6 +43,8 @@ TYPES = {
     "sdk_retry": "integer",
     "user_agent": "text",
     "metadata": "jsonb",
+    "cache": "text",
+    "saved_nanos": "bigint",
 }
 # What a caller may choose freely is cut to its column, so that nobody is served unrecorded for a long name.
 CLIPPED = {

@@ -62,6 +62,8 @@ class Usage(UsageFigures):
     sdk_retry = models.SmallIntegerField(default=0)
     user_agent = models.CharField(max_length=120, blank=True)
     metadata = models.JSONField(null=True)
+    cache = models.CharField(max_length=4, blank=True)  # HIT, MISS, empty where no rule keeps answers
+    saved_nanos = models.BigIntegerField(default=0)  # what a hit would have cost, had it been asked anew
     ingested_at = models.DateTimeField(db_default=Now())
 
     objects = UsageQuerySet.as_manager()

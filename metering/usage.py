@@ -24,6 +24,10 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+HIT, MISS = "HIT", "MISS"
+"""Values of `cache`: answered from what was kept, or looked for there in vain. Empty where no rule keeps answers."""
+
+
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The columns of `metering_usage` by their names. `started_at` is ISO 8601 in UTC; money in nano-USD.
 
@@ -59,6 +63,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sdk_retry: int = 0
     user_agent: str = ""
     metadata: dict[str, str] | None = None
+    cache: str = ""
+    saved_nanos: int = 0
 
 
 def cleaned(record: UsageRecord) -> UsageRecord:

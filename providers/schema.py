@@ -66,6 +66,7 @@ class Call(msgspec.Struct, frozen=True):
     sdk_retry: int = 0
     user_agent: str = ""
     wants_trace: bool = False
+    cache_control: str = ""
 
     @property
     def kind(self) -> str:
@@ -81,6 +82,7 @@ def parse(
     sdk_retry: int = 0,
     user_agent: str = "",
     wants_trace: bool = False,
+    cache_control: str = "",
 ) -> Call:
     """Checks the fields that steer the gateway.
 
@@ -109,6 +111,7 @@ def parse(
         sdk_retry=sdk_retry,
         user_agent=user_agent,
         wants_trace=wants_trace,
+        cache_control=cache_control,
     )
 
 

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from providers.schema import Call
+from routing.asked import Asked
+from routing.cache import Cache
+from routing.cache_keys import wanted
 from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
-from routing.flights import Flight, record_of_ended
+from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
 from routing.planner import Planner
 from routing.plans import Plan
@@ -40,6 +43,7 @@ class Gateway:
         append: Append,
         clock: Callable[[], float],
         can_record: Callable[[], bool] = lambda: True,
+        cache: Cache | None = None,
     ) -> None:
         """`can_record` says whether `append` will take what a call that begins now has to record."""
         self._snapshots = snapshots
@@ -49,6 +53,7 @@ class Gateway:
         self._append = append
         self._clock = clock
         self._can_record = can_record
+        self._cache = cache if cache is not None else Cache(Flights())
 
     async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply:
         """What cannot be served is a reply as well, and is recorded.
@@ -67,7 +72,11 @@ class Gateway:
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
             flight.idle_s = plan.deadlines.idle_s
-            result = await self._failover.run(call, plan, trail, flight)
+            asked = Asked(call, plan, trail, settlement, flight)
+            covered = wanted(call, caller, plan, snapshot)
+            if covered is not None:
+                return await self._cache.serve(covered, asked, self._ask)
+            return await self._ask(asked)
         except RejectedUpstream as rejected:
             return self._rejected(call, rejected, trail, settlement)
         except ShareAIError as error:
@@ -76,6 +85,10 @@ class Gateway:
             status, code = record_of_ended(flight)
             settlement.settle(status=status, billing_reason=NO_CHARGE, error_code=code)
             raise
+
+    async def _ask(self, asked: Asked) -> Reply | StreamReply:
+        call, plan, trail, settlement = asked.call, asked.plan, asked.trail, asked.settlement
+        result = await self._failover.run(call, plan, trail, asked.flight)
         if isinstance(result, OpenedStream):
             return self._streamed(call, plan, result, trail, settlement)
         return await self._answered(call, plan, result, trail, settlement)
@@ -151,7 +164,7 @@ class Gateway:
     def _rejected(self, call: Call, rejected: RejectedUpstream, trail: Trail, settlement: Settlement) -> Reply:
         """The upstream's explanation of the caller's own mistake, with OpenAI's four keys always there."""
         settlement.settle(status=rejected.status, billing_reason=NO_CHARGE, error_code="rejected_upstream")
-        target = trail.attempts[-1].target
+        target = trail.attempts[-1].target if trail.attempts else ""  # another caller with the same request asked
         error = rejected_error(rejected.status, rejected.body, target)
         headers = [(b"x-shareai-target", target.encode("latin-1", "replace"))]
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None

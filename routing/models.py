@@ -1,4 +1,4 @@
-"""An organisation's routes: a public model name in front of targets, with a strategy."""
+"""An organisation's routes: a public model name in front of targets, with a strategy; and what its cache keeps."""
 
 from __future__ import annotations
 
@@ -29,3 +29,39 @@ class Route(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class CachePolicy(TenantModel):
+    """For how long answers are kept: of all requests, or of those to one route or model, or of one key.
+
+    `subject` is the route's or model's name, or the key's public id; empty for the organisation. `ttl_s` 0 keeps
+    nothing, whatever a wider policy says. See `routing.cache_rules.CacheRules`.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True)
+    scope = models.CharField(_("scope"), max_length=12)
+    subject = models.CharField(_("for"), max_length=260, blank=True)
+    ttl_s = models.PositiveIntegerField(_("seconds"))
+    per_key = models.BooleanField(_("each key apart"), default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "scope", "subject"], name="cache_policy_once")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.subject}".strip()
+
+
+class CachePurge(TenantModel):
+    """How often the entries of a route or model, or under the empty name all entries, were thrown away."""
+
+    name = models.CharField(max_length=260, blank=True)
+    count = models.PositiveIntegerField(default=0)
+    purged_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "name"], name="cache_purge_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name or '*'} {self.count}"

@@ -48,6 +48,11 @@ def answer_headers(
     return headers
 
 
+def cache_headers(status: bytes, age_s: float | None = None) -> Headers:
+    age = [] if age_s is None else [(b"x-shareai-cache-age", b"%d" % age_s)]
+    return [(b"x-shareai-cache", status), *age]
+
+
 def cost_header(cost_nanos: int) -> tuple[bytes, bytes]:
     return b"x-shareai-cost", usd_text(cost_nanos).encode()
 
@@ -77,7 +82,7 @@ def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]
 
 def with_usage(body: bytes, usage: TokenUsage) -> bytes:
     """The body of a whole answer with what the gateway counted, for an upstream that said nothing believable."""
-    return orjson.dumps({**orjson.loads(body), "usage": _usage(usage.input_tokens, usage.output_tokens)})
+    return orjson.dumps({**orjson.loads(body), "usage": usage_object(usage)})
 
 
 def rejected_error(status: int, body: bytes | None, target: str) -> ShareAIError:
@@ -103,9 +108,9 @@ def trace_event(call: Call, trace: dict[str, Any]) -> bytes:
     return _event({**_chunk(call), "choices": [], "shareai": trace})
 
 
-def usage_event(call: Call, input_tokens: int, output_tokens: int) -> bytes:
+def usage_event(call: Call, usage: TokenUsage) -> bytes:
     """The usage chunk that the caller asked for and the upstream did not send."""
-    return _event({**_chunk(call), "choices": [], "usage": _usage(input_tokens, output_tokens)})
+    return _event({**_chunk(call), "choices": [], "usage": usage_object(usage)})
 
 
 def error_event(call: Call, code: str, message: str, metadata: dict[str, Any] | None = None) -> bytes:
@@ -136,12 +141,13 @@ def interrupted_event(call: Call, failure: UpstreamFailure, target: str) -> byte
     )
 
 
-def _usage(input_tokens: int, output_tokens: int) -> dict[str, int]:
-    return {
-        "prompt_tokens": input_tokens,
-        "completion_tokens": output_tokens,
-        "total_tokens": input_tokens + output_tokens,
+def usage_object(usage: TokenUsage) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
     }
+    return said | ({"prompt_tokens_details": {"cached_tokens": usage.cached_tokens}} if usage.cached_tokens else {})
 
 
 def _chunk(call: Call) -> dict[str, Any]:

@@ -13,18 +13,19 @@ from datetime import UTC, datetime
 from accounts.authentication import Caller
 from common.money import request_cost_nanos
 from metering.tokens import count_tokens
-from metering.usage import UsageRecord
+from metering.usage import HIT, UsageRecord
 from providers.adapters.base import COUNTED, NONE, TokenUsage
 from providers.schema import Call
 from providers.targets import Price, Target
 from routing.failover import Attempt, Trail
 from routing.plans import Plan
 
-COMPLETED, CANCELLED, INTERRUPTED, NO_CHARGE = (
+COMPLETED, CANCELLED, INTERRUPTED, NO_CHARGE, CACHED = (
     "completed",
     "cancelled_delivered",
     "interrupted_delivered",
     "no_charge_error",
+    "cached",
 )
 
 Append = Callable[[UsageRecord], None]
@@ -42,7 +43,19 @@ def cost_of(usage: TokenUsage, price: Price | None) -> int:
 class Settlement:
     """Of one request. `clock` is monotonic; `append` writes the journal."""
 
-    __slots__ = ("_append", "_began_at", "_call", "_caller", "_clock", "_done", "_trail", "plan")
+    __slots__ = (
+        "_append",
+        "_began_at",
+        "_call",
+        "_caller",
+        "_clock",
+        "_done",
+        "_trail",
+        "cache",
+        "plan",
+        "record",
+        "saved_nanos",
+    )
 
     def __init__(self, call: Call, caller: Caller, trail: Trail, append: Append, clock: Callable[[], float]) -> None:
         self._call = call
@@ -53,6 +66,17 @@ class Settlement:
         self._began_at = datetime.now(UTC)
         self._done = False
         self.plan: Plan | None = None
+        self.cache = ""
+        self.saved_nanos = 0
+        self.record: UsageRecord | None = None
+
+    def handed_over(self) -> Settlement:
+        """One in its place, for whoever sees the request to its end; this one records nothing from now on."""
+        successor = Settlement(self._call, self._caller, self._trail, self._append, self._clock)
+        successor._began_at, successor._done = self._began_at, self._done
+        successor.plan, successor.cache = self.plan, self.cache
+        self._done = True
+        return successor
 
     def settle(
         self,
@@ -71,10 +95,16 @@ class Settlement:
         usage = usage or TokenUsage(source=NONE)
         target = attempt.target if attempt else None
         cost_nanos = cost_of(usage, target.price if target else None)
-        self._append(
-            self._record(status, billing_reason, attempt, target, usage, cost_nanos, finish_reason, error_code)
+        self.record = self._record_of(
+            status, billing_reason, attempt, target, usage, cost_nanos, finish_reason, error_code
         )
+        self._append(self.record)
         return cost_nanos
+
+    def settle_hit(self, usage: TokenUsage, finish_reason: str, saved_nanos: int) -> None:
+        """Answered with what another request has paid for."""
+        self.cache, self.saved_nanos = HIT, saved_nanos
+        self.settle(status=200, billing_reason=CACHED, usage=usage, finish_reason=finish_reason)
 
     async def count(self, text: str) -> TokenUsage:
         """What the gateway itself counts of the prompt and `text`, off the loop."""
@@ -86,13 +116,14 @@ class Settlement:
         """As `settle`, after counting the prompt and `text` off the loop."""
         if self._done:
             return
+        successor = self.handed_over()
 
         async def count() -> None:
-            self.settle(
+            successor.settle(
                 status=status,
                 billing_reason=billing_reason,
                 attempt=attempt,
-                usage=await self.count(text),
+                usage=await successor.count(text),
                 finish_reason=finish_reason,
                 error_code=error_code,
             )
@@ -101,7 +132,7 @@ class Settlement:
         _counting.add(task)
         task.add_done_callback(_counting.discard)
 
-    def _record(
+    def _record_of(
         self,
         status: int,
         billing_reason: str,
@@ -148,6 +179,8 @@ class Settlement:
             overhead_us=round(max(elapsed_s - trail.upstream_s, 0.0) * 1e6),
             sdk_retry=call.sdk_retry,
             user_agent=call.user_agent,
+            cache=self.cache,
+            saved_nanos=self.saved_nanos,
         )
 
 

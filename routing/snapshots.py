@@ -22,6 +22,7 @@ import msgspec
 from accounts.authentication import KeyRecord
 from common.errors import TemporarilyUnavailable
 from providers.targets import Target
+from routing.cache_rules import NO_RULES, CacheRules
 from routing.lookups import KeyLookups
 
 POLL_S = 1.0
@@ -69,6 +70,7 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
     by_model: dict[str, tuple[Target, ...]]
     by_name: dict[str, Target]
     routes: dict[str, RouteRecord]
+    cache: CacheRules = NO_RULES
 
     def model_names(self) -> list[str]:
         """Every name that a caller may ask for: routes, public models, and what serves only who names it."""
@@ -101,6 +103,7 @@ def snapshot_of(
     keys: Iterable[KeyRecord],
     targets: Iterable[Target],
     routes: Iterable[RouteRecord],
+    cache: CacheRules = NO_RULES,
 ) -> OrgSnapshot:
     """Indexes what was loaded."""
     by_model: dict[str, list[Target]] = {}
@@ -118,6 +121,7 @@ def snapshot_of(
         by_model={model: tuple(group) for model, group in by_model.items()},
         by_name=by_name,
         routes={route.name: route for route in routes},
+        cache=cache,
     )
 
 

@@ -21,7 +21,8 @@ from accounts import sources as accounts
 from accounts.database import giving_back
 from nodes import sources as nodes
 from providers import sources as providers
-from routing.models import Route
+from routing.cache_rules import NO_RULES, CacheRule, CacheRules
+from routing.models import CachePolicy, CachePurge, Route
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, SpillOver, snapshot_of
 
 P = ParamSpec("P")
@@ -66,7 +67,17 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
             *nodes.load_targets(org_id, uses_community=organization.uses_community_nodes),
         ],
         routes=load_routes(org_id),
+        cache=load_cache_rules(org_id),
     )
+
+
+def load_cache_rules(org_id: int) -> CacheRules:
+    by_scope: dict[str, dict[str, CacheRule]] = {}
+    for row in CachePolicy.objects.filter(org_id=org_id):
+        by_scope.setdefault(row.scope, {})[row.subject] = CacheRule(row.ttl_s, row.per_key)
+    if not by_scope:
+        return NO_RULES
+    return CacheRules(by_scope, dict(CachePurge.objects.filter(org_id=org_id).values_list("name", "count")))
 
 
 def load_routes(org_id: int) -> list[RouteRecord]:

@@ -102,7 +102,7 @@ class MeteredStream(Source):
         if self._decoder.usage is None:
             usage = self._decoder.usage = await self._settlement.count(self._decoder.delivered_text())
             if self._call.include_usage:
-                tail = usage_event(self._call, usage.input_tokens, usage.output_tokens) + tail
+                tail = usage_event(self._call, usage) + tail
         self._settle()
         if self._call.wants_trace:
             tail = trace_event(self._call, trace_of(self._settlement.plan, self._trail.attempts)) + tail

@@ -90,6 +90,7 @@ class CallView(GatewayView):
             sdk_retry=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
             user_agent=(request.header("user-agent") or "")[:120],
             wants_trace=request.header("x-shareai-metadata") == "enabled",
+            cache_control=request.header("cache-control") or "",
         )
         return await plane().gateway.serve(call, caller, request.flight)
 

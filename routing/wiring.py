@@ -22,6 +22,8 @@ from providers.egress import AllowList
 from providers.targets import Credential, Target
 from providers.transport import Deadlines
 from providers.upstream import DirectTransport
+from routing.cache import Cache
+from routing.cache_store import Shelf
 from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
@@ -63,8 +65,10 @@ class Plane:
             self._park_refused_key,
         )
         self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
+        self._shelf = Shelf(settings.REDIS_URL)
+        cache = Cache(self.flights, self._shelf)
         self.gateway = Gateway(
-            self.snapshots, planner, failover, health, self._journal.append, monotonic, self._can_record
+            self.snapshots, planner, failover, health, self._journal.append, monotonic, self._can_record, cache
         )
 
     async def start(self) -> None:
@@ -83,6 +87,7 @@ class Plane:
         for task in self._tasks:
             task.cancel()
         await self.snapshots.aclose()
+        await self._shelf.aclose()
         self._direct.close()
         await asyncio.to_thread(self._recorder.stop, 10.0)
         self._journal.close()

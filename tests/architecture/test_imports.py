@@ -13,7 +13,7 @@ from tests.architecture.modules import ROOT, files, imports_of, is_within, reach
 WIRED = {"routing.wiring", "routing.sources"}
 """Where the data plane is put together, and where its snapshots come from: in a thread, off the path of requests."""
 
-CONTROL_PLANE_OF_ROUTING = {"routing.models", "routing.services", "routing.tester"}
+CONTROL_PLANE_OF_ROUTING = {"routing.cache_services", "routing.models", "routing.services", "routing.tester"}
 DATA_PLANE = sorted(
     module for module in files() if is_within(module, "routing") and module not in WIRED | CONTROL_PLANE_OF_ROUTING
 )
@@ -52,6 +52,17 @@ WITHOUT_DJANGO = [
     "providers.targets",
     "providers.transport",
     "providers.upstream",
+    "routing.asked",
+    "routing.cache",
+    "routing.cache_entries",
+    "routing.cache_forms",
+    "routing.cache_keys",
+    "routing.cache_listeners",
+    "routing.cache_live",
+    "routing.cache_replies",
+    "routing.cache_rules",
+    "routing.cache_share",
+    "routing.cache_store",
     "routing.explanation",
     "routing.failover",
     "routing.filters",

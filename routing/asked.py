@@ -1,0 +1,26 @@
+"""A planned request on its way to an answer, with those who follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from providers.schema import Call
+from routing.failover import Trail
+from routing.flights import Flight
+from routing.plans import Plan
+from routing.replies import Reply, StreamReply
+from routing.settlement import Settlement
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    call: Call
+    plan: Plan
+    trail: Trail
+    settlement: Settlement
+    flight: Flight
+
+
+Ask = Callable[[Asked], Awaitable[Reply | StreamReply]]
+"""Asks an upstream. Raises RejectedUpstream and ShareAIError, which are then still to be recorded."""

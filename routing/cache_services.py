@@ -1,0 +1,129 @@
+"""Use cases of the cache: say what is kept and for how long, stop that, throw away what is kept.
+
+Shared by pages and the management API. No policy keeps anything by itself: without one the cache is off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from accounts.audit import Actor, record
+from accounts.authority import authority_of
+from accounts.changes import changing
+from accounts.errors import InvalidField
+from accounts.models import ApiKey, Organization
+from accounts.roles import Permission
+from common.ids import new_id
+from routing.cache_rules import KEY, LONGEST_TTL_S, MODEL, ORGANIZATION, ROUTE, SCOPES
+from routing.models import CachePolicy, CachePurge, Route
+
+
+def put_policy(
+    organization: Organization, actor: Actor, *, scope: str, subject: str = "", ttl_s: int, per_key: bool = False
+) -> CachePolicy:
+    """Makes the policy of this scope and subject, or replaces it.
+
+    Args:
+        subject: the route's or model's name, the key's public id; nothing for the organisation.
+        ttl_s: 0 keeps nothing, whatever a wider policy says.
+
+    Raises:
+        NotPermitted: the actor may not manage routes.
+        InvalidField: naming the field.
+    """
+    ttl_s = _ttl_s(ttl_s)
+    with changing(organization):
+        authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
+        subject = _subject(organization, scope, subject)
+        policy = CachePolicy.objects.of(organization).filter(scope=scope, subject=subject).first()
+        before = described(policy) if policy else None
+        policy = policy or CachePolicy(org=organization, public_id=new_id("cpol"), scope=scope, subject=subject)
+        policy.ttl_s, policy.per_key = ttl_s, per_key
+        if before != described(policy):
+            policy.save()
+            action = "cache_policy.updated" if before else "cache_policy.created"
+            _note(organization, actor, action, policy, before=before, after=described(policy))
+    return policy
+
+
+def delete_policy(policy: CachePolicy, actor: Actor) -> None:
+    organization = policy.org
+    with changing(organization):
+        authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
+        _note(organization, actor, "cache_policy.deleted", policy, before=described(policy))
+        policy.delete()
+
+
+def set_route_ttl(organization: Organization, actor: Actor, route: str, ttl_s: int | None) -> None:
+    """The cache of a route as its own definition says it: None takes the route's policy away."""
+    if ttl_s is not None:
+        found = find_route_policy(organization, route)
+        put_policy(
+            organization, actor, scope=ROUTE, subject=route, ttl_s=ttl_s, per_key=found.per_key if found else False
+        )
+    elif (policy := find_route_policy(organization, route)) is not None:
+        delete_policy(policy, actor)
+
+
+def find_route_policy(organization: Organization, route: str) -> CachePolicy | None:
+    policies = CachePolicy.objects.of(organization).select_related("org")
+    return policies.filter(scope=ROUTE, subject=route).first()
+
+
+def purge(organization: Organization, actor: Actor, name: str = "") -> CachePurge:
+    """Throws away what is kept of a route or model, or of everything. No process gives it from the moment on at
+    which it knows, which is within a second; the bytes go when their time is over."""
+    name = name.strip()
+    if len(name) > 200:
+        raise InvalidField.one("name", _("Use a name of at most 200 characters."))
+    with changing(organization):
+        authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
+        purge, _made = CachePurge.objects.get_or_create(org=organization, name=name)
+        CachePurge.objects.filter(pk=purge.pk).update(count=F("count") + 1)
+        purge.refresh_from_db()
+        purge.save(update_fields=["purged_at"])
+        after = {"name": name, "count": purge.count}
+        record(organization, actor, "cache.purged", "cache", organization.public_id, label=name, after=after)
+    return purge
+
+
+def described(policy: CachePolicy) -> dict[str, Any]:
+    return {
+        "scope": policy.scope,
+        "subject": policy.subject,
+        "ttl_s": policy.ttl_s,
+        "per_key": policy.per_key,
+    }
+
+
+def _note(organization: Organization, actor: Actor, action: str, policy: CachePolicy, **change: Any) -> None:
+    label = policy.subject or policy.scope
+    record(organization, actor, action, "cache_policy", policy.public_id, label=label, **change)
+
+
+def _ttl_s(ttl_s: Any) -> int:
+    if isinstance(ttl_s, bool) or not isinstance(ttl_s, int) or not 0 <= ttl_s <= LONGEST_TTL_S:
+        raise InvalidField.one("ttl_s", _("Use whole seconds from 0 to %(most)d.") % {"most": LONGEST_TTL_S})
+    return ttl_s
+
+
+def _subject(organization: Organization, scope: str, subject: str) -> str:
+    subject = subject.strip()
+    if scope not in SCOPES:
+        raise InvalidField.one("scope", _("Choose one of: %(names)s.") % {"names": ", ".join(SCOPES)})
+    if scope == ORGANIZATION:
+        if subject:
+            raise InvalidField.one("subject", _("The organisation's policy is for everything."))
+        return ""
+    if not subject or len(subject) > 260:
+        raise InvalidField.one("subject", _("Say for what."))
+    if scope == ROUTE and not Route.objects.of(organization).filter(name=subject).exists():
+        raise InvalidField.one("subject", _("There is no route of this name."))
+    if scope == KEY and not ApiKey.objects.of(organization).filter(public_id=subject).exists():
+        raise InvalidField.one("subject", _("There is no such key."))
+    if scope == MODEL and any(character.isspace() for character in subject):
+        raise InvalidField.one("subject", _("A model's name has no spaces."))
+    return subject
