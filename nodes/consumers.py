@@ -4,7 +4,7 @@
             ◀── hello        the node's id, signed together with the nonce and the console that it believes to talk to
     welcome ──▶              then binary messages only: frames
 
-A plain ASGI application, not a Channels consumer: see docs/adr/0008-tunnel-sockets-without-channels.md.
+A plain ASGI application, not a Channels consumer: see docs/adr/0011-tunnel-sockets-without-channels.md.
 """
 
 from __future__ import annotations
