@@ -29,12 +29,12 @@ class Gate:
     async def enter(self, hello: Hello, nonce: bytes) -> Entry:
         """Raises Refused."""
         try:
-            return await self._enter(hello, nonce)
+            return await in_thread(self._admit, hello, nonce)
         except DatabaseError as error:
             raise Refused(RESTART, "come back in a moment") from error
 
-    async def _enter(self, hello: Hello, nonce: bytes) -> Entry:
-        standing = await in_thread(admission.load_standing, hello.node)
+    def _admit(self, hello: Hello, nonce: bytes) -> Entry:
+        standing = admission.load_standing(hello.node)
         if standing is None or not proofs.proves_connection(
             standing.public_key, proofs.decoded(hello.signature), hello.node, self.origin, nonce
         ):
@@ -43,5 +43,5 @@ class Gate:
             raise Refused(REVOKED, "this machine was removed")
         if not is_supported(hello.version):
             raise Refused(UNSUPPORTED, f"this console works with version {LEAST_AGENT} or newer")
-        generation = await in_thread(admission.open_connection, standing.id, hello.version)
+        generation = admission.open_connection(standing.id, hello.version)
         return Entry(standing.public_id, generation, standing.config)

@@ -1,6 +1,6 @@
 """Tells of the nodes that this process holds: to its own fleet at once, to everybody else by way of Redis.
 
-What changes with each request (how many are in flight) is told four times a second at most, all nodes in one go. Keys
+What changes with each request (how many are in flight) is told once a second at most, all nodes in one go. Keys
 expire with the heartbeat, so a process that dies need not say that its nodes are gone. With Redis away the nodes
 serve on, for the requests that come to this process.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from time import monotonic
 
 import msgspec
@@ -23,16 +22,21 @@ from nodes.links import Links
 from nodes.reports import Report, State
 
 TELL_S = 0.25
+"""For who came, went, or takes work no more."""
+
+TELL_LOAD_S = 1.0
 REFRESH_S = 10.0
 _AT_ONCE = 500
 
 _TELL = """
-local known = redis.call('GET', KEYS[1])
-local since = known and tonumber(string.match(known, '"generation":(%d+)')) or 0
-if since > tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
+for number, key in ipairs(KEYS) do
+  local known = redis.call('GET', key)
+  local generation = known and tonumber(string.match(known, '"generation":(%d+)')) or 0
+  if generation <= tonumber(ARGV[2 * number]) then redis.call('SET', key, ARGV[2 * number + 1], 'EX', ARGV[1]) end
+end
 """
+"""What a newer connection has said stays."""
+
 _FORGET = """
 local known = redis.call('GET', KEYS[1])
 if known and string.match(known, '"generation":(%d+)') == ARGV[1] then redis.call('DEL', KEYS[1]) end
@@ -52,7 +56,11 @@ class Herald:
         self._said: dict[Link, Report] = {}
         self._vitals: dict[str, bytes] = {}
         self._gone: list[Presence] = []
+        self._urgent: set[Link] = set()
         self.relay = ""
+
+    def began(self, link: Link) -> None:
+        self._urgent.add(link)
 
     def note(self, link: Link, report: Report) -> None:
         """Keeps state and vitals, which stand in Redis only."""
@@ -62,32 +70,42 @@ class Herald:
         said = Report(state=report.state or known.state, vitals=report.vitals or known.vitals)
         self._said[link] = said
         self._vitals[link.node] = _encode(said)
-        self._links.load_changed(link)
+        if said.state != known.state:
+            self._urgent.add(link)
+        else:
+            self._links.load_changed(link)
 
     def ended(self, link: Link, *, is_last: bool) -> None:
         self._said.pop(link, None)
+        self._urgent.discard(link)
         if is_last:
             gone = Presence(link.node, connected=False, generation=link.generation)
             self._fleet.note(gone, monotonic())
             self._gone.append(gone)
 
     async def tell_for_ever(self) -> None:
-        refreshed = monotonic()
+        loads_at = refreshed_at = monotonic()
         async with aioredis.Redis.from_url(self._redis_url, health_check_interval=10) as client:
             while True:
                 await asyncio.sleep(TELL_S)
-                changed: Iterable[Link] = self._links.take_changed()
-                if monotonic() - refreshed > REFRESH_S:
-                    changed, refreshed = list(self._links), monotonic()
-                presences = [self._presence(link) for link in changed if self._links.find(link.node) is link]
-                for presence in presences:
-                    self._fleet.note(presence, monotonic())
-                await self._tell(client, presences)
+                now, (changed, self._urgent) = monotonic(), (self._urgent, set())
+                if now - loads_at >= TELL_LOAD_S:
+                    changed, loads_at = changed | self._links.take_changed(), now
+                news, rest = self._presences(changed, now), []
+                if now - refreshed_at >= REFRESH_S:
+                    rest, refreshed_at = self._presences(set(self._links) - changed, now), now
+                await self._tell(client, news, rest)
 
     async def tell_last(self) -> None:
         """When this process ends."""
         async with aioredis.Redis.from_url(self._redis_url) as client:
-            await self._tell(client, [])
+            await self._tell(client, [], [])
+
+    def _presences(self, links: set[Link], now: float) -> list[Presence]:
+        presences = [self._presence(link) for link in links if self._links.find(link.node) is link]
+        for presence in presences:
+            self._fleet.note(presence, now)
+        return presences
 
     def _presence(self, link: Link) -> Presence:
         said = self._said.get(link)
@@ -104,19 +122,22 @@ class Herald:
             queue=queue or 0,
         )
 
-    async def _tell(self, client: aioredis.Redis, presences: list[Presence]) -> None:
+    async def _tell(self, client: aioredis.Redis, news: list[Presence], rest: list[Presence]) -> None:
+        """`rest` has nothing new, and is kept from expiring."""
         gone, self._gone = self._gone, []
         vitals, self._vitals = self._vitals, {}
-        if not (presences or gone or vitals):
+        if not (news or rest or gone or vitals):
             return
         try:
-            for start in range(0, max(len(presences), 1), _AT_ONCE):
-                async with client.pipeline(transaction=False) as pipeline:
-                    for presence in presences[start : start + _AT_ONCE]:
-                        _tell_one(pipeline, presence)
-                    if start == 0:
-                        _tell_rest(pipeline, gone, vitals)
-                    await pipeline.execute()
+            async with client.pipeline(transaction=False) as pipeline:
+                _keep(pipeline, [*news, *rest])
+                for presence in gone:
+                    pipeline.eval(_FORGET, 1, PRESENCE_PREFIX + presence.node, str(presence.generation))
+                for presence in (*news, *gone):
+                    pipeline.publish(PRESENCE, _encode(presence))
+                for node, text in vitals.items():
+                    pipeline.set(VITALS_PREFIX + node, text, ex=round(DEAD_AFTER_S))
+                await pipeline.execute()
         except (RedisError, OSError) as error:
             logger.warning("nobody else hears of the nodes here: %s", error)
 
@@ -125,15 +146,9 @@ _NO_STATE = State(mode="always", accepting=True)
 _EXPIRES_S = str(round(DEAD_AFTER_S))
 
 
-def _tell_one(pipeline: aioredis.client.Pipeline, presence: Presence) -> None:
-    text = _encode(presence)
-    pipeline.eval(_TELL, 1, PRESENCE_PREFIX + presence.node, str(presence.generation), text, _EXPIRES_S)
-    pipeline.publish(PRESENCE, text)
-
-
-def _tell_rest(pipeline: aioredis.client.Pipeline, gone: list[Presence], vitals: dict[str, bytes]) -> None:
-    for presence in gone:
-        pipeline.eval(_FORGET, 1, PRESENCE_PREFIX + presence.node, str(presence.generation))
-        pipeline.publish(PRESENCE, _encode(presence))
-    for node, text in vitals.items():
-        pipeline.set(VITALS_PREFIX + node, text, ex=round(DEAD_AFTER_S))
+def _keep(pipeline: aioredis.client.Pipeline, presences: list[Presence]) -> None:
+    for start in range(0, len(presences), _AT_ONCE):
+        part = presences[start : start + _AT_ONCE]
+        keys = [PRESENCE_PREFIX + presence.node for presence in part]
+        words = [word for presence in part for word in (str(presence.generation), _encode(presence))]
+        pipeline.eval(_TELL, len(part), *keys, _EXPIRES_S, *words)

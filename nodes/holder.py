@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Holder:
-    """`start` inside the running loop; `go_away`, then `aclose`, before it ends."""
+    """`start` inside the running loop, `aclose` before it ends."""
 
     def __init__(self, fleet: Fleet, *, console_url: str, redis_url: str, secret_key: str, relay_host: str) -> None:
         secret = hmac.new(secret_key.encode(), b"nodes relay", hashlib.sha256).hexdigest()
@@ -57,10 +57,6 @@ class Holder:
         self._keep(self._orders.listen_for_ever())
         self._keep(self._orders.poll_for_ever())
 
-    def go_away(self) -> None:
-        """Nodes look for another process; what they are working on here goes on."""
-        self.links.go_away()
-
     async def aclose(self) -> None:
         self.links.stop()
         for task in self._tasks:
@@ -75,6 +71,7 @@ class Holder:
 
     def began(self, link: Link) -> None:
         self._keepers[link] = Keeper(link.node, self._trials.begin)
+        self._herald.began(link)
 
     def said(self, link: Link, settings: Mapping[str, Any]) -> None:
         try:

@@ -78,10 +78,6 @@ class Links:
         changed, self._changed = self._changed, set()
         return changed
 
-    def go_away(self) -> None:
-        for link in list(self._links.values()):
-            link.go_away("restart")
-
     def close_all(self) -> None:
         for link in [*self._leaving, *self._links.values()]:
             link.close(RESTART, "restart")

@@ -34,23 +34,7 @@ class ShareAI(Gateway):
         env = self._environment(upstream_url, port)
         self._manage(env, "migrate", "--verbosity", "0")
         seed = self._seed(env, upstream_url)
-        child = self.spawn(
-            [
-                *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
-                *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-                *(
-                    "--loop",
-                    "uvloop",
-                    "--http",
-                    "console.wire:PatientProtocol",
-                    "--ws",
-                    "console.websocket:TakeoverProtocol",
-                ),
-                *("--log-level", "warning", "--no-access-log", "--no-server-header"),
-            ],
-            env=env,
-            cwd=_ROOT,
-        )
+        child = self.spawn(served(port), env=env, cwd=_ROOT)
         child.wait_until(lambda: answers_get(port, "/health/ready"), self.name)
         return Endpoint(port, _models(seed), {"Authorization": f"Bearer {seed['api_key']}"})
 
@@ -89,6 +73,16 @@ class ShareAI(Gateway):
 
     def _manage(self, env: Mapping[str, str], *words: str) -> str:
         return self.run_step([sys.executable, "manage.py", *words], cwd=_ROOT, env=env)
+
+
+def served(port: int) -> list[str]:
+    """How one process of ours is started."""
+    return [
+        *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--loop", "uvloop"),
+        *("--http", "console.wire:PatientProtocol", "--ws", "console.websocket:TakeoverProtocol"),
+        *("--log-level", "warning", "--no-access-log", "--no-server-header"),
+    ]
 
 
 def _models(seed: Mapping[str, object]) -> dict[str, str]:

@@ -51,4 +51,8 @@ class Command(BaseCommand):
             )
         made = create_key(organization, SYSTEM, name="Bench", scopes=[INFERENCE], created_by=user)
         cases = {model.removeprefix("bench-"): model for model in models}
-        self.stdout.write(json.dumps({"api_key": made.plain, "model": models[0], "models": cases}))
+        self.stdout.write(
+            json.dumps(
+                {"api_key": made.plain, "organization": organization.slug, "model": models[0], "models": cases}
+            )
+        )
