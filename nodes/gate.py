@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from django.db import DatabaseError
@@ -21,10 +23,15 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Gate:
-    """Args: console_url: where nodes reach this console; what they sign names its origin."""
+    """
+    Args:
+        console_url: where nodes reach this console; what they sign names its origin.
+        hosts: other names of the console, under which machines may have enrolled (ALLOWED_HOSTS; patterns are none).
+    """
 
-    def __init__(self, console_url: str) -> None:
+    def __init__(self, console_url: str, hosts: Iterable[str] = ()) -> None:
         self.origin = proofs.origin_of(console_url)
+        self._origins = _origins(console_url, hosts)
 
     async def enter(self, hello: Hello, nonce: bytes) -> Entry:
         """Raises Refused."""
@@ -35,9 +42,7 @@ class Gate:
 
     def _admit(self, hello: Hello, nonce: bytes) -> Entry:
         standing = admission.load_standing(hello.node)
-        if standing is None or not proofs.proves_connection(
-            standing.public_key, proofs.decoded(hello.signature), hello.node, self.origin, nonce
-        ):
+        if standing is None or not self._is_proven(standing.public_key, hello, nonce):
             raise Refused(UNKNOWN, "this console does not know this machine by this key")
         if standing.revoked:
             raise Refused(REVOKED, "this machine was removed")
@@ -45,3 +50,18 @@ class Gate:
             raise Refused(UNSUPPORTED, f"this console works with version {LEAST_AGENT} or newer")
         generation = admission.open_connection(standing.id, hello.version)
         return Entry(standing.public_id, generation, standing.config)
+
+    def _is_proven(self, public_key: bytes, hello: Hello, nonce: bytes) -> bool:
+        signature = proofs.decoded(hello.signature)
+        return any(
+            proofs.proves_connection(public_key, signature, hello.node, origin, nonce) for origin in self._origins
+        )
+
+
+def _origins(console_url: str, hosts: Iterable[str]) -> tuple[str, ...]:
+    """The public one, and the same console by its other names, such as localhost beside 127.0.0.1."""
+    parts = urlsplit(console_url)
+    port = f":{parts.port}" if parts.port else ""
+    named = [host for host in hosts if host and not host.startswith(".") and "*" not in host]
+    others = (proofs.origin_of(f"{parts.scheme}://{host}{port}") for host in named)
+    return tuple(dict.fromkeys((proofs.origin_of(console_url), *others)))

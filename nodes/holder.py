@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 from nodes.consumers import Door
@@ -35,10 +35,19 @@ logger = logging.getLogger(__name__)
 class Holder:
     """`start` inside the running loop, `aclose` before it ends."""
 
-    def __init__(self, fleet: Fleet, *, console_url: str, redis_url: str, secret_key: str, relay_host: str) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        console_url: str,
+        redis_url: str,
+        secret_key: str,
+        relay_host: str,
+        hosts: Iterable[str] = (),
+    ) -> None:
         secret = hmac.new(secret_key.encode(), b"nodes relay", hashlib.sha256).hexdigest()
         self.links = Links(self)
-        self.door = Door(Gate(console_url), self.links)
+        self.door = Door(Gate(console_url, hosts), self.links)
         self._elsewhere = Elsewhere(fleet, secret)
         self.transport = TunnelTransport(self.links, self._elsewhere)
         self._relay_host = relay_host

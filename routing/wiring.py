@@ -53,6 +53,7 @@ class Plane:
         self.nodes = Holder(
             self._fleet,
             console_url=settings.PUBLIC_URL,
+            hosts=settings.ALLOWED_HOSTS,
             redis_url=settings.REDIS_URL,
             secret_key=settings.SECRET_KEY,
             relay_host=settings.NODE_RELAY_HOST,

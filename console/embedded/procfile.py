@@ -14,6 +14,7 @@ from console.embedded.keep import kept_ports, kept_secrets
 from console.embedded.wishes import HOST, Wishes
 
 HERALD = "run"
+MACHINE = "machine"
 GRACE_S = 3  # for answers under way when it is stopped; the supervisor kills after five
 URL_NAMES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
 ROOT_IS_FINE = "ignore:You're running the worker with superuser privileges"  # tasks come as JSON, not as pickles
@@ -48,6 +49,7 @@ def write_procfile(wishes: Wishes, engines: Sequence[Engine], begin: Begin) -> P
         HERALD: _herald(wishes, engines, begin),
         **upstreams.commands(ports, secrets["SECRET_KEY"], wishes.data_dir),
         "worker": [*after_ready, *CELERY, "worker", *WORKER],
+        MACHINE: [sys.executable, "-m", "console.embedded.machine", str(wishes.port)],
         "beat": [*after_ready, *CELERY, "beat", "--loglevel=WARNING", "--pidfile=", schedule],
     }
     return Procfile(_environment(wishes, engines, secrets, ports), commands)

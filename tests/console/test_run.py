@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -129,6 +130,24 @@ def left_running(data_dir: Path) -> list[str]:
     return found
 
 
+def answers_from_the_machine(run: Run, demo: dict[str, str]) -> bool:
+    """Whether the agent of this computer serves some model under the machine's own name."""
+    headers = {"Authorization": f"Bearer {demo['OPENAI_API_KEY']}", "Content-Type": "application/json"}
+    url = f"http://127.0.0.1:{run.port}/v1"
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/models", headers=headers), timeout=30) as answer:
+        names = [model["id"] for model in json.load(answer)["data"]]
+    for name in names:
+        body = {
+            "model": f"node/demo-machine/{name}",
+            "max_tokens": 2,
+            "messages": [{"role": "user", "content": "Hi"}],
+        }
+        asked = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(asked, timeout=30) as answer:
+            return answer.headers["x-shareai-target"] == f"node/demo-machine/{name}"
+    return False
+
+
 def mode_of(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
@@ -145,6 +164,7 @@ def test_serves_until_stopped_and_keeps_everything_for_the_next_start(folder: Pa
         answer = first.curl()
         assert '"object":"chat.completion.chunk"' in answer
         assert answer.endswith("data: [DONE]\n\n")
+        wait_for(lambda: answers_from_the_machine(first, demo), first.said)
         secrets, ports = (data_dir / "secrets.env").read_text(), (data_dir / "demo-ports.json").read_text()
 
         broker = Redis.from_url(psutil.Process(first.pid_of("web")).environ()["REDIS_URL"])
@@ -170,6 +190,7 @@ def test_serves_until_stopped_and_keeps_everything_for_the_next_start(folder: Pa
         assert (data_dir / "secrets.env").read_text() == secrets
         assert (data_dir / "demo-ports.json").read_text() == ports
         assert second.get("/health/ready") == 200
+        wait_for(lambda: answers_from_the_machine(second, demo), second.said)
         second.process.send_signal(signal.SIGHUP)
         assert second.wait_until_ended() == 0
 

@@ -13,11 +13,15 @@ from django.core.management import CommandError, call_command
 from accounts import apikeys, keys
 from accounts.audit import Actor
 from accounts.models import ApiKey, Organization, User
-from console.embedded import upstreams
+from console.embedded import machine, upstreams
 from console.embedded.keep import read_env
+from nodes.models import EnrolmentToken, Node
+from nodes.services import remove_node
+from nodes.tokens import digest
 from providers import services
 from providers.models import Connection, ConnectionKey
 from providers.sources import load_targets
+from tests.nodes.machine import Machine
 
 pytestmark = pytest.mark.django_db
 
@@ -149,3 +153,51 @@ def test_the_benchmark_gets_three_targets_per_model(settings, capsys):
         assert len(serving) == 3
         assert all(target.price and target.credentials for target in serving)
     assert said["model"] == "bench-unary"
+
+
+def test_a_machine_gets_a_token_once_and_a_lost_database_brings_another(seed, tmp_path: Path):
+    seed()
+    path = machine.home_of(tmp_path) / machine.TOKEN_FILE
+    token = path.read_text().strip()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert EnrolmentToken.objects.get().token_hash == digest(token)
+    seed()
+    assert path.read_text().strip() == token
+    EnrolmentToken.objects.all().delete()
+    (path.parent / "config.json").write_text(json.dumps({"node": "node_of_another_database"}))
+    seed()
+    assert path.read_text().strip() != token
+    assert machine.enrolled(path.parent) is None
+
+
+def test_a_machine_that_is_in_gets_no_token_even_when_its_owner_removed_it(seed, tmp_path: Path, enrolled_machine):
+    seed()
+    home = machine.home_of(tmp_path)
+    row = enrolled_machine(demo(), (home / machine.TOKEN_FILE).read_text().strip())
+    (home / "config.json").write_text(json.dumps({"node": row.public_id}))
+    remove_node(row, ME)
+    seed()
+    assert EnrolmentToken.objects.count() == 1
+
+
+@pytest.fixture
+def enrolled_machine() -> Callable[[Organization, str], Node]:
+    def enrol(org: Organization, token: str) -> Node:
+        answer = Machine().enrol(token, name=machine.NAME)
+        assert answer.status_code == 201, answer.content
+        return Node.objects.of(org).get()
+
+    return enrol
+
+
+def test_a_machine_follows_the_console_to_another_port(tmp_path: Path):
+    path = tmp_path / "config.json"
+    machine.follow(tmp_path, "http://127.0.0.1:8000")
+    assert not path.exists()
+    path.write_text(json.dumps({"node": "node_1", "console": "http://127.0.0.1:8000", "connect_url": "ws://x"}))
+    machine.follow(tmp_path, "http://127.0.0.1:9000")
+    assert json.loads(path.read_text()) == {
+        "node": "node_1",
+        "console": "http://127.0.0.1:9000",
+        "connect_url": "ws://127.0.0.1:9000/nodes/v1/connect",
+    }

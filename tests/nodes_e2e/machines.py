@@ -1,4 +1,4 @@
-"""Machines of owners: homes in folders of their own, the real agent in them as a process, enrolled by its own verb."""
+"""Machines of owners: folders of their own, the real agent in them as a process, enrolled by its own verb."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from accounts.authentication import INFERENCE, MANAGE
 from accounts.keys import active_keys, create_key
 from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
+from console.demo_machine import seed_machine
 from console.embedded.keep import read_env, write_private
 from providers import services
 from providers.keypool import opened_keys
@@ -104,7 +105,7 @@ UPSTREAMS = {
 
 
 class Command(BaseCommand):
-    help = "Prepares the demo: user, organisation, keys, connections; writes DATA_DIR/demo.env."
+    help = "Prepares the demo: user, organisation, keys, connections, a machine's token; writes DATA_DIR/demo.env."
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name, where in _upstreams().items():
@@ -112,6 +113,7 @@ class Command(BaseCommand):
         path = settings.DATA_DIR / ENV_FILE
         wanted = seed_person(read_env(path))
         write_private(path, "".join(f"{name}={value}\n" for name, value in wanted.items()))
+        seed_machine(organization_of(User.objects.get(email=EMAIL)), SYSTEM, settings.DATA_DIR)
 
 
 def _upstreams() -> dict[str, dict[str, Any]]:
@@ -161,8 +163,7 @@ def seed_person(kept: Mapping[str, str]) -> dict[str, str]:
         the demo.env of this one; the password is empty when the person has changed it since.
     """
     user, password = _user(kept.get("SHAREAI_PASSWORD", ""))
-    membership = Membership.objects.filter(user=user, org__deleted_at=None).select_related("org").first()
-    organization = membership.org if membership else create_organization(user, ORGANIZATION)
+    organization = organization_of(user)
     return {
         "OPENAI_BASE_URL": f"{settings.PUBLIC_URL}/v1",
         "OPENAI_API_KEY": _key(organization, user, "Demo", INFERENCE, kept.get("OPENAI_API_KEY", "")),
@@ -171,6 +172,11 @@ def seed_person(kept: Mapping[str, str]) -> dict[str, str]:
         "SHAREAI_EMAIL": EMAIL,
         "SHAREAI_PASSWORD": password,
     }
+
+
+def organization_of(user: User) -> Organization:
+    membership = Membership.objects.filter(user=user, org__deleted_at=None).select_related("org").first()
+    return membership.org if membership else create_organization(user, ORGANIZATION)
 
 
 def _user(kept_password: str) -> tuple[User, str]:
