@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.audit import Actor
 from accounts.models import Organization
 from console.embedded.keep import write_private
-from console.embedded.machine import TOKEN_FILE, enrolled, home_of
+from console.embedded.machine import ENROLMENT, enrolled, home_of
 from nodes.enrolment import LONGEST_TTL_S, create_token
 from nodes.models import EnrolmentToken, Node
 from nodes.tokens import digest
@@ -25,7 +25,7 @@ def seed_machine(organization: Organization, actor: Actor, data_dir: Path) -> No
         return
     for stale in ("config.json", "identity.key"):  # of a database that is no more
         (home / stale).unlink(missing_ok=True)
-    path = home / TOKEN_FILE
+    path = home / ENROLMENT
     if not (path.exists() and _lets_in(organization, path.read_text().strip())):
         write_private(path, create_token(organization, actor, ttl_s=LONGEST_TTL_S).plain + "\n")
 

@@ -26,7 +26,7 @@ from console.embedded.wishes import HOST
 NAME = "Demo machine"
 MODEL = "home-llama"  # of no provider: a machine does not offer by itself what those offer
 FOLDER = "demo-machine"
-TOKEN_FILE = "enrolment.token"
+ENROLMENT = "enrolment.token"  # the file
 OLLAMA_PORT = 11434
 ASK_EVERY_S = 0.2
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -63,7 +63,7 @@ def home_of(data_dir: Path) -> Path:
 
 def command(home: Path, console: str, server: str) -> list[str]:
     words = [sys.executable, "-m", "shareai_node", "--home", str(home), "run", "--console", console, "--allow-http"]
-    return [*words, "--name", NAME, "--token-file", str(home / TOKEN_FILE), "--no-discover", "--server", server]
+    return [*words, "--name", NAME, "--token-file", str(home / ENROLMENT), "--no-discover", "--server", server]
 
 
 def served(stack: ExitStack, data_dir: Path) -> str:

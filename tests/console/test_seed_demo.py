@@ -157,7 +157,7 @@ def test_the_benchmark_gets_three_targets_per_model(settings, capsys):
 
 def test_a_machine_gets_a_token_once_and_a_lost_database_brings_another(seed, tmp_path: Path):
     seed()
-    path = machine.home_of(tmp_path) / machine.TOKEN_FILE
+    path = machine.home_of(tmp_path) / machine.ENROLMENT
     token = path.read_text().strip()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert EnrolmentToken.objects.get().token_hash == digest(token)
@@ -173,7 +173,7 @@ def test_a_machine_gets_a_token_once_and_a_lost_database_brings_another(seed, tm
 def test_a_machine_that_is_in_gets_no_token_even_when_its_owner_removed_it(seed, tmp_path: Path, enrolled_machine):
     seed()
     home = machine.home_of(tmp_path)
-    row = enrolled_machine(demo(), (home / machine.TOKEN_FILE).read_text().strip())
+    row = enrolled_machine(demo(), (home / machine.ENROLMENT).read_text().strip())
     (home / "config.json").write_text(json.dumps({"node": row.public_id}))
     remove_node(row, ME)
     seed()

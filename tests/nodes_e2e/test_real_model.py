@@ -53,6 +53,5 @@ def test_it_is_a_plain_model_too_and_its_trial_was_answered(client, tenant, mode
     until(lambda: NodeModel.objects.of(tenant.org).filter(upstream_id=MODEL_ID, trial_ok=True).exists())
 
 
-def test_embeddings_and_completions_pass_too(client, model):
-    assert len(client.embeddings.create(model=model, input="hello").data[0].embedding) > 1
+def test_completions_pass_too(client, model):
     assert client.completions.create(model=model, prompt="Once", max_tokens=3).choices[0].text
