@@ -120,3 +120,9 @@ def require_ephemeral(scopes: list[str], expires_at: datetime | None, now: datet
         raise InvalidField.one("scopes", _("A short-lived key only calls models."))
     if expires_at is None or expires_at > now + timedelta(seconds=LONGEST_EPHEMERAL_S):
         raise InvalidField.one("expires_at", _("A short-lived key expires within a day."))
+
+
+def require_typed_name(typed: str, name: str) -> None:
+    """Before what cannot be undone by the one who does it."""
+    if typed.strip() != name:
+        raise InvalidField.one("typed_name", _("Type the organisation's name exactly as it is written."))

@@ -55,14 +55,22 @@ def leave(membership: Membership, actor: audit.Actor) -> None:
         _end(held, actor, current, "member.left")
 
 
-def transfer_ownership(organization: Organization, actor: audit.Actor, to: Membership) -> None:
-    """The acting owner becomes an admin, the other member an owner. Raises: NotPermitted, InvalidField."""
+def transfer_ownership(organization: Organization, actor: audit.Actor, to: Membership, typed_name: str) -> None:
+    """The acting owner becomes an admin, the other member an owner.
+
+    Args:
+        typed_name: must be the organisation's name, as a safeguard.
+
+    Raises:
+        NotPermitted, InvalidField, OrganizationGone; Membership.DoesNotExist when `to` is gone meanwhile.
+    """
     with changing(organization) as held:
         rights = require(held, actor, Permission.MANAGE_OWNERS)
         if rights.user_id is None:
             raise NotPermitted(Permission.MANAGE_OWNERS)
         if to.user_id == rights.user_id:
             raise InvalidField.one("to", _("Choose another member."))
+        fields.require_typed_name(typed_name, held.name)
         heir = _current(held, to)
         if heir.role != OWNER:
             _change_role(held, actor, heir, OWNER)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts import audit, authority, events, roles
 from accounts.changes import changing
 from accounts.errors import InvalidField
-from accounts.fields import cleaned_name
+from accounts.fields import cleaned_name, require_typed_name
 from accounts.models import Membership, Organization, User
 from common.ids import new_id
 
@@ -71,8 +71,7 @@ def delete_organization(organization: Organization, actor: audit.Actor, typed_na
     """Closes it for everybody at once; its rows stay. `typed_name` must be its name, as a safeguard."""
     with changing(organization) as held:
         authority.require(held, actor, roles.Permission.DELETE_ORGANIZATION)
-        if typed_name.strip() != held.name:
-            raise InvalidField.one("typed_name", _("Type the organisation's name exactly as it is written."))
+        require_typed_name(typed_name, held.name)
         held.deleted_at = timezone.now()
         held.save(update_fields=["deleted_at"])
         _record(held, actor, "organization.deleted", {"name": held.name}, None)

@@ -62,6 +62,7 @@ urlpatterns = [
     path("invitations/", members.accept, name="invitation"),
     path("invitations/<str:token>/", members.accept, name="invitation-link"),
     path("settings", settings.index, name="settings"),
+    path("settings/transfer", settings.transfer, name="settings-transfer"),
     path("settings/delete", settings.delete, name="settings-delete"),
     path("audit", audit.index, name="audit"),
     path("audit/verify", audit.verify, name="audit-verify"),

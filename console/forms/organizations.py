@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Membership
 from console.forms.base import ConsoleForm
 
 STRATEGY_CHOICES = (
@@ -49,3 +52,13 @@ class DeleteForm(ConsoleForm):
     typed_name = forms.CharField(
         label=_("Type the organisation's name"), widget=forms.TextInput({"autocomplete": "off"})
     )
+
+
+class TransferForm(DeleteForm):
+    field_order = ("to", "typed_name")
+
+    to = forms.ChoiceField(label=_("New owner"))
+
+    def __init__(self, *args: Any, heirs: Iterable[Membership], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.offer("to", [(str(heir.pk), f"{heir.user.get_full_name()} · {heir.user.email}") for heir in heirs])

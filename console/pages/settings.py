@@ -1,18 +1,18 @@
-"""The organisation's settings, and its end."""
+"""The organisation's settings, its handing over, and its end."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from accounts import current, organizations
-from accounts.errors import InvalidField
+from accounts import current, members, organizations
+from accounts.errors import Conflict, InvalidField
 from accounts.models import Organization
 from accounts.roles import Permission
-from console.forms.organizations import DeleteForm, SettingsForm
+from console.forms.organizations import DeleteForm, SettingsForm, TransferForm
 from console.visit import Visit, page
 
 _FIELDS = ("name", "time_zone", "default_strategy", "retention_days")
@@ -37,10 +37,29 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     context = {
         "form": form,
         "may_change": may_change,
+        "may_transfer": visit.allows(Permission.MANAGE_OWNERS),
         "may_delete": visit.allows(Permission.DELETE_ORGANIZATION),
         "organization": visit.organization,
     }
     return render(request, "settings/index.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@page(Permission.MANAGE_OWNERS)
+def transfer(request: HttpRequest, visit: Visit) -> HttpResponse:
+    current.require_recent_authentication(request)
+    heirs = members.members_of(visit.organization).filter(user__is_active=True).exclude(user=visit.user)
+    form = TransferForm(request.POST or None, heirs=heirs)
+    if request.method == "POST" and form.is_valid():
+        heir = get_object_or_404(heirs, pk=form.cleaned_data["to"])
+        try:
+            members.transfer_ownership(visit.organization, visit.actor, heir, form.cleaned_data["typed_name"])
+            messages.success(request, _("%(name)s owns the organisation now.") % {"name": heir.user.get_short_name()})
+            return redirect("members")
+        except (InvalidField, Conflict) as refusal:
+            form.absorb(refusal)
+    context = {"form": form, "organization": visit.organization, "has_heirs": heirs.exists()}
+    return render(request, "settings/transfer.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "POST"])

@@ -86,7 +86,7 @@ class TestAnAdmin:
 
     def test_hands_nothing_over(self, acme, of, bob, as_dave):
         with pytest.raises(NotPermitted):
-            members.transfer_ownership(acme, as_dave, of(bob))
+            members.transfer_ownership(acme, as_dave, of(bob), "Acme")
 
 
 class TestTheLastOwner:
@@ -139,21 +139,42 @@ def test_two_owners_who_demote_each_other_leave_one(acme, of, alice, bob, as_ali
 
 class TestHandingOver:
     def test_the_heir_owns_and_the_giver_administers(self, acme, of, alice, bob, as_alice):
-        members.transfer_ownership(acme, as_alice, of(bob))
+        members.transfer_ownership(acme, as_alice, of(bob), "Acme")
         assert (of(bob).role, of(alice).role) == (roles.OWNER, roles.ADMIN)
+
+    def test_both_changes_are_in_the_audit_log(self, acme, of, alice, bob, as_alice):
+        members.transfer_ownership(acme, as_alice, of(bob), "Acme")
+        events = AuditEvent.objects.of(acme).filter(action="member.role_changed").order_by("sequence")
+        assert [(event.object_label, event.before, event.after) for event in events] == [
+            (bob.email, {"role": roles.DEVELOPER}, {"role": roles.OWNER}),
+            (alice.email, {"role": roles.OWNER}, {"role": roles.ADMIN}),
+        ]
+
+    @pytest.mark.parametrize("typed", ["", "acme", "Acme Inc"])
+    def test_not_without_the_name(self, acme, of, alice, bob, as_alice, typed):
+        with pytest.raises(InvalidField) as refused:
+            members.transfer_ownership(acme, as_alice, of(bob), typed)
+        assert refused.value.fields.keys() == {"typed_name"}
+        assert (of(bob).role, of(alice).role) == (roles.DEVELOPER, roles.OWNER)
+
+    def test_not_to_somebody_who_cannot_sign_in(self, acme, of, alice, bob, as_alice):
+        User.objects.filter(pk=bob.pk).update(is_active=False)
+        with pytest.raises(LastOwner):
+            members.transfer_ownership(acme, as_alice, of(bob), "Acme")
+        assert (of(bob).role, of(alice).role) == (roles.DEVELOPER, roles.OWNER)
 
     def test_not_to_oneself(self, acme, of, alice, as_alice):
         with pytest.raises(InvalidField):
-            members.transfer_ownership(acme, as_alice, of(alice))
+            members.transfer_ownership(acme, as_alice, of(alice), "Acme")
 
     def test_not_to_a_member_of_another_organization(self, acme, rival, mallory, as_alice):
         stranger = Membership.objects.get_of(rival, user=mallory)
         with pytest.raises(Membership.DoesNotExist):
-            members.transfer_ownership(acme, as_alice, stranger)
+            members.transfer_ownership(acme, as_alice, stranger, "Acme")
 
     def test_only_a_person_hands_over(self, acme, of, bob):
         with pytest.raises(NotPermitted):
-            members.transfer_ownership(acme, Actor.system(), of(bob))
+            members.transfer_ownership(acme, Actor.system(), of(bob), "Acme")
 
 
 class TestLeaving:

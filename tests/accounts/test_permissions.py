@@ -80,7 +80,7 @@ USE_CASES = {
     "remove an owner": (P.MANAGE_OWNERS, lambda c: members.remove_member(c.membership(c.alice), c.actor)),
     "hand over": (
         P.MANAGE_OWNERS,
-        lambda c: members.transfer_ownership(c.acme, c.actor, c.membership(c.carol)),
+        lambda c: members.transfer_ownership(c.acme, c.actor, c.membership(c.carol), "Acme"),
     ),
     "leave": (None, lambda c: members.leave(c.membership(c.user), c.actor)),
     "change settings": (

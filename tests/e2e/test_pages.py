@@ -10,7 +10,8 @@ from tests.e2e.conftest import keep, overflows, violations
 PAGES = (
     "/", "/playground", "/keys", "/keys/new", "/models", "/route-tester", "/route-tester?model=sim-chat",
     "/activity", "/logs", "/members", "/members/invite",
-    "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/accounts/email/",
+    "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/settings/transfer",
+    "/settings/delete", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
 )  # fmt: skip
 ENTRANCE = ("/accounts/login/", "/accounts/signup/", "/accounts/login/code/", "/accounts/password/reset/")

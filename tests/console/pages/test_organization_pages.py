@@ -131,6 +131,46 @@ def test_deleting_needs_the_name_typed(as_browser, alice, acme):
     assert browser.get(reverse("home")).url == reverse("organization-new")
 
 
+def hand_over(browser, to, typed_name="Acme"):
+    return browser.post(reverse("settings-transfer"), {"to": str(to), "typed_name": typed_name})
+
+
+def test_an_organisation_is_handed_over(as_browser, alice, acme, bob):
+    heir = Membership.objects.get(user=bob)
+    browser = as_browser(alice)
+    assert bob.email in texts(browser.get(reverse("settings-transfer")))
+    assert hand_over(browser, heir.pk).url == reverse("members")
+    assert Membership.objects.get(user=bob).role == roles.OWNER
+    assert Membership.objects.get(user=alice).role == roles.ADMIN
+    assert browser.get(reverse("settings-transfer")).status_code == 403
+    assert reverse("settings-transfer") not in texts(browser.get(reverse("settings")))
+
+
+def test_handing_over_needs_the_name_typed(as_browser, alice, acme, bob):
+    response = hand_over(as_browser(alice), Membership.objects.get(user=bob).pk, "acme")
+    assert (response.status_code, response.context["form"].errors.keys()) == (422, {"typed_name"})
+    assert Membership.objects.get(user=alice).role == roles.OWNER
+
+
+def test_handing_over_needs_a_recent_sign_in(client_of, alice, acme, bob):
+    alice.set_password(PASSWORD)
+    alice.save()
+    response = hand_over(client_of(alice), Membership.objects.get(user=bob).pk)
+    assert response.url.startswith(reverse("account_reauthenticate"))
+    assert Membership.objects.get(user=alice).role == roles.OWNER
+
+
+def test_nobody_from_elsewhere_is_an_heir(as_browser, alice, acme, bob, mallory, rival):
+    browser = as_browser(alice)
+    for stranger in (Membership.objects.get(user=mallory).pk, Membership.objects.get(user=alice).pk, 0):
+        assert hand_over(browser, stranger).status_code == 422
+    assert Membership.objects.get(user=alice).role == roles.OWNER
+
+
+def test_who_is_alone_is_asked_to_invite_first(as_browser, alice, acme):
+    assert reverse("members-invite") in texts(as_browser(alice).get(reverse("settings-transfer")))
+
+
 def test_founding_an_organisation_leads_into_it(as_browser, mallory):
     browser = as_browser(mallory)
     browser.post(reverse("organization-new"), {"name": "Rival Works"})

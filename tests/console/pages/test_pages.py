@@ -27,6 +27,7 @@ LISTS = {
     "audit-export": P.VIEW_AUDIT,
     "audit-verify": P.VIEW_AUDIT,
     "settings": P.VIEW,
+    "settings-transfer": P.MANAGE_OWNERS,
     "settings-delete": P.DELETE_ORGANIZATION,
 }
 OWNED = {
