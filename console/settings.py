@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "allauth.usersessions",
     "accounts",
+    "ledger",
     "metering",
     "providers",
     "nodes",
@@ -250,6 +251,8 @@ CELERY_BEAT_SCHEDULE = {
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
     "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
     "parked keys": {"task": "providers.retry_parked_keys", "schedule": 600.0},
+    "reaping": {"task": "ledger.reap_leases", "schedule": 10.0},
+    "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
 

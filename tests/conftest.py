@@ -16,19 +16,25 @@ from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
 
 PASSWORD = "correct horse battery staple"
+NEVER_TRUNCATED = {
+    "accounts_auditevent": "audit_no_truncate",
+    "ledger_transfer": "ledger_transfer_no_truncate",
+    "ledger_entry": "ledger_entry_no_truncate",
+}
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:
     """The test database, made also for tests that commit without the marker of pytest-django.
 
-    Tests that ask to be cleaned up get it by TRUNCATE, which the audit trail refuses everywhere else.
+    Tests that ask to be cleaned up get it by TRUNCATE, which audit trail and ledger refuse everywhere else.
     """
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
         with connection.cursor() as cursor:
-            cursor.execute("GRANT TRUNCATE ON accounts_auditevent TO CURRENT_USER")
-            cursor.execute("ALTER TABLE accounts_auditevent DISABLE TRIGGER audit_no_truncate")
+            for table, trigger in NEVER_TRUNCATED.items():
+                cursor.execute(f"GRANT TRUNCATE ON {table} TO CURRENT_USER")
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
     yield
     with django_db_blocker.unblock(), suppress(DatabaseError):
         # A gateway of the tests may still hold a connection; the engines are thrown away in any case.

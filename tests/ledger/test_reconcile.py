@@ -1,0 +1,104 @@
+"""`manage.py reconcile` finds what somebody damaged behind the ledger's back, and says where."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from ledger import holds
+from ledger.drafts import Draft
+from ledger.invariants import INVARIANTS, reconcile
+from ledger.tasks import reconcile as reconcile_task
+from ledger.transfers import post
+
+RULES_OFF = """
+SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED;
+ALTER TABLE ledger_transfer DISABLE TRIGGER USER; ALTER TABLE ledger_entry DISABLE TRIGGER USER;
+ALTER TABLE ledger_hold DISABLE TRIGGER USER;
+ALTER TABLE ledger_account DROP CONSTRAINT ledger_prepaid_covers_held, DROP CONSTRAINT ledger_held_not_negative;
+ALTER TABLE ledger_hold DROP CONSTRAINT ledger_hold_state;
+"""
+RULES_ON = """
+SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED;
+ALTER TABLE ledger_transfer ENABLE ALWAYS TRIGGER ledger_transfer_append_only,
+    ENABLE ALWAYS TRIGGER ledger_transfer_balanced;
+ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER ledger_entry_append_only, ENABLE ALWAYS TRIGGER ledger_entry_balanced;
+ALTER TABLE ledger_hold ENABLE ALWAYS TRIGGER ledger_hold_ends_once;
+"""
+FAULTS = {
+    "an entry changed": ("UPDATE ledger_entry SET amount = amount + 1 WHERE amount = -3", {"I1", "I2", "I3", "I10"}),
+    "both entries changed": (
+        "UPDATE ledger_entry SET amount = amount * 2 WHERE abs(amount) = 3;"
+        "UPDATE ledger_entry SET balance_after = 9999999994 WHERE amount = -6;"
+        "UPDATE ledger_entry SET balance_after = 6 WHERE amount = 6;"
+        "UPDATE ledger_account SET balance = balance - 3 WHERE kind = 'wallet';"
+        "UPDATE ledger_account SET balance = balance + 3 WHERE kind = 'revenue'",
+        {"I10"},
+    ),
+    "an entry deleted": ("DELETE FROM ledger_entry WHERE amount = -3", {"I1", "I2", "I3", "I10"}),
+    "a transfer's entries deleted": ("DELETE FROM ledger_entry WHERE abs(amount) = 3", {"I2", "I3", "I10"}),
+    "a reason changed": ("UPDATE ledger_transfer SET reason = 'nothing' WHERE kind = 'usage'", {"I10"}),
+    "a balance changed": ("UPDATE ledger_account SET balance = balance + 1 WHERE kind = 'wallet'", {"I3"}),
+    "a balance after changed": ("UPDATE ledger_entry SET balance_after = 0 WHERE amount = -3", {"I3"}),
+    "more held than there is": ("UPDATE ledger_account SET held = balance + 1 WHERE kind = 'wallet'", {"I4", "I6"}),
+    "held for nobody": ("UPDATE ledger_account SET held = held + 1 WHERE kind = 'wallet'", {"I6"}),
+    "a hold forgotten": ("DELETE FROM ledger_hold", {"I6"}),
+    "a hold neither open nor ended": ("UPDATE ledger_hold SET ended_at = now()", {"I6"}),
+}
+
+
+def execute(statements: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statements)
+
+
+@pytest.fixture
+def ledger(topped_up, revenue):
+    post(Draft("call:1", "usage", {topped_up.pk: -3, revenue.pk: 3}))
+    holds.reserve("hold:1", topped_up.pk, 5)
+    return topped_up
+
+
+def test_nothing_is_wrong(ledger):
+    out = StringIO()
+    call_command("reconcile", stdout=out)
+    assert [line.split(":")[0] for line in out.getvalue().splitlines()] == [f"{i.name} holds" for i in INVARIANTS]
+
+
+@pytest.mark.breaks_invariants
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(ledger, fault):
+    statements, broken = FAULTS[fault]
+    execute(RULES_OFF)
+    execute(statements)
+    execute(RULES_ON)
+    assert {finding.invariant for finding in reconcile()} == broken
+    with pytest.raises(CommandError, match="compensate"):
+        call_command("reconcile", stdout=StringIO())
+
+
+@pytest.mark.breaks_invariants
+@pytest.mark.parametrize(
+    ("table", "trigger"),
+    [("ledger_entry", "ledger_entry_append_only"), ("accounts_auditevent", "audit_append_only")],
+)
+def test_a_rule_that_is_off_is_found(ledger, table, trigger):
+    execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+    execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
+    assert [(found.invariant, found.subject) for found in reconcile()] == [("I10", table)]
+
+
+@pytest.mark.breaks_invariants
+def test_a_privilege_that_came_back_is_found(ledger):
+    execute("GRANT DELETE ON ledger_entry TO CURRENT_USER")
+    assert [(found.subject, found.detail) for found in reconcile()] == [
+        ("ledger_entry", "the application may DELETE")
+    ]
+
+
+@pytest.mark.breaks_invariants
+def test_the_hourly_task_reports_what_it_finds(ledger, caplog):
+    execute("UPDATE ledger_account SET held = held + 1 WHERE kind = 'wallet'")
+    reconcile_task()
+    assert "I6 does not hold" in caplog.text
