@@ -45,6 +45,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("playground", _("Playground"), "message-square-text", Permission.USE_PLAYGROUND),
             Entry("keys", _("API keys"), "key-round"),
             Entry("models", _("Models"), "boxes"),
+            Entry("routes", _("Routes"), "split"),
             Entry("route-tester", _("Route tester"), "route"),
             Entry("activity", _("Activity"), "chart-column-stacked", Permission.VIEW_USAGE),
             Entry("logs", _("Logs"), "scroll-text", Permission.VIEW_USAGE),
@@ -64,6 +65,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
 
 ACTIONS: tuple[Entry, ...] = (
     Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),
+    Entry("routes-new", _("Write a route"), "plus", Permission.MANAGE_ROUTES),
     Entry("providers-new", _("Add a provider"), "plus", Permission.MANAGE_PROVIDERS),
     Entry("members-invite", _("Invite somebody"), "user-plus", Permission.MANAGE_MEMBERS),
 )

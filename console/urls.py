@@ -18,6 +18,7 @@ from console.pages import (
     provider_parts,
     providers,
     route_tester,
+    routes,
     settings,
 )
 
@@ -51,6 +52,15 @@ urlpatterns = [
     path("providers/<slug:public_id>/models", provider_parts.choose_models, name="providers-models"),
     path("providers/<slug:public_id>/models/<slug:model_id>", provider_parts.edit_model, name="providers-model"),
     path("models", models.index, name="models"),
+    path("routes", routes.index, name="routes"),
+    path("routes/new", routes.create, name="routes-new"),
+    path("routes/template/<slug:slug>", routes.use_template, name="routes-template"),
+    path("routes/show/<path:name>", routes.show, name="routes-show"),
+    path("routes/edit/<path:name>", routes.edit, name="routes-edit"),
+    path("routes/publish/<path:name>", routes.publish, name="routes-publish"),
+    path("routes/discard/<path:name>", routes.discard, name="routes-discard"),
+    path("routes/rollback/<int:number>/<path:name>", routes.rollback, name="routes-rollback"),
+    path("routes/delete/<path:name>", routes.delete, name="routes-delete"),
     path("route-tester", route_tester.index, name="route-tester"),
     path("activity", activity.index, name="activity"),
     path("activity.csv", activity.export, name="activity-export"),

@@ -67,6 +67,8 @@ ACTIONS: dict[str, Promise] = {
     "route.created": _("created the route"),
     "route.updated": _("changed the route"),
     "route.deleted": _("deleted the route"),
+    "route.drafted": _("drafted the route"),
+    "route.draft_discarded": _("discarded the draft of the route"),
 }
 
 

@@ -25,7 +25,47 @@ class Route(TenantModel):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["org", "name"], name="route_once_per_org")]
+        constraints = [
+            models.UniqueConstraint(fields=["org", "name"], name="route_once_per_org"),
+            models.UniqueConstraint(fields=["org", "id"], name="route_of_org"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RouteVersion(TenantModel):
+    """What a route said when it was published; `content` has the fields of `routing.versions.CONTENT`.
+
+    `restored` is the number of the version that this one brought back.
+    """
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    content = models.JSONField()
+    restored = models.PositiveIntegerField(null=True)
+    actor_label = models.CharField(max_length=254)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["route", "number"], name="version_once_per_route")]
+
+    def __str__(self) -> str:
+        return f"{self.route_id} v{self.number}"
+
+
+class RouteDraft(TenantModel):
+    """A route that is not live yet, or a live one's next version. `based_on` is the version it was begun from."""
+
+    public_id = models.CharField(max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    content = models.JSONField()
+    based_on = models.PositiveIntegerField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "name"], name="draft_once_per_org")]
 
     def __str__(self) -> str:
         return self.name

@@ -20,45 +20,42 @@ from nodes.sources import load_targets as load_machines
 from providers.models import ServedModel
 from routing.models import Route
 from routing.scorers import STRATEGIES
+from routing.versions import content_of, keep_version
 
 MOST_TARGETS = 50
 MOST_WEIGHT = 10_000
 LONGEST_FIRST_BYTE_S = 300
 MOST_QUEUE = 100_000
+RESERVED_NAMES = frozenset({"explain", "simulate"})
+RESERVED_ENDINGS = ("/versions", "/rollback", "/draft", "/publish")
 
 
-def put_route(organization: Organization, actor: Actor, name: str, given: Mapping[str, Any]) -> Route:
+def put_route(
+    organization: Organization, actor: Actor, name: str, given: Mapping[str, Any], *, restored: int | None = None
+) -> Route:
     """Makes the route of this name, or replaces it.
 
     Args:
         given: `strategy`, `targets` as `[{"target", "weight"?, "tier"?}]`, `timeouts` as `{"first_byte_s"?}`,
             `enabled`, `private` (own machines only), `spill_over` as `{"queue_above"?, "first_token_above_s"?}`.
+        restored: the version that is brought back by this.
 
     Raises:
         NotPermitted: the actor may not manage routes.
         InvalidField: naming the field; a target that does not exist by its name.
     """
-    targets = _targets(given.get("targets"), name)
-    wishes = {
-        "strategy": _strategy(given.get("strategy", "priority")),
-        "targets": targets,
-        "timeouts": _timeouts(given.get("timeouts") or {}),
-        "enabled": bool(given.get("enabled", True)),
-        "private": bool(given.get("private", False)),
-        "spill_over": _spill_over(given.get("spill_over")),
-    }
-    if wishes["private"] and wishes["spill_over"]:
-        raise InvalidField.one("spill_over", _("A private route never leaves your own machines."))
-    name = _name(name)
+    content = check_content(given, name)
+    name = route_name(name)
     with changing(organization):
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
-        _require_targets(organization, [leg["target"] for leg in targets])
+        require_targets(organization, content)
         route = Route.objects.filter(org=organization, name=name).first()
         before = described(route) if route else None
         route = route or Route(org=organization, public_id=new_id("route"), name=name)
-        for field, value in wishes.items():
+        for field, value in content.items():
             setattr(route, field, value)
         route.save()
+        keep_version(route, actor, restored)
         action = "route.updated" if before else "route.created"
         record(
             organization, actor, action, "route", route.public_id, label=name, before=before, after=described(route)
@@ -76,19 +73,29 @@ def delete_route(route: Route, actor: Actor) -> None:
 
 
 def described(route: Route) -> dict[str, Any]:
-    return {
-        "name": route.name,
-        "strategy": route.strategy,
-        "targets": route.targets,
-        "timeouts": route.timeouts,
-        "enabled": route.enabled,
-        "private": route.private,
-        "spill_over": route.spill_over,
+    return {"name": route.name, **content_of(route)}
+
+
+def check_content(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a route of this name says, whole and in its stored form. Raises: InvalidField."""
+    content = {
+        "strategy": _strategy(given.get("strategy", "priority")),
+        "targets": _targets(given.get("targets"), name),
+        "timeouts": _timeouts(given.get("timeouts") or {}),
+        "enabled": bool(given.get("enabled", True)),
+        "private": bool(given.get("private", False)),
+        "spill_over": _spill_over(given.get("spill_over")),
     }
+    if content["private"] and content["spill_over"]:
+        raise InvalidField.one("spill_over", _("A private route never leaves your own machines."))
+    return content
 
 
-def _name(name: str) -> str:
+def route_name(name: str) -> str:
+    """The name without blanks around it. Raises: InvalidField."""
     cleaned = name.strip()
+    if cleaned in RESERVED_NAMES or cleaned.endswith(RESERVED_ENDINGS):
+        raise InvalidField.one("name", _("This name has another meaning in the management API; choose another one."))
     if not cleaned or len(cleaned) > 200 or any(character.isspace() or character == ":" for character in cleaned):
         raise InvalidField.one("name", _("Use a name of at most 200 characters, without spaces and colons."))
     return cleaned
@@ -118,8 +125,9 @@ def _target(given: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _require_targets(organization: Organization, wanted: Sequence[str]) -> None:
-    """What is switched off exists; what another organisation has does not."""
+def require_targets(organization: Organization, content: Mapping[str, Any]) -> None:
+    """What is switched off exists; what another organisation has does not. Raises: InvalidField."""
+    wanted = [leg["target"] for leg in content["targets"]]
     known = _targets_in_sight(organization)
     for name in wanted:
         if name not in known:

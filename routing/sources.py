@@ -84,10 +84,10 @@ def load_routes(org_id: int) -> list[RouteRecord]:
     """A private route that is switched off stays as one that leads nowhere: its name must not fall to whoever serves
     a model of that name."""
     rows = Route.objects.filter(Q(enabled=True) | Q(private=True), org_id=org_id)
-    return [_route_record(row) for row in rows]
+    return [route_record(row) for row in rows]
 
 
-def _route_record(row: Route) -> RouteRecord:
+def route_record(row: Route) -> RouteRecord:
     legs = tuple(
         RouteTarget(str(leg["target"]), int(leg.get("weight", 1)), int(leg.get("tier", 0)))
         for leg in (row.targets if row.enabled else ())

@@ -8,12 +8,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Permission
-from console.api.fields import Body, Kind, Shown, Text, Whole
+from console.api.fields import Body, Flag, Kind, Shown, Text, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described
+from providers.schema import Call
 from providers.targets import CLOUD, GUEST, OWN
-from routing.explanation import imagined_of_kind
+from routing.drafts import explain_draft
+from routing.explanation import Explanation, imagined_of_kind
+from routing.models import RouteDraft
 from routing.tester import explain_call
 
 MOST_TOKENS = 10_000_000
@@ -22,6 +25,7 @@ NEEDS = ("tools", "json_schema", "vision")
 
 class ExplainWishes(Body):
     model = Text(max_length=300, help_text="A route, a model, `<provider>/<model>`, with a suffix or without.")
+    draft = Flag(default=False, help_text="true: as if the draft of this route were live.")
     kind = serializers.ChoiceField(["chat", "embedding"], default="chat")
     prompt_tokens = Whole(min_value=0, max_value=MOST_TOKENS, default=100)
     max_tokens = Whole(min_value=1, max_value=MOST_TOKENS, required=False)
@@ -88,5 +92,11 @@ class ExplainView(ResourceView):
             wishes.get("max_tokens"),
             frozenset(wishes.get("needs", ())),
         )
-        told = explain_call(self.organization, call)
+        told = self._told(call, draft=wishes["draft"])
         return Response(ExplanationShown(msgspec.to_builtins(told)).data)
+
+    def _told(self, call: Call, *, draft: bool) -> Explanation:
+        if not draft:
+            return explain_call(self.organization, call)
+        drafts = RouteDraft.objects.of(self.organization).select_related("org")
+        return explain_draft(self.find(drafts, name=call.models[0]), call)

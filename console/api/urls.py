@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from console.api import audit, keys, nodes, organization, providers, requests, route_tests, routes, targets, usage
+from console.api import (
+    audit,
+    keys,
+    nodes,
+    organization,
+    providers,
+    requests,
+    route_tests,
+    route_versions,
+    routes,
+    targets,
+    usage,
+)
 from console.api.documents import schema_document
 from console.api.frame import NothingHere
 
@@ -20,6 +32,7 @@ register_converter(RouteNameConverter, "route_name")
 
 _PROVIDER = "providers/<slug:provider_id>"
 _NODE = "nodes/<slug:node_id>"
+_ROUTE = "routes/<route_name:name>"
 
 urlpatterns = [
     path("keys", keys.KeysView.as_view()),
@@ -41,7 +54,11 @@ urlpatterns = [
     path("targets", targets.TargetsView.as_view()),
     path("routes", routes.RoutesView.as_view()),
     path("routes/explain", route_tests.ExplainView.as_view()),
-    path("routes/<route_name:name>", routes.RouteView.as_view()),
+    path(f"{_ROUTE}/versions", route_versions.RouteVersionsView.as_view()),
+    path(f"{_ROUTE}/rollback", route_versions.RouteRollbackView.as_view()),
+    path(f"{_ROUTE}/draft", route_versions.RouteDraftView.as_view()),
+    path(f"{_ROUTE}/publish", route_versions.RoutePublishView.as_view()),
+    path(_ROUTE, routes.RouteView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("requests", requests.RequestsView.as_view()),
     path("requests/<slug:request_id>", requests.RequestView.as_view()),

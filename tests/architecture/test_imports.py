@@ -13,7 +13,14 @@ from tests.architecture.modules import ROOT, files, imports_of, is_within, reach
 WIRED = {"routing.wiring", "routing.sources"}
 """Where the data plane is put together, and where its snapshots come from: in a thread, off the path of requests."""
 
-CONTROL_PLANE_OF_ROUTING = {"routing.cache_services", "routing.models", "routing.services", "routing.tester"}
+CONTROL_PLANE_OF_ROUTING = {
+    "routing.cache_services",
+    "routing.drafts",
+    "routing.models",
+    "routing.services",
+    "routing.tester",
+    "routing.versions",
+}
 DATA_PLANE = sorted(
     module for module in files() if is_within(module, "routing") and module not in WIRED | CONTROL_PLANE_OF_ROUTING
 )

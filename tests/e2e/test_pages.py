@@ -5,10 +5,13 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from routing.drafts import save_draft
+from routing.services import put_route
 from tests.e2e.conftest import keep, overflows, violations
 
 PAGES = (
-    "/", "/playground", "/keys", "/keys/new", "/models", "/route-tester", "/route-tester?model=sim-chat",
+    "/", "/playground", "/keys", "/keys/new", "/models", "/routes", "/routes/new", "/routes/show/fast",
+    "/route-tester", "/route-tester?model=sim-chat",
     "/activity", "/logs", "/members", "/members/invite",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/settings/transfer",
     "/settings/delete", "/accounts/email/",
@@ -26,6 +29,10 @@ def traffic(tenant, gateway, upstreams):
     call(tenant, gateway, "sim-chat")
     upstreams[0].heal()
     call(tenant, gateway, "unheard-of")
+    legs = [{"target": "upstream-a/sim-chat"}, {"target": "sim-chat", "tier": 1}]
+    put_route(tenant.org, tenant.actor, "fast", {"targets": legs[:1]})
+    put_route(tenant.org, tenant.actor, "fast", {"targets": legs})
+    save_draft(tenant.org, tenant.actor, "fast", {"targets": legs, "strategy": "cheapest"})
     return tenant
 
 

@@ -21,7 +21,8 @@ from nodes.models import EnrolmentToken, Node, NodeModel, NodeShare
 from nodes.reports import parse
 from providers.models import Connection, ConnectionKey, ServedModel
 from providers.services import create_connection
-from routing.models import Route
+from routing.drafts import save_draft
+from routing.models import Route, RouteDraft, RouteVersion
 from routing.services import put_route
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
@@ -59,6 +60,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "targets": ({}, {}),
     "routes": ({}, {}),
     "routes/explain": ({}, {"POST": {"model": f"{MARK}/route"}}),
+    "routes/<route_name:name>/versions": ({"name": "no/such"}, {}),
+    "routes/<route_name:name>/rollback": ({"name": "no/such"}, {"POST": {"version": 1}}),
+    "routes/<route_name:name>/draft": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
+    "routes/<route_name:name>/publish": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "usage": ({}, {}),
     "requests": ({}, {}),
@@ -72,7 +77,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "invitations/<slug:invitation_id>": ({"invitation_id": "inv_0"}, {}),
     "invitations/<slug:invitation_id>/resend": ({"invitation_id": "inv_0"}, {}),
 }
-CREATES_ITS_OWN = {"PUT routes/<route_name:name>"}
+CREATES_ITS_OWN = {"PUT routes/<route_name:name>", "PUT routes/<route_name:name>/draft"}
 TELLS_NO_NAMES = {"usage", "audit-events/verify", "nodes/tokens"}
 
 
@@ -86,7 +91,8 @@ class World:
     def contents(self) -> dict[str, list[Any]]:
         """All rows of acme. What the rival does must not change any."""
         tenants = (
-            *(ApiKey, AuditEvent, Connection, ConnectionKey, Invitation, Membership, Route, ServedModel),
+            *(ApiKey, AuditEvent, Connection, ConnectionKey, Invitation, Membership, Route, RouteDraft, RouteVersion),
+            ServedModel,
             *(EnrolmentToken, Node, NodeModel, NodeShare),
         )
         rows = {
@@ -113,6 +119,7 @@ def world(acme, as_alice, bob, log) -> World:
         models=[{"id": f"{MARK}-model", "input_price": "1", "output_price": "2"}],
     )
     route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
+    save_draft(acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"})
     enrolment = create_token(acme, as_alice)
     node = Node.objects.get(public_id=Machine().enrol(enrolment.plain, name=MARK).json()["node"])
     store_models(node.public_id, parse({"models": [{"id": f"{MARK}-node", "runtime": "ollama"}]}).models)

@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from accounts import roles
 from accounts.roles import Permission as P
+from routing.services import put_route
 from tests.console.pages.conftest import connect, record
 
 LISTS = {
@@ -15,6 +16,8 @@ LISTS = {
     "keys-new": P.MANAGE_KEYS,
     "models": P.VIEW,
     "route-tester": P.VIEW,
+    "routes": P.VIEW,
+    "routes-new": P.MANAGE_ROUTES,
     "activity": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
     "logs": P.VIEW_USAGE,
@@ -36,6 +39,9 @@ OWNED = {
     "keys-revoke": P.MANAGE_KEYS,
     "keys-first-use": P.VIEW,
     "logs-detail": P.VIEW_USAGE,
+    "routes-show": P.VIEW,
+    "routes-edit": P.MANAGE_ROUTES,
+    "routes-delete": P.MANAGE_ROUTES,
     "providers-detail": P.VIEW,
     "providers-edit": P.MANAGE_PROVIDERS,
     "providers-delete": P.MANAGE_PROVIDERS,
@@ -55,6 +61,7 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
         "logs": [log[0].request_id],
         "members": [other.pk],
         "providers": [connection.public_id],
+        "routes": [put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]}).name],
     }
 
     def address(name: str) -> str:
@@ -116,7 +123,18 @@ def test_a_stranger_finds_what_is_missing_and_what_is_anothers_alike(as_browser,
 
 def test_a_stranger_sees_nothing_of_another_organisation(as_browser, mallory, rival, acme, connection, key, log):
     browser = as_browser(mallory)
-    for name in ("home", "keys", "models", "route-tester", "logs", "activity", "providers", "members", "audit"):
+    for name in (
+        "home",
+        "keys",
+        "models",
+        "routes",
+        "route-tester",
+        "logs",
+        "activity",
+        "providers",
+        "members",
+        "audit",
+    ):
         shown = content_of(browser.get(reverse(name))).decode()
         assert "billing service" not in shown
         assert "Aurora" not in shown

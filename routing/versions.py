@@ -1,0 +1,43 @@
+"""The versions of a route: what was published, by whom, when. A version never changes; going back makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Max
+
+from accounts.audit import Actor
+from routing.models import Route, RouteVersion
+
+CONTENT = ("strategy", "targets", "timeouts", "enabled", "private", "spill_over")
+"""What a route says besides its name: the fields of a version and of a draft."""
+
+
+def content_of(route: Route) -> dict[str, Any]:
+    return {name: getattr(route, name) for name in CONTENT}
+
+
+def keep_version(route: Route, actor: Actor, restored: int | None = None) -> RouteVersion | None:
+    """Notes what was just published, unless it is what stood there before. Call in the transaction of the change."""
+    content = content_of(route)
+    latest = route.versions.order_by("-number").first()
+    if latest is not None and latest.content == content:
+        return None
+    return RouteVersion.objects.create(
+        org_id=route.org_id,
+        route=route,
+        number=1 if latest is None else latest.number + 1,
+        content=content,
+        restored=restored,
+        actor_label=actor.label[:254],
+    )
+
+
+def current_version(route: Route) -> int:
+    return int(route.versions.aggregate(last=Max("number"))["last"] or 0)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What two contents say differently, by field."""
+    return {name: (before.get(name), after.get(name)) for name in CONTENT if before.get(name) != after.get(name)}
