@@ -7,6 +7,7 @@ from console import live
 from console.pages import (
     activity,
     audit,
+    drills,
     home,
     keys,
     logs,
@@ -62,6 +63,8 @@ urlpatterns = [
     path("routes/rollback/<int:number>/<path:name>", routes.rollback, name="routes-rollback"),
     path("routes/delete/<path:name>", routes.delete, name="routes-delete"),
     path("route-tester", route_tester.index, name="route-tester"),
+    path("drills", drills.start, name="drills-start"),
+    path("drills/<slug:public_id>/end", drills.end, name="drills-end"),
     path("activity", activity.index, name="activity"),
     path("activity.csv", activity.export, name="activity-export"),
     path("members", members.index, name="members"),

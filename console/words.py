@@ -67,6 +67,8 @@ ACTIONS: dict[str, Promise] = {
     "route.created": _("created the route"),
     "route.updated": _("changed the route"),
     "route.deleted": _("deleted the route"),
+    "drill.started": _("started an outage drill of"),
+    "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),
     "route.draft_discarded": _("discarded the draft of the route"),
 }
@@ -79,6 +81,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "member": _("Member"),
     "organization": _("Organisation"),
     "route": _("Route"),
+    "drill": _("Outage drill"),
 }
 
 

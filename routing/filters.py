@@ -28,6 +28,7 @@ REASONS = {
     "cooling_down": "asked to be left alone for a while (429)",
     "breaker_open": "failed too often lately",
     "weight_zero": "has weight 0",
+    "drill": "counts as down for an outage drill",
     "node_offline": "is not connected",
     "node_paused": "is paused",
     "node_draining": "is being drained",

@@ -105,3 +105,19 @@ class CachePurge(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.name or '*'} {self.count}"
+
+
+class Drill(TenantModel):
+    """`target` counts as down until `until`: the name of a target, or of a connection for all that it serves."""
+
+    public_id = models.CharField(max_length=40, unique=True)
+    target = models.CharField(_("target"), max_length=260)
+    created_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField()
+    actor_label = models.CharField(max_length=254)
+
+    class Meta:
+        indexes = [models.Index(fields=["org", "until"], name="drill_by_end")]
+
+    def __str__(self) -> str:
+        return f"{self.target} until {self.until}"

@@ -7,6 +7,8 @@ machines being `node/<slug>/<model>`.
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from common.errors import ModelNotFound, NoProviderAvailable
@@ -65,7 +67,8 @@ class Planner:
         if not wanted:
             raise _not_found(call, snapshot)
         rejected: list[Rejected] = []
-        candidates = [found for one in wanted for found in self._ordered(call, one, rejected, now)]
+        down = _drills_now(snapshot.drills) if snapshot.drills else snapshot.drills
+        candidates = [found for one in wanted for found in self._ordered(call, one, rejected, now, down)]
         if not candidates:
             raise _unavailable(call, rejected)
         first = wanted[0]
@@ -114,12 +117,17 @@ class Planner:
             return self._fleet.refusal(target, self._health.speed(target.id).in_flight, now)
         return reason
 
-    def _ordered(self, call: Call, wanted: _Wanted, rejected: list[Rejected], now: float) -> list[Candidate]:
-        """What may not serve goes to `rejected`."""
+    def _ordered(
+        self, call: Call, wanted: _Wanted, rejected: list[Rejected], now: float, down: dict[str, float]
+    ) -> list[Candidate]:
+        """What may not serve goes to `rejected`. `down` is for how many seconds more a drill holds a name down."""
         strategy = wanted.strategy
         kept: list[_Ranked] = []
         ejected: list[tuple[_Ranked, Rejected]] = []
         for target, weight, tier in wanted.targets:
+            if down and (left_s := _drill_left(down, target)) is not None:
+                rejected.append(Rejected(target.name, "drill", left_s))
+                continue
             reason = self._reason_against(call, target, weight, wanted.place, now)
             if reason is not None:
                 rejected.append(Rejected(target.name, reason))
@@ -169,6 +177,17 @@ class Planner:
         # An idle machine gets the next request whatever it was like, or nobody would learn that it is fast again.
         is_slow = slow_s is not None and ttft_s is not None and ttft_s > slow_s and load.in_flight > 0
         return 2 if is_slow else 0
+
+
+def _drills_now(drills: dict[str, float]) -> dict[str, float]:
+    """The seconds that are left of each drill which is not over."""
+    now_s = time.time()
+    return {name: until_s - now_s for name, until_s in drills.items() if until_s > now_s}
+
+
+def _drill_left(down: dict[str, float], target: Target) -> float | None:
+    left = [down[name] for name in (target.name, target.connection_slug) if name in down]
+    return max(left, default=None)
 
 
 def _wanted(call: Call, snapshot: OrgSnapshot) -> list[_Wanted]:

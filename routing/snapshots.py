@@ -71,6 +71,8 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
     by_name: dict[str, Target]
     routes: dict[str, RouteRecord]
     cache: CacheRules = NO_RULES
+    drills: dict[str, float] = {}
+    """Until when, in Unix time, a target's or connection's name counts as down."""
 
     def model_names(self) -> list[str]:
         """Every name that a caller may ask for: routes, public models, and what serves only who names it."""
@@ -104,6 +106,7 @@ def snapshot_of(
     targets: Iterable[Target],
     routes: Iterable[RouteRecord],
     cache: CacheRules = NO_RULES,
+    drills: dict[str, float] | None = None,
 ) -> OrgSnapshot:
     """Indexes what was loaded."""
     by_model: dict[str, list[Target]] = {}
@@ -122,6 +125,7 @@ def snapshot_of(
         by_name=by_name,
         routes={route.name: route for route in routes},
         cache=cache,
+        drills=drills or {},
     )
 
 

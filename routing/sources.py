@@ -16,13 +16,14 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts import sources as accounts
 from accounts.database import giving_back
 from nodes import sources as nodes
 from providers import sources as providers
 from routing.cache_rules import NO_RULES, CacheRule, CacheRules
-from routing.models import CachePolicy, CachePurge, Route
+from routing.models import CachePolicy, CachePurge, Drill, Route
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, SpillOver, snapshot_of
 
 P = ParamSpec("P")
@@ -68,7 +69,14 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
         ],
         routes=load_routes(org_id),
         cache=load_cache_rules(org_id),
+        drills=load_drills(org_id),
     )
+
+
+def load_drills(org_id: int) -> dict[str, float]:
+    """Until when each target counts as down, in Unix time. The end of a drill needs no reload."""
+    rows = Drill.objects.filter(org_id=org_id, until__gt=timezone.now()).order_by("until")
+    return {row.target: row.until.timestamp() for row in rows}
 
 
 def load_cache_rules(org_id: int) -> CacheRules:

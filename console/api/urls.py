@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 
 from console.api import (
     audit,
+    drills,
     keys,
     nodes,
     organization,
@@ -59,6 +60,8 @@ urlpatterns = [
     path(f"{_ROUTE}/draft", route_versions.RouteDraftView.as_view()),
     path(f"{_ROUTE}/publish", route_versions.RoutePublishView.as_view()),
     path(_ROUTE, routes.RouteView.as_view()),
+    path("drills", drills.DrillsView.as_view()),
+    path("drills/<slug:drill_id>", drills.DrillView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("requests", requests.RequestsView.as_view()),
     path("requests/<slug:request_id>", requests.RequestView.as_view()),

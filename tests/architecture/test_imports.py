@@ -16,6 +16,7 @@ WIRED = {"routing.wiring", "routing.sources"}
 CONTROL_PLANE_OF_ROUTING = {
     "routing.cache_services",
     "routing.drafts",
+    "routing.drills",
     "routing.models",
     "routing.services",
     "routing.tester",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
+import msgspec
 import pytest
 
 from common.errors import ModelNotFound, NoProviderAvailable
@@ -216,3 +218,14 @@ def test_a_target_that_needs_a_key_and_has_none(planner):
     with pytest.raises(NoProviderAvailable) as caught:
         planner.plan(call(), snapshot(target("a", credentials=(), options={"needs_key": "yes"})), 0)
     assert reasons(caught.value) == {"a/m": "no_key"}
+
+
+def test_a_drill_holds_a_target_or_all_of_a_connection_down_and_ends_by_itself(planner):
+    a, b = target("a", priority=1), target("b", priority=2)
+    both = snapshot(a, b)
+    for name in ("a", "a/m"):
+        drilled = msgspec.structs.replace(both, drills={name: time.time() + 60})
+        plan = planner.plan(call(), drilled, 0)
+        assert (names(plan), reasons(plan)) == (["b"], {"a/m": "drill"})
+    over = msgspec.structs.replace(both, drills={"a": time.time() - 0.001})
+    assert names(planner.plan(call(), over, 0)) == ["a", "b"]

@@ -22,7 +22,8 @@ from nodes.reports import parse
 from providers.models import Connection, ConnectionKey, ServedModel
 from providers.services import create_connection
 from routing.drafts import save_draft
-from routing.models import Route, RouteDraft, RouteVersion
+from routing.drills import start_drill
+from routing.models import Drill, Route, RouteDraft, RouteVersion
 from routing.services import put_route
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
@@ -65,6 +66,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "routes/<route_name:name>/draft": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "routes/<route_name:name>/publish": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
+    "drills": ({}, {"POST": {"target": "mine", "seconds": 5}}),
+    "drills/<slug:drill_id>": ({"drill_id": "drill_0"}, {}),
     "usage": ({}, {}),
     "requests": ({}, {}),
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
@@ -91,7 +94,18 @@ class World:
     def contents(self) -> dict[str, list[Any]]:
         """All rows of acme. What the rival does must not change any."""
         tenants = (
-            *(ApiKey, AuditEvent, Connection, ConnectionKey, Invitation, Membership, Route, RouteDraft, RouteVersion),
+            *(
+                ApiKey,
+                AuditEvent,
+                Connection,
+                ConnectionKey,
+                Invitation,
+                Membership,
+                Route,
+                RouteDraft,
+                RouteVersion,
+                Drill,
+            ),
             ServedModel,
             *(EnrolmentToken, Node, NodeModel, NodeShare),
         )
@@ -136,6 +150,7 @@ def world(acme, as_alice, bob, log) -> World:
         "invitation_id": invitation.public_id,
         "node_id": node.public_id,
         "token_id": enrolment.token.public_id,
+        "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
         "provider_key": connection.keys.get().public_id,
     }
     return World(acme, ids)
