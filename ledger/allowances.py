@@ -20,7 +20,7 @@ VALID_S = 60.0
 ASK_AGAIN_AFTER_S = 0.25
 """After a refusal, unless a request is short of money."""
 SLICE_OF_ESTIMATES = 32
-"""How many requests like the last one a slice is meant for."""
+"""How many requests like the largest of late a slice is meant for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,10 @@ class Allowances:
         if bound < 0:
             raise ValueError("a bound is not negative")
         part = self._slices.setdefault(id, _Slice())
-        part.estimate, part.used_at_s = bound, now_s
+        part.estimate = max(
+            bound, part.estimate - part.estimate // 8
+        )  # forgets a large request after some small ones
+        part.used_at_s = now_s
         part.shortfall = max(part.shortfall, bound - part.free)
         return bound - part.free
 
