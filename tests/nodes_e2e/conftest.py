@@ -71,8 +71,9 @@ def make_machine(console, tenant, tmp_path) -> Iterator[Callable[..., Machine]]:
     """Machines that are enrolled and run; ended with the test."""
     with ExitStack() as stack:
 
-        def make(*servers: str, name: str = "Box", owner: Tenant = tenant) -> Machine:
-            return stack.enter_context(machine_of(console, owner, tmp_path / name, *servers, name=name))
+        def make(*servers: str, name: str = "Box", owner: Tenant = tenant, models: str = "") -> Machine:
+            folder = tmp_path / name
+            return stack.enter_context(machine_of(console, owner, folder, *servers, name=name, models=models))
 
         yield make
 

@@ -29,9 +29,14 @@ def until(condition: Callable[[], Any], within_s: float = PATIENCE_S, what: Call
 
 
 class Machine:
-    """Args: prefix: words before the agent's command, for a machine that lives in another network."""
+    """
+    Args:
+        models: ids, with commas between, that it offers alone; a fault server lists its whole menu.
+        prefix: words before the agent's command, for a machine that lives in another network.
+    """
 
-    def __init__(self, folder: Path, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, models: str = "", prefix: tuple[str, ...] = ()) -> None:
+        self.models = models
         self.home = Home(folder)
         self.prefix = prefix
         self.process: subprocess.Popen[bytes] | None = None
@@ -66,7 +71,7 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                env=clean_environment(),
+                env=clean_environment(SHAREAI_NODE_MODELS=self.models),
             )
 
     def said(self) -> str:
@@ -101,10 +106,10 @@ class Machine:
 
 @contextmanager
 def machine_of(
-    console: GatewayProcess, tenant: Tenant, folder: Path, *servers: str, name: str = "Box"
+    console: GatewayProcess, tenant: Tenant, folder: Path, *servers: str, name: str = "Box", models: str = ""
 ) -> Iterator[Machine]:
     """Enrolled and running; whether it may be asked yet is for the test to find out."""
-    machine = Machine(folder)
+    machine = Machine(folder, models)
     machine.enrol(console.url, tenant, *servers, name=name)
     machine.start()
     try:
