@@ -5,7 +5,7 @@ whose entries sum to zero and are never changed; a mistake is mended by another 
 
     transfers  post and reverse             holds       reserve, then capture or release, once
     leases     slices of money per process  allowances  spending from slices, in memory
-    outbox     telling others, after it   invariants  what must hold, proven by queries
+    outbox     telling others, afterwards   invariants  what must hold, proven by queries
 
 PostgreSQL refuses what must not be, whoever asks: see the second migration.
 """
