@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 from nodes.enrolment import create_token
 from nodes.models import Node
-from tests.agent.conftest import Done, Home, clean_environment
+from tests.agent.conftest import Home, clean_environment
 from tests.stack import GatewayProcess, Tenant
 
 PATIENCE_S = 20.0
@@ -42,27 +41,28 @@ class Machine:
         self.process: subprocess.Popen[bytes] | None = None
         self.row: Node
 
-    def enrol(self, console: str, tenant: Tenant, *servers: str, name: str = "Box", token: str = "") -> Node:
-        token = token or create_token(tenant.org, tenant.actor).plain
-        done = self.enrol_by(console, token, *servers, name=name)
-        assert done.code == 0, done.err
-        self.row = Node.objects.of(tenant.org).get(name=name)
-        return self.row
-
-    def enrol_by(self, console: str, token: str, *servers: str, name: str) -> Done:
+    def enrol(
+        self, console: str, tenant: Tenant, *servers: str, name: str = "Box", key_file: Path | None = None
+    ) -> None:
+        """Args: key_file: of the key that its model servers want."""
         words = ["enroll", console, "--allow-http", "--no-discover", "--name", name]
         words += [word for server in servers for word in ("--server", server)]
+        words += ["--server-key-file", str(key_file)] if key_file else []
+        done = self._do(words, create_token(tenant.org, tenant.actor).plain)
+        assert done.returncode == 0, done.stderr
+        self.row = Node.objects.of(tenant.org).get(name=name)
+
+    def _do(self, words: list[str], given: str) -> subprocess.CompletedProcess[str]:
         self.home.folder.parent.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
+        return subprocess.run(
             [*self.prefix, *self.home.command(*words)],
-            input=token,
+            input=given,
             capture_output=True,
             text=True,
             timeout=60,
             env=clean_environment(),
             check=False,
         )
-        return Done(done.returncode, done.stdout, done.stderr)
 
     def start(self) -> None:
         with (self.home.folder / "said").open("ab") as said:
@@ -116,7 +116,3 @@ def machine_of(
         yield machine
     finally:
         machine.stop()
-
-
-def is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
