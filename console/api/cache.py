@@ -65,7 +65,7 @@ class SavingsOfOne(Shown):
 class SavingsShown(Shown):
     object = Kind("cache_savings")
     total = SavingsOfOne()
-    data = SavingsOfOne(many=True)
+    data = SavingsOfOne(many=True)  # type: ignore[assignment]  # the word of every list
 
 
 class CachePoliciesView(ResourceView):

@@ -84,4 +84,5 @@ def _choices(visit: Visit, models: Sequence[str]) -> list[tuple[str, Any]]:
         (_("Model"), [(f"{MODEL}:{name}", name) for name in models if name not in set(routes)]),
         (_("Key"), [(f"{KEY}:{key.public_id}", key.name) for key in keys]),
     ]
-    return [(f"{ORGANIZATION}:", _("The whole organisation")), *((label, names) for label, names in groups if names)]
+    offered: list[tuple[str, Any]] = [(f"{ORGANIZATION}:", _("The whole organisation"))]
+    return offered + [(str(label), names) for label, names in groups if names]
