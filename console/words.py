@@ -32,10 +32,10 @@ OUTCOMES: dict[str, Promise] = {
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
     "partial": _("charged: what was delivered"),
-    "cancelled": _("charged: tokens delivered before it was cancelled"),
-    "interrupted": _("charged: tokens delivered before it broke off"),
-    "no_charge": _("not charged"),
-    "cache_hit": _("answered from the cache"),
+    "cancelled_delivered": _("charged: tokens delivered before it was cancelled"),
+    "interrupted_delivered": _("charged: tokens delivered before it broke off"),
+    "no_charge_error": _("not charged"),
+    "cached": _("answered from the cache"),
 }
 
 ACTIONS: dict[str, Promise] = {
@@ -43,6 +43,10 @@ ACTIONS: dict[str, Promise] = {
     "api_key.updated": _("changed the API key"),
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
+    "cache.purged": _("purged the cache of"),
+    "cache_policy.created": _("created the cache policy for"),
+    "cache_policy.updated": _("changed the cache policy for"),
+    "cache_policy.deleted": _("deleted the cache policy for"),
     "connection.created": _("added the provider"),
     "connection.updated": _("changed the provider"),
     "connection.deleted": _("deleted the provider"),
@@ -76,6 +80,8 @@ ACTIONS: dict[str, Promise] = {
 
 OBJECT_TYPES: dict[str, Promise] = {
     "api_key": _("API key"),
+    "cache": _("Cache"),
+    "cache_policy": _("Cache policy"),
     "connection": _("Provider"),
     "invitation": _("Invitation"),
     "member": _("Member"),

@@ -18,6 +18,7 @@ from accounts.roles import Permission
 from common.ids import new_id
 from nodes.sources import load_targets as load_machines
 from providers.models import ServedModel
+from routing.cache_services import set_route_ttl
 from routing.models import Route
 from routing.scorers import STRATEGIES
 from routing.versions import content_of, keep_version
@@ -69,6 +70,7 @@ def delete_route(route: Route, actor: Actor) -> None:
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
         before = described(route)
         record(organization, actor, "route.deleted", "route", route.public_id, label=route.name, before=before)
+        set_route_ttl(organization, actor, route.name, None)
         route.delete()
 
 

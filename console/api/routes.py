@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import Organization
 from accounts.roles import Permission
 from console.api.fields import Body, Flag, Kind, Number, Shown, Text, Whole
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
 from routing import services
-from routing.models import Route
+from routing.cache_rules import LONGEST_TTL_S, ROUTE
+from routing.cache_services import set_route_ttl
+from routing.models import CachePolicy, Route
 from routing.scorers import STRATEGIES
 from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_TARGETS, MOST_WEIGHT
 
@@ -35,6 +41,10 @@ class SpillOverShown(Shown):
     first_token_above_s = serializers.FloatField(required=False)
 
 
+class RouteCacheShown(Shown):
+    ttl_s = serializers.IntegerField(help_text="0 keeps nothing, whatever a wider policy says.")
+
+
 class RouteShown(Shown):
     object = Kind("route")
     id = serializers.CharField(source="public_id")
@@ -45,8 +55,13 @@ class RouteShown(Shown):
     enabled = serializers.BooleanField()
     private = serializers.BooleanField(help_text="true: served by the organisation's own machines or not at all.")
     spill_over = SpillOverShown(allow_null=True)
+    cache = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+    @extend_schema_field(RouteCacheShown(allow_null=True))
+    def get_cache(self, route: Any) -> dict[str, int] | None:
+        return None if route.cache_ttl_s is None else {"ttl_s": route.cache_ttl_s}
 
 
 class LegWishes(Body):
@@ -66,6 +81,10 @@ class SpillOverWishes(Body):
     first_token_above_s = Number(required=False, min_value=0.001, max_value=LONGEST_FIRST_BYTE_S)
 
 
+class RouteCacheWishes(Body):
+    ttl_s = Whole(min_value=0, max_value=LONGEST_TTL_S, help_text="For how long answers are given again.")
+
+
 class RouteWishes(Body):
     strategy = serializers.ChoiceField(list(STRATEGIES), default="priority")
     targets = serializers.ListField(child=LegWishes(), min_length=1, max_length=MOST_TARGETS)
@@ -75,6 +94,9 @@ class RouteWishes(Body):
     spill_over = SpillOverWishes(
         required=False, allow_null=True, help_text="Own machines first, the other targets when those are too busy."
     )
+    cache = RouteCacheWishes(
+        required=False, allow_null=True, help_text="Left out: as the policy of the model or the organisation says."
+    )
 
 
 class RoutesView(ResourceView):
@@ -83,7 +105,7 @@ class RoutesView(ResourceView):
 
     @described("listRoutes", "List routes", **list_of(RouteShown))
     def get(self, request: Request) -> Response:
-        return self.listed(Route.objects.of(self.organization), RouteShown, ["name"])
+        return self.listed(_with_cache(self.organization), RouteShown, ["name"])
 
 
 class RouteView(ResourceView):
@@ -112,7 +134,11 @@ class RouteView(ResourceView):
     def put(self, request: Request, name: str) -> Response:
         """What is left out gets its default: the route is afterwards what the body says."""
         wishes: dict[str, Any] = self.read(RouteWishes)
-        return Response(RouteShown(services.put_route(self.organization, self.actor, name, wishes)).data)
+        cache = wishes.pop("cache", None)
+        with transaction.atomic():
+            route = services.put_route(self.organization, self.actor, name, wishes)
+            set_route_ttl(self.organization, self.actor, route.name, cache["ttl_s"] if cache else None)
+        return Response(RouteShown(self._route(route.name)).data)
 
     @described("deleteRoute", "Delete a route", status=204)
     def delete(self, request: Request, name: str) -> Response:
@@ -120,4 +146,9 @@ class RouteView(ResourceView):
         return Response(status=204)
 
     def _route(self, name: str) -> Route:
-        return self.find(Route.objects.of(self.organization).select_related("org"), name=name)
+        return self.find(_with_cache(self.organization).select_related("org"), name=name)
+
+
+def _with_cache(organization: Organization) -> QuerySet[Route]:
+    policies = CachePolicy.objects.of(organization).filter(scope=ROUTE, subject=OuterRef("name"))
+    return Route.objects.of(organization).annotate(cache_ttl_s=Subquery(policies.values("ttl_s")[:1]))

@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 
 from console.api import (
     audit,
+    cache,
     drills,
     keys,
     nodes,
@@ -62,6 +63,10 @@ urlpatterns = [
     path(_ROUTE, routes.RouteView.as_view()),
     path("drills", drills.DrillsView.as_view()),
     path("drills/<slug:drill_id>", drills.DrillView.as_view()),
+    path("cache/policies", cache.CachePoliciesView.as_view()),
+    path("cache/policies/<slug:policy_id>", cache.CachePolicyView.as_view()),
+    path("cache/purge", cache.CachePurgeView.as_view()),
+    path("cache/savings", cache.CacheSavingsView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("requests", requests.RequestsView.as_view()),
     path("requests/<slug:request_id>", requests.RequestView.as_view()),

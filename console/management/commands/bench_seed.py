@@ -18,8 +18,11 @@ from accounts.keys import create_key
 from accounts.models import User
 from accounts.organizations import create_organization
 from providers import services
+from routing.cache_rules import MODEL
+from routing.cache_services import put_policy
 
-MODELS = ("bench-unary", "bench-stream", "bench-paced")
+MODELS = ("bench-unary", "bench-stream", "bench-paced", "bench-cache_hit")
+CACHED, KEPT_S = "bench-cache_hit", 3600
 TARGETS = 3
 SYSTEM = Actor.system("bench")
 
@@ -50,6 +53,8 @@ class Command(BaseCommand):
                 ],
             )
         made = create_key(organization, SYSTEM, name="Bench", scopes=[INFERENCE], created_by=user)
+        if CACHED in models:
+            put_policy(organization, SYSTEM, scope=MODEL, subject=CACHED, ttl_s=KEPT_S)
         cases = {model.removeprefix("bench-"): model for model in models}
         self.stdout.write(
             json.dumps(

@@ -21,9 +21,10 @@ from nodes.models import EnrolmentToken, Node, NodeModel, NodeShare
 from nodes.reports import parse
 from providers.models import Connection, ConnectionKey, ServedModel
 from providers.services import create_connection
+from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.drills import start_drill
-from routing.models import Drill, Route, RouteDraft, RouteVersion
+from routing.models import CachePolicy, CachePurge, Drill, Route, RouteDraft, RouteVersion
 from routing.services import put_route
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
@@ -68,6 +69,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "drills": ({}, {"POST": {"target": "mine", "seconds": 5}}),
     "drills/<slug:drill_id>": ({"drill_id": "drill_0"}, {}),
+    "cache/policies": ({}, {"PUT": {"scope": "organization", "ttl_s": 60}}),
+    "cache/policies/<slug:policy_id>": ({"policy_id": "cpol_0"}, {}),
+    "cache/purge": ({}, {"POST": {}}),
+    "cache/savings": ({}, {}),
     "usage": ({}, {}),
     "requests": ({}, {}),
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
@@ -81,7 +86,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "invitations/<slug:invitation_id>/resend": ({"invitation_id": "inv_0"}, {}),
 }
 CREATES_ITS_OWN = {"PUT routes/<route_name:name>", "PUT routes/<route_name:name>/draft"}
-TELLS_NO_NAMES = {"usage", "audit-events/verify", "nodes/tokens"}
+TELLS_NO_NAMES = {"cache/savings", "usage", "audit-events/verify", "nodes/tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ class World:
                 Drill,
             ),
             ServedModel,
+            *(CachePolicy, CachePurge),
             *(EnrolmentToken, Node, NodeModel, NodeShare),
         )
         rows = {
@@ -134,6 +140,7 @@ def world(acme, as_alice, bob, log) -> World:
     )
     route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
     save_draft(acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"})
+    policy = put_policy(acme, as_alice, scope="model", subject=f"{MARK}-model", ttl_s=60)
     enrolment = create_token(acme, as_alice)
     node = Node.objects.get(public_id=Machine().enrol(enrolment.plain, name=MARK).json()["node"])
     store_models(node.public_id, parse({"models": [{"id": f"{MARK}-node", "runtime": "ollama"}]}).models)
@@ -149,6 +156,7 @@ def world(acme, as_alice, bob, log) -> World:
         "member_id": member.public_id,
         "invitation_id": invitation.public_id,
         "node_id": node.public_id,
+        "policy_id": policy.public_id,
         "token_id": enrolment.token.public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
         "provider_key": connection.keys.get().public_id,

@@ -106,3 +106,25 @@ def test_a_route_outlives_its_targets(api, providers):
     api.put("routes/fast", {"targets": TARGETS})
     api.delete(f"providers/{providers[1]['id']}")
     assert [leg["target"] for leg in api.get("routes/fast").json()["targets"]] == ["a/small", "b/small"]
+
+
+def test_a_route_says_how_long_its_answers_are_kept(api):
+    put = api.put("routes/fast", {"targets": TARGETS, "cache": {"ttl_s": 60}}).json()
+    assert put["cache"] == {"ttl_s": 60}
+    assert [policy["subject"] for policy in api.get("cache/policies").json()["data"]] == ["fast"]
+    assert api.get("routes/fast").json() == api.get("routes").json()["data"][0] == put
+    assert api.put("routes/fast", {"targets": TARGETS}).json()["cache"] is None
+    assert api.get("cache/policies").json()["data"] == []
+
+
+def test_the_cache_policy_of_a_route_goes_with_it(api):
+    api.put("routes/fast", {"targets": TARGETS, "cache": {"ttl_s": 60}})
+    api.delete("routes/fast")
+    assert api.get("cache/policies").json()["data"] == []
+
+
+@pytest.mark.parametrize("cache", [{"ttl_s": -1}, {"ttl_s": "60"}, {"ttl_s": 2_592_001}, {}])
+def test_a_time_that_is_none_is_refused(api, cache):
+    assert refused(
+        api.put("routes/fast", {"targets": TARGETS, "cache": cache}), 400, "invalid_request", "cache.ttl_s"
+    )

@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from accounts import roles
 from accounts.roles import Permission as P
+from routing.cache_services import put_policy
 from routing.services import put_route
 from tests.console.pages.conftest import connect, record
 
@@ -18,6 +19,9 @@ LISTS = {
     "route-tester": P.VIEW,
     "routes": P.VIEW,
     "routes-new": P.MANAGE_ROUTES,
+    "cache": P.VIEW_USAGE,
+    "cache-new": P.MANAGE_ROUTES,
+    "cache-purge": P.MANAGE_ROUTES,
     "activity": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
     "logs": P.VIEW_USAGE,
@@ -38,6 +42,7 @@ OWNED = {
     "keys-rotate": P.MANAGE_KEYS,
     "keys-revoke": P.MANAGE_KEYS,
     "keys-first-use": P.VIEW,
+    "cache-edit": P.MANAGE_ROUTES,
     "logs-detail": P.VIEW_USAGE,
     "routes-show": P.VIEW,
     "routes-edit": P.MANAGE_ROUTES,
@@ -56,8 +61,10 @@ MISSING = {"members-edit": [999_999], "members-remove": [999_999]}
 def address(acme, alice, as_alice, connection, key, log, make_user, join):
     """Where the page of acme's own thing is."""
     other = join(acme, make_user("dave@acme.test"), roles.DEVELOPER)
+    policy = put_policy(acme, as_alice, scope="organization", ttl_s=60)
     things = {
         "keys": [key.public_id],
+        "cache": [policy.public_id],
         "logs": [log[0].request_id],
         "members": [other.pk],
         "providers": [connection.public_id],

@@ -1,0 +1,88 @@
+"""A cache policy as a person describes it: for what, how long, for each key apart or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import ApiKey
+from console.forms.base import ConsoleForm
+from console.visit import Visit
+from routing.cache_rules import KEY, MODEL, ORGANIZATION, ROUTE
+from routing.models import CachePolicy, Route
+
+TTL_CHOICES = (
+    ("60", _("1 minute")),
+    ("600", _("10 minutes")),
+    ("3600", _("1 hour")),
+    ("86400", _("1 day")),
+    ("604800", _("7 days")),
+    ("2592000", _("30 days")),
+    ("0", _("Never: nothing is kept")),
+)
+
+
+class CachePolicyForm(ConsoleForm):
+    renames = {"scope": "covers", "subject": "covers"}
+
+    covers = forms.ChoiceField(
+        label=_("For"), help_text=_("The narrowest policy counts: key, then route, then model, then organisation.")
+    )
+    ttl_s = forms.TypedChoiceField(label=_("Keep answers for"), choices=TTL_CHOICES, initial="3600", coerce=int)
+    per_key = forms.BooleanField(
+        label=_("Each key apart"),
+        required=False,
+        help_text=_("An answer is then given again to the key alone that it was made for."),
+        widget=forms.CheckboxInput(attrs={"class": "checkbox"}),
+    )
+
+    def __init__(self, *args: Any, visit: Visit, models: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.offer("covers", _choices(visit, models))
+
+    def wanted(self) -> dict[str, Any]:
+        """The arguments of `routing.cache_services.put_policy`."""
+        scope, _colon, subject = self.cleaned_data["covers"].partition(":")
+        return {
+            "scope": scope,
+            "subject": subject,
+            "ttl_s": self.cleaned_data["ttl_s"],
+            "per_key": self.cleaned_data["per_key"],
+        }
+
+
+class KnownCachePolicyForm(CachePolicyForm):
+    """Of a policy that exists: what it is for stays."""
+
+    def __init__(self, *args: Any, policy: CachePolicy, **kwargs: Any) -> None:
+        initial = {"covers": f"{policy.scope}:{policy.subject}", "ttl_s": policy.ttl_s, "per_key": policy.per_key}
+        super().__init__(*args, initial=initial, models=(), **kwargs)
+        del self.fields["covers"]
+        if str(policy.ttl_s) not in dict(TTL_CHOICES):
+            exact = _("%(seconds)s seconds") % {"seconds": policy.ttl_s}
+            self.offer("ttl_s", [(str(policy.ttl_s), exact), *TTL_CHOICES])
+        self._policy = policy
+
+    def wanted(self) -> dict[str, Any]:
+        said = self.cleaned_data
+        return {
+            "scope": self._policy.scope,
+            "subject": self._policy.subject,
+            "ttl_s": said["ttl_s"],
+            "per_key": said["per_key"],
+        }
+
+
+def _choices(visit: Visit, models: Sequence[str]) -> list[tuple[str, Any]]:
+    routes = list(Route.objects.of(visit.organization).order_by("name").values_list("name", flat=True))
+    keys = ApiKey.objects.of(visit.organization).filter(is_ephemeral=False, revoked_at=None).order_by("name")
+    groups = [
+        (_("Route"), [(f"{ROUTE}:{name}", name) for name in routes]),
+        (_("Model"), [(f"{MODEL}:{name}", name) for name in models if name not in set(routes)]),
+        (_("Key"), [(f"{KEY}:{key.public_id}", key.name) for key in keys]),
+    ]
+    offered: list[tuple[str, Any]] = [(f"{ORGANIZATION}:", _("The whole organisation"))]
+    return offered + [(str(label), names) for label, names in groups if names]
