@@ -13,7 +13,7 @@ from console.api.fields import Body, Kind, Shown, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
-from console.api.routes import LegShown, RouteShown, RouteWishes, SpillOverShown, TimeoutsShown
+from console.api.routes import LegShown, RouteShown, RouteWishes, SpillOverShown, TimeoutsShown, with_cache
 from routing import drafts
 from routing.models import Route, RouteDraft, RouteVersion
 
@@ -74,7 +74,8 @@ class RouteRollbackView(ResourceView):
         """Publishes what that version said, as a new version. Every process serves it within a second."""
         route = self.find(Route.objects.of(self.organization).select_related("org"), name=name)
         wishes = self.read(RollbackWishes)
-        return Response(RouteShown(drafts.roll_back(route, self.actor, wishes["version"])).data)
+        restored = drafts.roll_back(route, self.actor, wishes["version"])
+        return Response(RouteShown(with_cache(self.organization).get(pk=restored.pk)).data)
 
 
 class RouteDraftView(ResourceView):
@@ -114,4 +115,5 @@ class RoutePublishView(ResourceView):
     def post(self, request: Request, name: str) -> Response:
         """The draft becomes the route, as a new version. Every process serves it within a second."""
         draft = self.find(RouteDraft.objects.of(self.organization).select_related("org"), name=name)
-        return Response(RouteShown(drafts.publish_draft(draft, self.actor)).data)
+        published = drafts.publish_draft(draft, self.actor)
+        return Response(RouteShown(with_cache(self.organization).get(pk=published.pk)).data)

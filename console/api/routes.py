@@ -94,6 +94,11 @@ class RouteWishes(Body):
     spill_over = SpillOverWishes(
         required=False, allow_null=True, help_text="Own machines first, the other targets when those are too busy."
     )
+
+
+class PutRouteWishes(RouteWishes):
+    """A policy of the cache takes effect at once and is no part of a route's versions."""
+
     cache = RouteCacheWishes(
         required=False, allow_null=True, help_text="Left out: as the policy of the model or the organisation says."
     )
@@ -105,7 +110,7 @@ class RoutesView(ResourceView):
 
     @described("listRoutes", "List routes", **list_of(RouteShown))
     def get(self, request: Request) -> Response:
-        return self.listed(_with_cache(self.organization), RouteShown, ["name"])
+        return self.listed(with_cache(self.organization), RouteShown, ["name"])
 
 
 class RouteView(ResourceView):
@@ -123,7 +128,7 @@ class RouteView(ResourceView):
     @described(
         "putRoute",
         "Create or replace a route",
-        body=RouteWishes,
+        body=PutRouteWishes,
         answer=RouteShown,
         sent={
             "strategy": "priority",
@@ -133,7 +138,7 @@ class RouteView(ResourceView):
     )
     def put(self, request: Request, name: str) -> Response:
         """What is left out gets its default: the route is afterwards what the body says."""
-        wishes: dict[str, Any] = self.read(RouteWishes)
+        wishes: dict[str, Any] = self.read(PutRouteWishes)
         cache = wishes.pop("cache", None)
         with transaction.atomic():
             route = services.put_route(self.organization, self.actor, name, wishes)
@@ -146,9 +151,10 @@ class RouteView(ResourceView):
         return Response(status=204)
 
     def _route(self, name: str) -> Route:
-        return self.find(_with_cache(self.organization).select_related("org"), name=name)
+        return self.find(with_cache(self.organization).select_related("org"), name=name)
 
 
-def _with_cache(organization: Organization) -> QuerySet[Route]:
+def with_cache(organization: Organization) -> QuerySet[Route]:
+    """Routes as `RouteShown` shows them."""
     policies = CachePolicy.objects.of(organization).filter(scope=ROUTE, subject=OuterRef("name"))
     return Route.objects.of(organization).annotate(cache_ttl_s=Subquery(policies.values("ttl_s")[:1]))
