@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from accounts import invitations, members
 from nodes.enrolment import create_token
+from routing.drills import start_drill
 from tests.nodes.machine import Machine
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
@@ -39,6 +40,8 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "member_id": members.members_of(acme).get(user=bob).public_id,
         "token_id": enrolment.token.public_id,
         "node_id": Machine().enrol(enrolment.plain).json()["node"],
+        "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
+        "policy_id": api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],
         "invitation_id": invitations.invite(acme, as_alice, email="dana@example.com", role="viewer").public_id,
     }
 
