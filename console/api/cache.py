@@ -56,7 +56,9 @@ class SavingsQuery(Query):
 
 
 class SavingsOfOne(Shown):
-    name = serializers.CharField(help_text="Of the route, or of the model where no route was asked for.")
+    name = serializers.CharField(
+        allow_blank=True, help_text="Of the route, or of the model where no route was asked for."
+    )
     requests = serializers.IntegerField(help_text="That a policy covers.")
     hits = serializers.IntegerField()
     saved_usd = UsdOfNanos(source="saved_nanos")
