@@ -55,3 +55,12 @@ def _scalar(value: Any) -> Any:
 def _text(value: str) -> str:
     """PostgreSQL has no NUL, and UTF-8 no lone surrogates."""
     return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Only what changed, on both sides."""
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return (
+        {name: before[name] for name in changed if name in before},
+        {name: after[name] for name in changed if name in after},
+    )

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from msgspec import UNSET, UnsetType
 
 from accounts import apikeys, audit, fields
+from accounts.audit_values import differences
 from accounts.authentication import MANAGE
 from accounts.authority import Authority, authority_of
 from accounts.changes import changing
@@ -109,7 +110,7 @@ def update_key(
             fields.require_ephemeral(current.scopes, current.expires_at, now)
         if _described(current) != before:
             current.save(update_fields=list(wanted))
-            _record(held, actor, "api_key.updated", current, *_differences(before, _described(current)))
+            _record(held, actor, "api_key.updated", current, *differences(before, _described(current)))
     return current
 
 
@@ -268,11 +269,6 @@ def _described(key: ApiKey) -> dict[str, Any]:
         "ip_allow": key.ip_allow,
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
     }
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    names = [name for name in before if before[name] != after[name]]
-    return {name: before[name] for name in names}, {name: after[name] for name in names}
 
 
 def _record(

@@ -114,12 +114,3 @@ def said_of_model(model: NodeModel) -> dict[str, Any]:
 
 def said_of_models(node: Node) -> dict[str, Any]:
     return {model.upstream_id: said_of_model(model) for model in node.served_models.all()}
-
-
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Only what changed, on both sides."""
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return (
-        {name: before[name] for name in changed if name in before},
-        {name: after[name] for name in changed if name in after},
-    )

@@ -17,6 +17,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
+from accounts.audit_values import differences
 from accounts.models import Organization
 from nodes import changes, wishes
 from nodes.errors import InvalidNode, NodeRevoked
@@ -57,7 +58,7 @@ def update_node(node: Node, actor: Actor, given: Mapping[str, Any]) -> Node:
         if wanted.guests is not None:
             _apply_guests(row, wanted.guests)
         after = changes.said_of(row) | {"models": changes.said_of_models(row), "shared_with": _guest_slugs(row)}
-        was, now = changes.differences(before, after)
+        was, now = differences(before, after)
         if now:
             changes.record(row, actor, "node.updated", before=_told(was, now), after=_told(now, was))
     return row
@@ -123,7 +124,7 @@ def _set_intake(node: Node, actor: Actor, action: str, *, paused: bool, draining
             row.paused = paused
             row.draining_since = timezone.now() if draining else None
             row.save(update_fields=["paused", "draining_since", "updated_at"])
-            was, now = changes.differences(before, changes.said_of(row))
+            was, now = differences(before, changes.said_of(row))
             changes.record(row, actor, action, before=was, after=now)
     return row
 

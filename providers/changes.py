@@ -141,12 +141,3 @@ def said_of_models(models: list[ServedModel]) -> dict[str, Any]:
 
 def _said(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Only what changed, on both sides."""
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return (
-        {name: before[name] for name in changed if name in before},
-        {name: after[name] for name in changed if name in after},
-    )

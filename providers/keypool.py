@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
+from accounts.audit_values import differences
 from accounts.database import giving_back
 from common.ids import new_id
 from common.secrets import Secret, SecretsError
@@ -129,7 +130,7 @@ def _move(key: ConnectionKey, actor: Actor, source: str, destination: str, reaso
         )
         if moved:
             key.refresh_from_db()
-            was, now = changes.differences(before, changes.said_of_key(key))
+            was, now = differences(before, changes.said_of_key(key))
             action = "connection.key_parked" if destination == ConnectionKey.PARKED else "connection.key_unparked"
             changes.record(key.connection, actor, action, before={"key": key.public_id, **was}, after=now)
     return bool(moved)

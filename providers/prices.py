@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from accounts.audit import Actor
+from accounts.audit_values import differences
 from providers import catalog, changes
 from providers.models import Connection, ServedModel
 from providers.serving import CATALOG, apply_price
@@ -42,7 +43,7 @@ def _sync(connection: Connection, served: list[ServedModel]) -> int:
             before = changes.said_of_model(row)
             if apply_price(row, prices[row.pk]):
                 row.save()
-                was, now = changes.differences(before, changes.said_of_model(row))
+                was, now = differences(before, changes.said_of_model(row))
                 changes.record(connection, SYSTEM, "model.updated", before={"model": row.model_id, **was}, after=now)
                 changed += 1
     return changed

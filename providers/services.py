@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils.text import slugify
 
 from accounts.audit import Actor
+from accounts.audit_values import differences
 from accounts.models import Organization
 from common.ids import new_id
 from providers import changes, drafts
@@ -149,7 +150,7 @@ def update_connection(
             row.options = _own_marks(row) | drafts.clean_options(options)
         row.save()
         stored = store_keys(row, keys) if keys else []
-        was, now = changes.differences(before, changes.said_of(row))
+        was, now = differences(before, changes.said_of(row))
         if cleared or stored:
             was, now = was | {"keys_cleared": cleared}, now | {"keys_added": [key.public_id for key in stored]}
         if now:

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
+from accounts.audit_values import differences
 from common.ids import new_id
 from providers import changes, drafts
 from providers.catalog import CatalogPrice, find_prices
@@ -35,7 +36,7 @@ def set_models(connection: Connection, actor: Actor, models: Iterable[Mapping[st
     with changes.changing(connection.org, actor):
         before = changes.said_of_models(list(connection.served_models.all()))
         served = store_models(connection, wanted, listed)
-        was, now = changes.differences(before, changes.said_of_models(served))
+        was, now = differences(before, changes.said_of_models(served))
         if was or now:
             changes.record(connection, actor, "connection.models_set", before=was, after=now)
     return served
@@ -86,7 +87,7 @@ def update_model(model: ServedModel, actor: Actor, given: Mapping[str, Any]) -> 
         row.model_id = wanted.model_id
         _fill(row, wanted, listed, keep_manual=not given.keys() & set(_PRICES))
         row.save()
-        was, now = changes.differences(before, changes.said_of_model(row))
+        was, now = differences(before, changes.said_of_model(row))
         if now:
             changes.record(connection, actor, "model.updated", before={"model": model.model_id, **was}, after=now)
     return row

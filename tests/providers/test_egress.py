@@ -15,10 +15,10 @@ from providers.dialer import Dialer, Names
 from providers.egress import EgressRefused, Guard, is_own_address
 from providers.failures import UpstreamFailure
 from providers.http1 import Connection, Origin
-from providers.targets import Target
 from providers.transport import Deadlines, UpstreamRequest
 from providers.upstream import DirectTransport
 from tests.providers.listening import Listener, ScriptedResolver, SilentResolver, certificate_for, listening
+from tests.providers.targets import target_at
 
 
 @pytest.fixture
@@ -42,23 +42,6 @@ async def get(url: str, dialer: Dialer) -> int:
     await exchange.wait_for_head()
     exchange.close()
     return exchange.status
-
-
-def target_at(url: str) -> Target:
-    return Target(
-        id=1,
-        name="llm/m",
-        org_id=1,
-        connection_id=1,
-        connection_slug="llm",
-        connection_name="LLM",
-        model_id="m",
-        upstream_id="m",
-        adapter="openai",
-        transport="direct",
-        base_url=url,
-        credentials=(),
-    )
 
 
 # Literal addresses, at the dial

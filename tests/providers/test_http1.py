@@ -13,9 +13,9 @@ from providers.egress import AllowList
 from providers.failures import Kind, UpstreamFailure
 from providers.http1 import MOST_BYTES_WITHOUT_BODY
 from providers.inflow import MOST_HELD_BYTES
-from providers.targets import Target
 from providers.transport import Deadlines, UpstreamRequest, UpstreamResponse
 from providers.upstream import DirectTransport
+from tests.providers.targets import target_at
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -56,23 +56,6 @@ async def upstream(serve: Serve) -> AsyncIterator[tuple[Upstream, Callable[..., 
         transport.close()
         server.close()
         await server.wait_closed()
-
-
-def target_at(base_url: str) -> Target:
-    return Target(
-        id=1,
-        name="u/m",
-        org_id=1,
-        connection_id=1,
-        connection_slug="u",
-        connection_name="U",
-        model_id="m",
-        upstream_id="m",
-        adapter="openai",
-        transport="direct",
-        base_url=base_url,
-        credentials=(),
-    )
 
 
 def answering(*pieces: bytes, then_close: bool = False, seen: list[bytes] | None = None) -> Serve:

@@ -18,13 +18,14 @@ from demo.faults.catalogue import Kind as Menu
 from providers.dialer import Dialer
 from providers.egress import AllowList
 from providers.failures import Kind, UpstreamFailure
-from providers.targets import Credential, Target
+from providers.targets import Target
 from providers.transport import Deadlines, Transport, UpstreamRequest, UpstreamResponse
 from providers.upstream import DirectTransport
 from tests.fakes.scripted import ScriptedTransport
 from tests.fakes.upstream import FaultUpstream, refusing_url
 from tests.fakes.wirelog import End
 from tests.nodes.tunnelling import Console, colleague_of, serving
+from tests.providers.targets import target_at
 
 KEY = "upstream-key"
 ASK = {"messages": [{"role": "user", "content": "hello there"}]}
@@ -39,23 +40,6 @@ def request_for(slug: str, *, stream: bool) -> UpstreamRequest:
     body = orjson.dumps({"model": slug, "stream": stream, **ASK})
     headers = (("Authorization", f"Bearer {KEY}"), ("Content-Type", "application/json"))
     return UpstreamRequest("/chat/completions", headers, body)
-
-
-def target_at(base_url: str) -> Target:
-    return Target(
-        id=1,
-        name="u/m",
-        org_id=1,
-        connection_id=1,
-        connection_slug="u",
-        connection_name="U",
-        model_id="m",
-        upstream_id="m",
-        adapter="openai",
-        transport="any",
-        base_url=base_url,
-        credentials=(Credential(1, "ckey_1", ()),),
-    )
 
 
 def at_node(node: str) -> Target:

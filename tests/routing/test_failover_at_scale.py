@@ -66,6 +66,6 @@ def _assert_everything_was_tried(heard: list[Heard], upstreams, faults: set[str]
     assert met.keys() >= faults
     assert {exchange.fault for exchange in upstreams.c.log.posts} & TAKES_THE_KEY_AWAY
     asked = len(upstreams.a.log.posts)
-    assert asked > 1_000  # of 20,000 its breaker keeps more away
+    assert asked > 400  # its breaker keeps the rest away, more of them the slower the machine
     assert sum(met[fault] for fault in faults) >= asked // 5
     assert {"A", "B"} <= {one.server for one in heard}
