@@ -133,7 +133,8 @@ def connected_of(organization: Organization) -> Connected:
 
 def seen_now(nodes: Sequence[Node]) -> list[Machine]:
     ids = [node.public_id for node in nodes]
-    presences, reports = presences_of(ids), vitals_of(ids)
+    presences = presences_of(ids)
+    reports = vitals_of(list(presences))
     return [Machine(node, presences.get(node.public_id), reports.get(node.public_id)) for node in nodes]
 
 

@@ -2,11 +2,13 @@
 
     nodes:history:<node's public id>   a list of samples as JSON, the newest first
 
-Lost with Redis, which costs a line on a page and nothing else.
+A machine on which nothing happens adds next to nothing, so that thousands of them cost next to nothing. Lost with
+Redis, which costs a line on a page and nothing else.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +18,10 @@ from nodes.reports import Gpu, Vitals
 
 HISTORY_PREFIX = "nodes:history:"
 EVERY_S = 20.0
-"""So often is a sample taken, however often a machine reports."""
+"""So often is looked, however often a machine reports."""
+ANYWAY_S = 300.0
+"""So long does a sample stand for what follows it; then one like it is kept all the same."""
+POINTS, POINT_S = 60, 60.0
 MOST_SAMPLES = 180
 LIVES_S = 2 * 3600
 
@@ -31,6 +36,23 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     queue: int = 0
 
 
+class Diary:
+    """Tells which samples are worth keeping: those that say something new, and one at times all the same."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Sample] = {}
+
+    def wants(self, node: str, sample: Sample) -> bool:
+        last = self._last.get(node)
+        if last is not None and sample.at_s - last.at_s < ANYWAY_S and _same(last, sample):
+            return False
+        self._last[node] = sample
+        return True
+
+    def forget(self, node: str) -> None:
+        self._last.pop(node, None)
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Sample).decode
 
@@ -42,7 +64,7 @@ def sample_of(vitals: Vitals | None, in_flight: int, queue: int, at_s: float) ->
     """
     if vitals is None:
         return Sample(at_s, in_flight=in_flight, queue=queue)
-    return Sample(at_s, load_of(vitals), vram_of(vitals.gpu), in_flight, queue)
+    return Sample(at_s, _rounded(load_of(vitals)), _rounded(vram_of(vitals.gpu)), in_flight, queue)
 
 
 def load_of(vitals: Vitals) -> float | None:
@@ -60,12 +82,39 @@ def vram_of(gpus: Sequence[Gpu]) -> float | None:
     return min(used / total, 1.0) if total else None
 
 
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 2)
+
+
 def append(pipeline: Any, node: str, sample: Sample) -> None:
     """Args: pipeline: of redis or of redis.asyncio; it is executed by the caller."""
     key = HISTORY_PREFIX + node
     pipeline.lpush(key, _encode(sample))
     pipeline.ltrim(key, 0, MOST_SAMPLES - 1)
     pipeline.expire(key, LIVES_S)
+
+
+def drawn(samples: Sequence[Sample], now_s: float) -> list[Sample]:
+    """One for each minute of the last hour, the oldest first: as it was last told, and empty where nobody told.
+
+    Args:
+        samples: the oldest first.
+    """
+    if not samples:
+        return []
+    moments = [now_s - (POINTS - 1 - number) * POINT_S for number in range(POINTS)]
+    times = [sample.at_s for sample in samples]
+    return [_at(samples, bisect_right(times, moment) - 1, moment) for moment in moments]
+
+
+def _at(samples: Sequence[Sample], index: int, moment_s: float) -> Sample:
+    if index < 0 or moment_s - samples[index].at_s > ANYWAY_S + EVERY_S:
+        return Sample(moment_s)
+    return samples[index]
+
+
+def _same(one: Sample, other: Sample) -> bool:
+    return msgspec.structs.replace(one, at_s=other.at_s) == other
 
 
 def samples_in(values: Sequence[bytes | str]) -> list[Sample]:

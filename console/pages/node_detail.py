@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ from console.vitals import gauges_of
 from console.week import DAY_NAMES, week_of
 from nodes import services
 from nodes.errors import InvalidNode, NodeRevoked
+from nodes.history import drawn
 from nodes.ladder import DONE
 from nodes.models import Node, NodeModel
 from nodes.sightings import history_of
@@ -96,7 +98,7 @@ def now_of(visit: Visit, node: Node) -> dict[str, Any]:
     return {
         "machine": machine,
         "node": node,
-        "gauges": gauges_of(machine, history_of(node.public_id)),
+        "gauges": gauges_of(machine, drawn(history_of(node.public_id), time())),
         "rungs": rungs_of(machine),
         "is_climbing": any(rung.state != DONE for rung in machine.rungs[:-1]),
         "lines": served_lines(node),
