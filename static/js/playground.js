@@ -67,14 +67,24 @@ function start(form) {
 
   async function ask(wanted, shown) {
     running = new AbortController();
+    let latest = "";
+    let frame = null;
+    // Once a frame: a fast model would otherwise keep the page too busy to press Stop.
+    const draw = () => {
+      frame = null;
+      shown.words.textContent = latest;
+      shown.box.scrollIntoView({ block: "nearest" });
+    };
     const outcome = await gateway.ask(wanted, {
       signal: running.signal,
       onFirst: (ms) => fact(shown.facts, said.first, time(ms)),
       onText: (text) => {
-        shown.words.textContent = text;
-        shown.box.scrollIntoView({ block: "nearest" });
+        latest = text;
+        frame ??= requestAnimationFrame(draw);
       },
     });
+    cancelAnimationFrame(frame);
+    if (latest) draw();
     if (outcome.stopped) fact(shown.facts, said.stopped, "");
     if (outcome.totalMs !== undefined) fact(shown.facts, said.total, time(outcome.totalMs));
     return outcome;
