@@ -39,7 +39,8 @@ from nodes.versions import is_older, offered_agent
 def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     node = get_node(visit, public_id)
     if wants_fragment(request):
-        return render(request, "nodes/_now.html", now_of(visit, node))
+        part = "nodes/_lines.html" if request.GET.get("part") == "lines" else "nodes/_now.html"
+        return render(request, part, now_of(visit, node))
     return render(request, "nodes/detail.html", _about(visit, node))
 
 

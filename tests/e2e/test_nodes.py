@@ -12,7 +12,9 @@ from nodes.enrolment import create_token
 from nodes.models import EnrolmentToken, Node
 from tests.console.pages import machines
 from tests.e2e.conftest import keep, overflows, violations
+from tests.fakes.upstream import FaultUpstream
 from tests.nodes.machine import Machine
+from tests.nodes_e2e.machines import Machine as Owned
 
 LOOKS = (("light", "en"), ("dark", "en"), ("light", "th"), ("dark", "th"))
 
@@ -103,6 +105,45 @@ def enrolled(page, gateway) -> Node:
     answer = httpx.post(f"{gateway.url}/nodes/v1/enroll", json=said)
     assert answer.status_code == 201, answer.text
     return Node.objects.select_related("org").get(public_id=answer.json()["node"])
+
+
+def test_from_the_wizard_to_an_answer_of_one_s_own_machine(page, sign_in, gateway, tmp_path):
+    """The real agent, enrolled with the page's token over the real tunnel, in front of a model server."""
+    sign_in()
+    page.goto("/nodes/new")
+    page.get_by_role("button", name="Show the command").click()
+    token = re.search("sai-node-[0-9a-f]+", page.get_by_role("tabpanel").inner_text())[0]
+    with FaultUpstream(name="Local", keys=[""], models=("local-model",)) as server:
+        machine = Owned(tmp_path / "machine", "local-model")
+        words = [
+            "enroll",
+            gateway.url,
+            "--allow-http",
+            "--no-discover",
+            "--name",
+            "Desk",
+            "--server",
+            server.base_url,
+        ]
+        done = machine._do(words, token)
+        assert done.returncode == 0, done.stderr
+        expect(page.locator("[data-rung=found][data-state=done]")).to_be_visible()
+        machine.start()
+        try:
+            page.locator("[data-rung=routable][data-state=done]").wait_for(timeout=30_000)
+            page.get_by_role("button", name="Send").click()
+            expect(page.locator(".try-answer .turn-facts")).to_contain_text("total")
+            expect(page.locator(".try-answer .turn-text")).not_to_be_empty()
+            assert violations(page) == []
+            keep(page, "wizard answered")
+            page.get_by_role("link", name="The machine's page").click()
+            expect(page.get_by_text("this organisation", exact=True)).to_be_visible(timeout=15_000)
+            expect(page.get_by_text("Online")).to_be_visible()
+            keep(page, "nodes detail of a real machine")
+            page.goto("/playground?model=node/desk/local-model")
+            expect(page.get_by_label("Model or route")).to_have_value("node/desk/local-model")
+        finally:
+            machine.stop()
 
 
 def test_each_system_has_its_line_and_one_s_own_comes_first(browser, page, sign_in, gateway, context):
