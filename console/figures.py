@@ -63,3 +63,11 @@ def percent(part: int | float, whole: int | float) -> str:
         return "–"
     share = 100 * part / whole
     return f"{share:.0f} %" if share in (0, 100) else f"{share:.1f} %"
+
+
+def memory(count_bytes: int) -> str:
+    """As graphics cards are sold: `24 GB`, `512 MB`; a GB is 2^30 bytes."""
+    gigabytes = count_bytes / (1 << 30)
+    if gigabytes >= 10:
+        return f"{gigabytes:.0f} GB"
+    return f"{gigabytes:.1f} GB".replace(".0 ", " ") if gigabytes >= 1 else f"{count_bytes / (1 << 20):.0f} MB"

@@ -1,7 +1,7 @@
 """One stream of server-sent events per page. It tells which topic changed; the page's fragments fetch themselves.
 
-The stream reads PostgreSQL once a tick, whatever the number of topics, and ends by itself so that a browser left
-open cannot hold a connection for ever: EventSource comes back.
+The stream reads PostgreSQL (and Redis, for machines) once a tick, whatever the number of topics, and ends by itself
+so that a browser left open cannot hold a connection for ever: EventSource comes back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -22,6 +22,8 @@ from accounts.database import giving_back
 from accounts.models import ApiKey, Organization, User
 from console.visit import find_visit
 from metering.models import Usage
+from nodes.models import EnrolmentToken, Node, NodeModel
+from nodes.sightings import presences_of, vitals_of
 
 TICK_S = 1.5
 LONGEST_S = 600
@@ -45,10 +47,32 @@ def _keys(organization: Organization) -> Mark:
     return ApiKey.objects.of(organization).aggregate(last=Max("last_used_at"), count=Count("pk"))
 
 
+def _nodes(organization: Organization) -> Mark:
+    """Who came, went, or takes work or not; how far the new ones have come. Not how busy each is."""
+    columns = ("public_id", "paused", "updated_at", "first_seen_at", "version", "local_server")
+    rows = list(Node.objects.of(organization).filter(removed_at=None).values_list(*columns))
+    models = NodeModel.objects.of(organization).aggregate(Max("updated_at"), Max("trial_at"), Count("pk"))
+    tokens = EnrolmentToken.objects.of(organization).aggregate(Sum("used"), Count("pk"), Max("revoked_at"))
+    paused = {row[0] for row in rows if row[1]}
+    seen = {
+        node: (presence.generation, presence.accepting, presence.reason, node in paused and presence.in_flight > 0)
+        for node, presence in presences_of([row[0] for row in rows]).items()
+    }
+    return rows, models, tokens, seen
+
+
+def _load(organization: Organization) -> Mark:
+    """How busy the machines are."""
+    ids = list(Node.objects.of(organization).filter(removed_at=None).values_list("public_id", flat=True))
+    return presences_of(ids), vitals_of(ids)
+
+
 TOPICS: dict[str, Callable[[Organization], Mark]] = {
     "usage": _usage,
     "configuration": _configuration,
     "keys": _keys,
+    "nodes": _nodes,
+    "load": _load,
 }
 
 

@@ -48,6 +48,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("routes", _("Routes"), "split"),
             Entry("route-tester", _("Route tester"), "route"),
             Entry("cache", _("Cache policies"), "database-zap", Permission.VIEW_USAGE),
+            Entry("nodes", _("Nodes"), "server"),
             Entry("activity", _("Activity"), "chart-column-stacked", Permission.VIEW_USAGE),
             Entry("logs", _("Logs"), "scroll-text", Permission.VIEW_USAGE),
         ),
@@ -61,13 +62,20 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("settings", _("Settings"), "settings"),
         ),
     ),
-    (_("Docs"), (Entry("api-reference", _("API reference"), "book-open"),)),
+    (
+        _("Docs"),
+        (
+            Entry("provider-guide", _("Provider guide"), "server-cog"),
+            Entry("api-reference", _("API reference"), "book-open"),
+        ),
+    ),
 )
 
 ACTIONS: tuple[Entry, ...] = (
     Entry("keys-new", _("Create an API key"), "plus", Permission.MANAGE_OWN_KEYS),
     Entry("routes-new", _("Write a route"), "plus", Permission.MANAGE_ROUTES),
     Entry("providers-new", _("Add a provider"), "plus", Permission.MANAGE_PROVIDERS),
+    Entry("nodes-new", _("Add a machine"), "plus", Permission.MANAGE_NODES),
     Entry("members-invite", _("Invite somebody"), "user-plus", Permission.MANAGE_MEMBERS),
 )
 

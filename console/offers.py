@@ -47,6 +47,12 @@ def model_names(visit: Visit) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def is_pinned(visit: Visit, name: str) -> bool:
+    """Whether `name` pins a model on one machine that the organisation may use."""
+    targets = load_targets(visit.organization.pk, uses_community=visit.organization.uses_community_nodes)
+    return any(target.name == name for target in targets)
+
+
 def first_model(visit: Visit) -> str:
     names = model_names(visit)
     return names[0] if names else PLACEHOLDER_MODEL

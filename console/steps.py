@@ -11,6 +11,7 @@ from accounts.models import ApiKey, Organization
 from accounts.roles import Permission
 from console.offers import connections_in_sight, served_in_sight
 from metering.models import Usage
+from nodes.models import Node
 from providers.models import Connection
 
 
@@ -28,7 +29,7 @@ class Step:
 
 def steps_of(organization: Organization) -> list[Step]:
     """In order; the first that is not done yet is marked as the one to do now."""
-    asked = (_provider, _key, _first_call, _survived)
+    asked = (_provider, _key, _machine, _first_call, _survived)
     steps = [_signed_in(), *(ask(organization) for ask in asked)]
     due = next((index for index, step in enumerate(steps) if not step.done), None)
     if due is not None:
@@ -59,6 +60,18 @@ def _key(organization: Organization) -> Step:
         _("Create key"),
         reverse("keys-new"),
         permission=Permission.MANAGE_OWN_KEYS,
+    )
+
+
+def _machine(organization: Organization) -> Step:
+    """One that was enrolled, whatever became of it."""
+    return Step(
+        _("Add a machine of your own"),
+        _("A PC or a GPU server answers beside your providers, and what it is asked stays with you."),
+        Node.objects.of(organization).exists(),
+        _("Add a machine"),
+        reverse("nodes-new"),
+        permission=Permission.MANAGE_NODES,
     )
 
 

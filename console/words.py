@@ -68,6 +68,16 @@ ACTIONS: dict[str, Promise] = {
     "organization.created": _("founded the organisation"),
     "organization.updated": _("changed the settings of"),
     "organization.deleted": _("deleted the organisation"),
+    "node.drained": _("drained the machine"),
+    "node.enrolled": _("a machine was enrolled:"),
+    "node.models_found": _("found models on the machine"),
+    "node.paused": _("paused the machine"),
+    "node.removed": _("removed the machine"),
+    "node.resumed": _("resumed the machine"),
+    "node.revoked": _("revoked the machine"),
+    "node.updated": _("changed the machine"),
+    "node_token.created": _("made an enrolment token"),
+    "node_token.revoked": _("withdrew an enrolment token"),
     "route.created": _("created the route"),
     "route.updated": _("changed the route"),
     "route.deleted": _("deleted the route"),
@@ -85,9 +95,66 @@ OBJECT_TYPES: dict[str, Promise] = {
     "connection": _("Provider"),
     "invitation": _("Invitation"),
     "member": _("Member"),
+    "node": _("Machine"),
+    "node_token": _("Enrolment token"),
     "organization": _("Organisation"),
     "route": _("Route"),
     "drill": _("Outage drill"),
+}
+
+
+MACHINE_STATUSES: dict[str, Promise] = {
+    "online": _("Online"),
+    "busy": _("Not serving now"),
+    "attention": _("Needs attention"),
+    "draining": _("Draining"),
+    "paused": _("Paused"),
+    "offline": _("Offline"),
+    "waiting": _("Not connected yet"),
+    "revoked": _("Revoked"),
+}
+
+BUSY_WITH: dict[str, Promise] = {
+    "user_active": _("In use by its owner"),
+    "gpu_busy": _("GPU busy"),
+    "on_battery": _("On battery"),
+    "calendar": _("Outside its hours"),
+    "paused": _("Paused on the machine"),
+    "draining": _("Draining"),
+    "no_local_server": _("No model server"),
+}
+
+RUNGS: dict[str, Promise] = {
+    "found": _("Machine found"),
+    "authenticated": _("Authenticated"),
+    "version": _("Version fine"),
+    "local_server": _("Local server found"),
+    "models": _("Models listed"),
+    "trial": _("Test prompt answered"),
+    "routable": _("Routable"),
+}
+
+SYSTEMS: dict[str, str] = {"linux": "Linux", "macos": "macOS", "windows": "Windows"}
+
+RUNTIMES: dict[str, str] = {
+    "ollama": "Ollama",
+    "lmstudio": "LM Studio",
+    "vllm": "vLLM",
+    "llamacpp": "llama.cpp",
+    "sglang": "SGLang",
+    "openai": "OpenAI API",
+}
+
+MODES: dict[str, Promise] = {
+    "always": _("Always on"),
+    "idle": _("Idle time"),
+    "manual": _("Manual"),
+}
+
+VISIBILITIES: dict[str, Promise] = {
+    "private": _("Private"),
+    "shared": _("Shared"),
+    "community": _("Community"),
 }
 
 
@@ -105,3 +172,31 @@ def action(code: str) -> str:
 
 def object_type(code: str) -> str:
     return str(OBJECT_TYPES.get(code, code))
+
+
+def machine_status(code: str) -> str:
+    return str(MACHINE_STATUSES.get(code, code))
+
+
+def busy_with(code: str) -> str:
+    return str(BUSY_WITH.get(code, MACHINE_STATUSES["busy"]))
+
+
+def rung(code: str) -> str:
+    return str(RUNGS.get(code, code))
+
+
+def system(code: str) -> str:
+    return SYSTEMS.get(code, code)
+
+
+def runtime(code: str) -> str:
+    return RUNTIMES.get(code, code)
+
+
+def mode(code: str) -> str:
+    return str(MODES.get(code, code))
+
+
+def visibility(code: str) -> str:
+    return str(VISIBILITIES.get(code, code))

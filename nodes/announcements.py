@@ -16,4 +16,5 @@ PRESENCE_PREFIX = "nodes:presence:"
 """`nodes:presence:<node's public id>` holds the node's `Presence` as JSON, and expires with it."""
 
 VITALS_PREFIX = "nodes:vitals:"
-"""`nodes:vitals:<node's public id>` holds the last `nodes.reports.Report` with state and vitals as JSON, likewise."""
+"""`nodes:vitals:<node's public id>` holds the last `nodes.reports.Report` with state and vitals as JSON. It may
+outlive the presence by minutes, and counts for nothing without it."""

@@ -85,6 +85,7 @@ def said_of(node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
         "slug": node.slug,
+        "tags": node.tags,
         "visibility": node.visibility,
         "paused": node.paused,
         "draining": node.draining_since is not None,

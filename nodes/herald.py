@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import monotonic
+from collections.abc import Mapping
+from time import monotonic, time
 
 import msgspec
 import redis.asyncio as aioredis
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError
 
 from nodes.announcements import PRESENCE, PRESENCE_PREFIX, VITALS_PREFIX
 from nodes.fleet import DEAD_AFTER_S, Fleet, Presence
+from nodes.history import ANYWAY_S, EVERY_S, Diary, Sample, append, sample_of
 from nodes.link import Link
 from nodes.links import Links
 from nodes.reports import Report, State
@@ -57,6 +59,7 @@ class Herald:
         self._vitals: dict[str, bytes] = {}
         self._gone: list[Presence] = []
         self._urgent: set[Link] = set()
+        self._diary = Diary()
         self.relay = ""
 
     def began(self, link: Link) -> None:
@@ -79,12 +82,13 @@ class Herald:
         self._said.pop(link, None)
         self._urgent.discard(link)
         if is_last:
+            self._diary.forget(link.node)
             gone = Presence(link.node, connected=False, generation=link.generation)
             self._fleet.note(gone, monotonic())
             self._gone.append(gone)
 
     async def tell_for_ever(self) -> None:
-        loads_at = refreshed_at = monotonic()
+        loads_at = refreshed_at = sampled_at = monotonic()
         async with aioredis.Redis.from_url(self._redis_url, health_check_interval=10) as client:
             while True:
                 await asyncio.sleep(TELL_S)
@@ -94,12 +98,15 @@ class Herald:
                 news, rest = self._presences(changed, now), []
                 if now - refreshed_at >= REFRESH_S:
                     rest, refreshed_at = self._presences(set(self._links) - changed, now), now
-                await self._tell(client, news, rest)
+                samples: Mapping[str, Sample] = {}
+                if now - sampled_at >= EVERY_S:
+                    samples, sampled_at = self._samples(time()), now
+                await self._tell(client, news, rest, samples)
 
     async def tell_last(self) -> None:
         """When this process ends."""
         async with aioredis.Redis.from_url(self._redis_url) as client:
-            await self._tell(client, [], [])
+            await self._tell(client, [], [], {})
 
     def _presences(self, links: set[Link], now: float) -> list[Presence]:
         presences = [self._presence(link) for link in links if self._links.find(link.node) is link]
@@ -122,11 +129,25 @@ class Herald:
             queue=queue or 0,
         )
 
-    async def _tell(self, client: aioredis.Redis, news: list[Presence], rest: list[Presence]) -> None:
+    def _samples(self, at_s: float) -> dict[str, Sample]:
+        """Of the nodes that have something new to remember. With it goes what they said last, lest that expire."""
+        found = {}
+        for link in self._links:
+            said = self._said.get(link, Report())
+            queue = (said.vitals.queue if said.vitals is not None else None) or 0
+            sample = sample_of(said.vitals, link.in_flight, queue, at_s)
+            if self._links.find(link.node) is link and self._diary.wants(link.node, sample):
+                found[link.node] = sample
+                self._vitals.setdefault(link.node, _encode(said))
+        return found
+
+    async def _tell(
+        self, client: aioredis.Redis, news: list[Presence], rest: list[Presence], samples: Mapping[str, Sample]
+    ) -> None:
         """`rest` has nothing new, and is kept from expiring."""
         gone, self._gone = self._gone, []
         vitals, self._vitals = self._vitals, {}
-        if not (news or rest or gone or vitals):
+        if not (news or rest or gone or vitals or samples):
             return
         try:
             async with client.pipeline(transaction=False) as pipeline:
@@ -136,13 +157,17 @@ class Herald:
                 for presence in (*news, *gone):
                     pipeline.publish(PRESENCE, _encode(presence))
                 for node, text in vitals.items():
-                    pipeline.set(VITALS_PREFIX + node, text, ex=round(DEAD_AFTER_S))
+                    pipeline.set(VITALS_PREFIX + node, text, ex=_VITALS_LIVE_S)
+                for node, sample in samples.items():
+                    append(pipeline, node, sample)
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             logger.warning("nobody else hears of the nodes here: %s", error)
 
 
 _NO_STATE = State(mode="always", accepting=True)
+_VITALS_LIVE_S = round(2 * ANYWAY_S)
+"""Longer than presence: a machine says them again only when they change. Without presence they count for nothing."""
 _EXPIRES_S = str(round(DEAD_AFTER_S))
 
 

@@ -72,6 +72,7 @@ class Node(TenantModel):
     arch = models.CharField(max_length=40, blank=True)
     version = models.CharField(max_length=40)  # of the agent
 
+    tags = models.JSONField(_("tags"), default=list, blank=True)
     visibility = models.CharField(_("who may use it"), max_length=10, default=PRIVATE)
     paused = models.BooleanField(_("paused"), default=False)
     draining_since = models.DateTimeField(null=True, blank=True)

@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from nodes.announcements import PRESENCE_PREFIX, VITALS_PREFIX
 from nodes.fleet import Presence
+from nodes.history import HISTORY_PREFIX, Sample, samples_in
 from nodes.reports import Report
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,15 @@ def presences_of(public_ids: Sequence[str]) -> dict[str, Presence]:
 def vitals_of(public_ids: Sequence[str]) -> dict[str, Report]:
     """State and vitals, as each last told."""
     return _read(VITALS_PREFIX, public_ids, Report)
+
+
+def history_of(public_id: str) -> list[Sample]:
+    """The last hour, the oldest sample first."""
+    try:
+        return samples_in(_client().lrange(HISTORY_PREFIX + public_id, 0, -1))
+    except (redis.RedisError, msgspec.DecodeError):
+        logger.warning("the history of node %s could not be read", public_id)
+        return []
 
 
 @cache

@@ -29,10 +29,12 @@ MOST_HOURS = 50
 MOST_PRIORITY = 10_000
 LONGEST_QUIET_MINUTES = 24 * 60
 LONGEST_NAME = 80
+MOST_TAGS = 20
 
 RESERVED_ENDINGS = tuple(f":{word}" for word in sorted(schema.SUFFIXES))
 """What callers put behind a name to say how to choose; a model of such a name could not be asked for."""
 
+_TAG = re.compile(r"""[^\s,;"'<>&/\\]{1,40}""")
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 
 
@@ -60,8 +62,9 @@ class Wishes:
 def clean(given: Mapping[str, Any]) -> Wishes:
     """
     Args:
-        given: any of `name`, `visibility`, `max_concurrent`, `priority`, `advertise_new`, `mode`, `quiet_minutes`,
-            `gpu_below`, `calendar`, `time_zone`, `models` (see `clean_model`), `shared_with` (slugs).
+        given: any of `name`, `tags`, `visibility`, `max_concurrent`, `priority`, `advertise_new`, `mode`,
+            `quiet_minutes`, `gpu_below`, `calendar`, `time_zone`, `models` (see `clean_model`), `shared_with`
+            (slugs).
 
     Raises:
         InvalidNode: the first mistake, by its field.
@@ -144,6 +147,20 @@ def clean_guests(slugs: Any) -> list[str]:
     return cleaned
 
 
+def clean_tags(tags: Any) -> list[str]:
+    """Words of any script by which a fleet is sorted, in lower case and in order."""
+    if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags):
+        raise InvalidNode("tags", _("Give a list of tags."))
+    cleaned = sorted({tag.strip().lower() for tag in tags})
+    if len(cleaned) > MOST_TAGS:
+        raise InvalidNode("tags", _("Use at most %(most)d tags.") % {"most": MOST_TAGS})
+    for tag in cleaned:
+        if not _TAG.fullmatch(tag):
+            message = _("“%(tag)s” is no tag: up to 40 characters, without spaces, commas and slashes.")
+            raise InvalidNode("tags", message % {"tag": tag})
+    return cleaned
+
+
 def clean_calendar(entries: Any) -> list[dict[str, Any]]:
     """Hours in which a machine may serve, in its time zone: `[{"days": [0..6], "from": "HH:MM", "to": "HH:MM"}]`.
 
@@ -218,6 +235,7 @@ def _borrowed(check: Callable[[Any, str], Any], value: Any, at: str) -> Any:
 
 _COLUMNS: dict[str, Callable[[Any], Any]] = {
     "name": clean_name,
+    "tags": clean_tags,
     "visibility": _one_of("visibility", VISIBILITIES),
     "max_concurrent": _whole("max_concurrent", 1, MOST_CONCURRENT),
     "priority": _whole("priority", 1, MOST_PRIORITY),

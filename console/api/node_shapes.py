@@ -11,9 +11,16 @@ from console.api.fields import Body, Flag, Kind, Number, Shown, Text, Usd, UsdOf
 from nodes.enrolment import LONGEST_TTL_S, MOST_MACHINES, SHORTEST_TTL_S, SINGLE_TTL_S
 from nodes.ladder import DONE, FAILED, WAITING, facts_of, ladder, why_not_routable
 from nodes.models import MODES, MOST_CONCURRENT, VISIBILITIES, EnrolmentToken, Node
-from nodes.wishes import LONGEST_NAME, LONGEST_QUIET_MINUTES, MOST_GUESTS, MOST_HOURS, MOST_MODELS, MOST_PRIORITY
-
-STATUSES = ("waiting", "online", "busy", "draining", "paused", "offline", "revoked")
+from nodes.states import STATUSES, status_of
+from nodes.wishes import (
+    LONGEST_NAME,
+    LONGEST_QUIET_MINUTES,
+    MOST_GUESTS,
+    MOST_HOURS,
+    MOST_MODELS,
+    MOST_PRIORITY,
+    MOST_TAGS,
+)
 
 
 class CommandsShown(Shown):
@@ -113,6 +120,7 @@ class NodeShown(Shown):
     arch = serializers.CharField(allow_blank=True)
     hostname = serializers.CharField(allow_blank=True)
     version = serializers.CharField(help_text="Of the agent.")
+    tags = serializers.ListField(child=serializers.CharField())
     visibility = serializers.ChoiceField(VISIBILITIES)
     shared_with = serializers.SerializerMethodField(help_text="Short names of organisations.")
     paused = serializers.BooleanField()
@@ -177,6 +185,9 @@ class HoursWishes(Body):
 
 class NodeChanges(Body):
     name = Text(max_length=LONGEST_NAME)
+    tags = serializers.ListField(
+        child=Text(max_length=40), max_length=MOST_TAGS, help_text="The whole list; for finding and grouping only."
+    )
     visibility = serializers.ChoiceField(VISIBILITIES)
     shared_with = serializers.ListField(
         child=Text(max_length=60), max_length=MOST_GUESTS, help_text="The whole list, by short names."
@@ -192,14 +203,3 @@ class NodeChanges(Body):
     gpu_below = Number(min_value=0.001, max_value=1)
     calendar = serializers.ListField(child=HoursWishes(), max_length=MOST_HOURS, help_text="Empty: at any time.")
     time_zone = Text(max_length=60, help_text="An IANA name such as Asia/Bangkok.")
-
-
-def status_of(node: Node, presence: Any) -> str:
-    """One word for a list; the reasons tell more."""
-    if node.revoked_at is not None:
-        return "revoked"
-    if presence is None:
-        return "offline" if node.first_seen_at else "waiting"
-    if node.paused:
-        return "draining" if node.draining_since and presence.in_flight else "paused"
-    return "online" if presence.accepting else "busy"

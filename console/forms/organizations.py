@@ -46,6 +46,14 @@ class SettingsForm(ConsoleForm):
     retention_days = forms.IntegerField(
         label=_("Keep logs for (days)"), min_value=1, max_value=400, help_text=_("Sums in reports stay for good.")
     )
+    uses_community_nodes = forms.BooleanField(
+        label=_("Use machines of the community"),
+        required=False,
+        help_text=_(
+            "Requests may go to strangers' machines that serve the model. Whoever owns a machine can read what it is "
+            "asked: leave this off for what is confidential. Private routes never go there."
+        ),
+    )
 
 
 class DeleteForm(ConsoleForm):

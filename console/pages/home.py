@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 from accounts.models import Organization
 from accounts.roles import Permission
 from console.health import Health, vitals_of
+from console.machines import connected_of
 from console.offers import connections_in_sight
 from console.pages.logs import named_keys
 from console.steps import steps_of
@@ -48,6 +49,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "providers": [(each, vitals[each.pk]) for each in connections],
         "healthy": sum(not each.is_trouble for each in enabled),
         "enabled": len(enabled),
+        "machines": connected_of(visit.organization),
         "requests": named_keys(visit, newest),
     }
     return render(request, "home/_live.html" if wants_fragment(request) else "home/index.html", context)

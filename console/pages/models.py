@@ -9,17 +9,45 @@ from decimal import Decimal
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from accounts.models import Organization
 from accounts.roles import Permission
-from console.offers import served_in_sight
+from common.money import usd_from_nanos
+from console.offers import machines_in_sight, served_in_sight
 from console.visit import Visit, page
 from metering.queries import UsageRow, usage_report
+from nodes.models import NodeModel
 from providers.models import ServedModel
+from providers.targets import Target
 from routing.models import Route
 
 _LOOK_BACK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A provider, or a machine, that serves a model. `target` is how a route names the two together.
+
+    Args:
+        url: of its page; "" for a machine of others, which is not this organisation's to look at.
+        bare: whether it answers to the model's bare name, or to `target` alone.
+    """
+
+    name: str
+    url: str
+    target: str
+    model: str
+    kind: str
+    input_price: Decimal | None
+    output_price: Decimal | None
+    context_tokens: int | None
+    capabilities: tuple[str, ...]
+    is_machine: bool = False
+    is_simulated: bool = False
+    bare: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +56,12 @@ class Offer:
 
     name: str
     kind: str
-    served: tuple[ServedModel, ...]
+    served: tuple[Server, ...]
     usage: UsageRow | None
     is_route: bool = False
 
     @property
-    def cheapest(self) -> ServedModel | None:
+    def cheapest(self) -> Server | None:
         priced = [each for each in self.served if each.input_price is not None]
         return min(priced, key=_both_prices, default=None)
 
@@ -46,7 +74,7 @@ class Offer:
         return sorted({name for each in self.served for name in each.capabilities})
 
 
-def _both_prices(served: ServedModel) -> Decimal:
+def _both_prices(served: Server) -> Decimal:
     return (served.input_price or Decimal(0)) + (served.output_price or Decimal(0))
 
 
@@ -64,6 +92,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "can": can,
         "capabilities": sorted({name for each in everything for name in each.capabilities}),
         "may_manage": visit.allows(Permission.MANAGE_PROVIDERS),
+        "may_add_machines": visit.allows(Permission.MANAGE_NODES),
         "may_play": visit.allows(Permission.USE_PLAYGROUND),
     }
     return render(request, "models/index.html", context)
@@ -71,7 +100,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 def offers_of(visit: Visit) -> list[Offer]:
     """Routes first, then every served model by name."""
-    served = list(served_in_sight(visit.organization).order_by("model_id", "connection__priority"))
+    served = servers_of(visit.organization)
     now = timezone.now()
     rows = usage_report(visit.organization, now - _LOOK_BACK, now, ["model"])
     usage = {row.model: row for row in rows}
@@ -81,19 +110,58 @@ def offers_of(visit: Visit) -> list[Offer]:
     return offers + [each for each in _model_offers(served, usage) if each.name not in taken]
 
 
-def _route_offer(route: Route, served: Iterable[ServedModel], usage: UsageRow | None) -> Offer:
+def servers_of(organization: Organization) -> list[Server]:
+    """By model; providers first, then machines, each as priorities have it."""
+    served = served_in_sight(organization).order_by("model_id", "connection__priority")
+    machines = [_machine(target, row, organization) for target, row in machines_in_sight(organization)]
+    return sorted([*map(_provider, served), *machines], key=lambda each: each.model)
+
+
+def _provider(served: ServedModel) -> Server:
+    return Server(
+        name=served.connection.name,
+        url=reverse("providers-detail", args=[served.connection.public_id]),
+        target=f"{served.connection.slug}/{served.model_id}",
+        model=served.model_id,
+        kind=served.kind,
+        input_price=served.input_price,
+        output_price=served.output_price,
+        context_tokens=served.context_tokens,
+        capabilities=tuple(served.capabilities),
+        is_simulated=served.connection.simulated,
+    )
+
+
+def _machine(target: Target, row: NodeModel, organization: Organization) -> Server:
+    is_own = target.org_id == organization.pk
+    return Server(
+        name=target.connection_name,
+        url=reverse("nodes-detail", args=[target.node]) if is_own else "",
+        target=target.name,
+        model=target.model_id,
+        kind=target.kind,
+        input_price=usd_from_nanos(row.input_price_nanos),
+        output_price=usd_from_nanos(row.output_price_nanos),
+        context_tokens=target.context_tokens,
+        capabilities=tuple(sorted(target.capabilities)),
+        is_machine=True,
+        bare=not target.named_only,
+    )
+
+
+def _route_offer(route: Route, served: Iterable[Server], usage: UsageRow | None) -> Offer:
     wanted = {target["target"] for target in route.targets}
-    behind = tuple(each for each in served if f"{each.connection.slug}/{each.model_id}" in wanted)
+    behind = tuple(each for each in served if each.target in wanted)
     return Offer(route.name, behind[0].kind if behind else "chat", behind, usage, is_route=True)
 
 
-def _model_offers(served: Iterable[ServedModel], usage: dict[str | None, UsageRow]) -> list[Offer]:
-    groups: dict[str, list[ServedModel]] = {}
+def _model_offers(served: Iterable[Server], usage: dict[str | None, UsageRow]) -> list[Offer]:
+    groups: dict[str, list[Server]] = {}
     for each in served:
-        groups.setdefault(each.model_id, []).append(each)
+        groups.setdefault(each.model if each.bare else each.target, []).append(each)
     return [Offer(name, group[0].kind, tuple(group), usage.get(name)) for name, group in groups.items()]
 
 
 def _fits(offer: Offer, words: str, kind: str, can: str) -> bool:
-    named = f"{offer.name} {' '.join(each.connection.name for each in offer.served)}".lower()
+    named = f"{offer.name} {' '.join(each.name for each in offer.served)}".lower()
     return words in named and (not kind or offer.kind == kind) and (not can or can in offer.capabilities)

@@ -19,7 +19,7 @@ from accounts.authentication import INFERENCE
 from accounts.keys import create_key
 from accounts.roles import Permission
 from console import figures
-from console.offers import model_names
+from console.offers import is_pinned, model_names
 from console.visit import Visit, page
 from metering.models import Usage
 from metering.queries import get_request
@@ -32,6 +32,8 @@ KEY_LIVES = timedelta(minutes=15)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     models = model_names(visit)
     asked = request.GET.get("model", "")
+    if asked not in models and is_pinned(visit, asked):
+        models = [asked, *models]
     context = {"models": models, "chosen": asked if asked in models else "", "base_url": f"{settings.PUBLIC_URL}/v1"}
     return render(request, "playground/index.html", context)
 

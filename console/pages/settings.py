@@ -15,7 +15,7 @@ from accounts.roles import Permission
 from console.forms.organizations import DeleteForm, SettingsForm, TransferForm
 from console.visit import Visit, page
 
-_FIELDS = ("name", "time_zone", "default_strategy", "retention_days")
+_FIELDS = ("name", "time_zone", "default_strategy", "retention_days", "uses_community_nodes")
 
 
 @require_http_methods(["GET", "POST"])

@@ -35,6 +35,12 @@ register.filter("outcome", vocabulary.outcome)
 register.filter("billing", vocabulary.billing_reason)
 register.filter("action", vocabulary.action)
 register.filter("object_type", vocabulary.object_type)
+register.filter("rung", vocabulary.rung)
+register.filter("system", vocabulary.system)
+register.filter("runtime", vocabulary.runtime)
+register.filter("mode", vocabulary.mode)
+register.filter("visibility", vocabulary.visibility)
+register.filter("memory", figures.memory)
 
 _WIDTH, _HEIGHT = 120, 32
 
@@ -169,9 +175,13 @@ def _amount(seconds: int) -> str | None:
 
 
 @register.simple_tag
-def sparkline(values: Sequence[float]) -> SafeString:
-    """A line over a faint area. It says nothing that the figure beside it does not, so it is hidden from readers."""
-    line = sparkline_path(values)
+def sparkline(values: Sequence[float], most: float | None = None) -> SafeString:
+    """A line over a faint area. It says nothing that the figure beside it does not, so it is hidden from readers.
+
+    Args:
+        most: what the upper edge stands for, where it is not the highest value.
+    """
+    line = sparkline_path(values, most)
     return format_html(
         '<svg class="spark" viewBox="0 0 {w} {h}" preserveAspectRatio="none" aria-hidden="true">'
         '<path class="area" d="{line} L{w} {h} L0 {h} Z"/><path class="line" d="{line}"/></svg>',
@@ -181,10 +191,10 @@ def sparkline(values: Sequence[float]) -> SafeString:
     )
 
 
-def sparkline_path(values: Sequence[float]) -> str:
+def sparkline_path(values: Sequence[float], most: float | None = None) -> str:
     points = [float(value) for value in values] or [0.0]
     points = points * 2 if len(points) == 1 else points
-    top = max(points) or 1.0
+    top = max(max(points), most or 0.0) or 1.0
     step = _WIDTH / (len(points) - 1)
     spots = (
         f"{index * step:.1f} {_HEIGHT - 2 - (value / top) * (_HEIGHT - 4):.1f}" for index, value in enumerate(points)

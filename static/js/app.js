@@ -79,6 +79,9 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("change", (event) => {
   if (event.target.closest("form[data-auto]")) event.target.form.requestSubmit();
+  if (event.target.matches("[data-tick-all]")) {
+    for (const box of event.target.form.querySelectorAll("input[name=node]")) box.checked = event.target.checked;
+  }
   const shows = event.target.dataset.shows;
   if (shows) document.getElementById(shows).hidden = !event.target.checked;
 });

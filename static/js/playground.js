@@ -1,6 +1,6 @@
 // The Playground: a conversation with one model through /v1, streamed, with what each answer took.
 import { asCode } from "./code.js";
-import { events } from "./sse.js";
+import { Gateway, time } from "./gateway.js";
 
 const form = document.getElementById("playground");
 if (form) start(form);
@@ -12,18 +12,8 @@ function start(form) {
   const send = form.querySelector("[data-send]");
   const stop = form.querySelector("[data-stop]");
   const messages = [];
-  let key = null;
+  const gateway = new Gateway(said.baseUrl, said.keyUrl, said.noAnswer);
   let running = null;
-
-  async function freshKey() {
-    if (key && Date.now() < key.endsAt) return key.text;
-    const token = JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
-    const answer = await fetch(said.keyUrl, { method: "POST", headers: { "X-CSRFToken": token } });
-    if (!answer.ok) throw new Error(`${answer.status}`);
-    const made = await answer.json();
-    key = { text: made.key, endsAt: Date.now() + (made.lives_s - 30) * 1000 };
-    return key.text;
-  }
 
   function body(history) {
     const wanted = { model: form.elements.model.value, messages: history };
@@ -57,8 +47,6 @@ function start(form) {
     box.append(item);
   }
 
-  const time = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
-
   async function tellFacts(box, requestId) {
     for (let attempt = 0; attempt < 12; attempt += 1) {
       const answer = await fetch(said.factsUrl.replace("REQUEST", requestId));
@@ -77,51 +65,29 @@ function start(form) {
     }
   }
 
-  async function* pieces(answer, wanted) {
-    if (!wanted.stream) {
-      const whole = await answer.json();
-      yield whole.choices[0].message.content ?? "";
-      return;
-    }
-    for await (const data of events(answer.body)) {
-      if (data === "[DONE]") return;
-      const chunk = JSON.parse(data);
-      if (chunk.error) throw new Error(chunk.error.message);
-      yield chunk.choices?.[0]?.delta?.content ?? "";
-    }
-  }
-
   async function ask(wanted, shown) {
-    const startedAt = performance.now();
-    const headers = { "Content-Type": "application/json", Authorization: `Bearer ${await freshKey()}` };
     running = new AbortController();
-    const answer = await fetch(`${said.baseUrl}/chat/completions`, {
-      method: "POST", headers, body: JSON.stringify(wanted), signal: running.signal,
+    let latest = "";
+    let frame = null;
+    // Once a frame: a fast model would otherwise keep the page too busy to press Stop.
+    const draw = () => {
+      frame = null;
+      shown.words.textContent = latest;
+      shown.box.scrollIntoView({ block: "nearest" });
+    };
+    const outcome = await gateway.ask(wanted, {
+      signal: running.signal,
+      onFirst: (ms) => fact(shown.facts, said.first, time(ms)),
+      onText: (text) => {
+        latest = text;
+        frame ??= requestAnimationFrame(draw);
+      },
     });
-    const requestId = answer.headers.get("x-request-id");
-    if (!answer.ok) {
-      const refusal = await answer.json().catch(() => null);
-      if (answer.status === 401) key = null;
-      return { requestId, error: refusal?.error?.message ?? said.noAnswer };
-    }
-    let text = "";
-    let firstAt = null;
-    try {
-      for await (const piece of pieces(answer, wanted)) {
-        if (piece && firstAt === null) {
-          firstAt = performance.now();
-          fact(shown.facts, said.first, time(firstAt - startedAt));
-        }
-        text += piece;
-        shown.words.textContent = text;
-        shown.box.scrollIntoView({ block: "nearest" });
-      }
-    } catch (error) {
-      if (error.name !== "AbortError") return { requestId, text, error: error.message };
-      fact(shown.facts, said.stopped, "");
-    }
-    fact(shown.facts, said.total, time(performance.now() - startedAt));
-    return { requestId, text };
+    cancelAnimationFrame(frame);
+    if (latest) draw();
+    if (outcome.stopped) fact(shown.facts, said.stopped, "");
+    if (outcome.totalMs !== undefined) fact(shown.facts, said.total, time(outcome.totalMs));
+    return outcome;
   }
 
   async function go() {

@@ -8,6 +8,7 @@ from django.urls import reverse
 from accounts import members
 from accounts.models import ApiKey, Membership
 from console import live
+from tests.console.pages import machines
 from tests.console.pages.conftest import answered, record
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,6 +57,38 @@ async def test_another_organisation_s_request_is_not_told(quick, alice, acme, ma
     await sync_to_async(ApiKey.objects.create)(org=rival, public_id="000000000001", secret_hash=b"x", name="own")
     assert await next_event(stream) == "keys"
     await stream.aclose()
+
+
+async def test_a_machine_that_comes_and_one_that_works_are_told(quick, alice, acme, as_alice):
+    node = await sync_to_async(machines.new_node)(acme, as_alice)
+    stream = stream_of(alice, acme, "nodes")
+    await anext(stream)
+    await sync_to_async(machines.connect)(node)
+    assert await next_event(stream) == "nodes"
+    await sync_to_async(machines.list_models)(node)
+    assert await next_event(stream) == "nodes"
+    await stream.aclose()
+    load = stream_of(alice, acme, "load")
+    await anext(load)
+    await sync_to_async(machines.tell)(node, in_flight=3)
+    assert await next_event(load) == "load"
+    await load.aclose()
+    await sync_to_async(machines.leave)(node)
+
+
+async def test_anothers_machine_is_not_told(quick, acme, as_alice, mallory, rival, as_mallory):
+    node = await sync_to_async(machines.new_node)(acme, as_alice)
+    stream = stream_of(mallory, rival, "nodes")
+    await anext(stream)
+    await sync_to_async(machines.connect)(node)
+    own = await sync_to_async(machines.new_node)(rival, as_mallory, "Own")
+    assert await next_event(stream) == "nodes"
+    before = await sync_to_async(live.TOPICS["nodes"])(rival)
+    await sync_to_async(machines.tell)(node, accepting=False, reason="user_active")
+    assert await sync_to_async(live.TOPICS["nodes"])(rival) == before
+    assert own.public_id in str(before)
+    await stream.aclose()
+    await sync_to_async(machines.leave)(node)
 
 
 async def test_it_ends_for_who_was_removed(quick, alice, acme, bob, as_alice):

@@ -116,6 +116,15 @@ def test_settings_are_saved_by_who_may(as_browser, alice, carol, acme):
     )
 
 
+def test_machines_of_the_community_are_used_by_who_says_so(as_browser, alice, acme):
+    browser = as_browser(alice)
+    same = {"name": "Acme", "time_zone": "UTC", "default_strategy": "priority", "retention_days": "30"}
+    for ticked, used in (({"uses_community_nodes": "on"}, True), ({}, False)):
+        browser.post(reverse("settings"), same | ticked)
+        acme.refresh_from_db()
+        assert acme.uses_community_nodes is used
+
+
 def test_wrong_settings_keep_what_was_typed(as_browser, alice, acme):
     typed = {"name": "Kept", "time_zone": "UTC", "default_strategy": "priority", "retention_days": "9999"}
     response = as_browser(alice).post(reverse("settings"), typed)

@@ -8,6 +8,7 @@ from accounts import roles
 from accounts.roles import Permission as P
 from routing.cache_services import put_policy
 from routing.services import put_route
+from tests.console.pages import machines
 from tests.console.pages.conftest import connect, record
 
 LISTS = {
@@ -22,6 +23,9 @@ LISTS = {
     "cache": P.VIEW_USAGE,
     "cache-new": P.MANAGE_ROUTES,
     "cache-purge": P.MANAGE_ROUTES,
+    "nodes": P.VIEW,
+    "nodes-fleets": P.VIEW,
+    "nodes-new": P.MANAGE_NODES,
     "activity": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
     "logs": P.VIEW_USAGE,
@@ -51,6 +55,12 @@ OWNED = {
     "providers-edit": P.MANAGE_PROVIDERS,
     "providers-delete": P.MANAGE_PROVIDERS,
     "providers-model": P.MANAGE_PROVIDERS,
+    "nodes-detail": P.VIEW,
+    "nodes-edit": P.MANAGE_NODES,
+    "nodes-pause": P.MANAGE_NODES,
+    "nodes-drain": P.MANAGE_NODES,
+    "nodes-remove": P.MANAGE_NODES,
+    "nodes-token": P.MANAGE_NODES,
     "members-edit": P.MANAGE_MEMBERS,
     "members-remove": P.MANAGE_MEMBERS,
 }
@@ -62,16 +72,21 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     """Where the page of acme's own thing is."""
     other = join(acme, make_user("dave@acme.test"), roles.DEVELOPER)
     policy = put_policy(acme, as_alice, scope="organization", ttl_s=60)
+    node = machines.new_node(acme, as_alice)
+    machines.list_models(node)
     things = {
         "keys": [key.public_id],
         "cache": [policy.public_id],
         "logs": [log[0].request_id],
         "members": [other.pk],
+        "nodes": [node.public_id],
         "providers": [connection.public_id],
         "routes": [put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]}).name],
     }
 
     def address(name: str) -> str:
+        if name == "nodes-token":
+            return reverse(name, args=[node.enrolled_with.public_id])
         if name == "providers-model":
             return reverse(name, args=[connection.public_id, connection.served_models.first().public_id])
         return reverse(name, args=things[name.partition("-")[0]])
@@ -128,23 +143,20 @@ def test_a_stranger_finds_what_is_missing_and_what_is_anothers_alike(as_browser,
     assert same_but_tokens(theirs) == same_but_tokens(missing)
 
 
-def test_a_stranger_sees_nothing_of_another_organisation(as_browser, mallory, rival, acme, connection, key, log):
+def test_a_stranger_sees_nothing_of_another_organisation(
+    as_browser, mallory, rival, acme, as_alice, connection, key, log
+):
     browser = as_browser(mallory)
+    machines.list_models(machines.new_node(acme, as_alice, "Basement"), "secret-finetune")
     for name in (
-        "home",
-        "keys",
-        "models",
-        "routes",
-        "route-tester",
-        "logs",
-        "activity",
-        "providers",
-        "members",
-        "audit",
-    ):
+        "home", "keys", "models", "logs", "activity", "providers", "members", "audit", "nodes", "nodes-fleets",
+        "playground", "route-tester", "routes",
+    ):  # fmt: skip
         shown = content_of(browser.get(reverse(name))).decode()
         assert "billing service" not in shown
         assert "Aurora" not in shown
+        assert "Basement" not in shown
+        assert "secret-finetune" not in shown
         assert "alice@acme.test" not in shown
 
 

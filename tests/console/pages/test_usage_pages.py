@@ -8,6 +8,9 @@ from django.urls import reverse
 
 from accounts.models import ApiKey
 from console.steps import steps_of
+from nodes.models import Node
+from nodes.services import update_node
+from tests.console.pages import machines
 from tests.console.pages.conftest import answered, failed, record
 
 
@@ -125,9 +128,31 @@ def test_activity_takes_the_usual_for_what_it_does_not_know(as_browser, alice, l
 def test_models_say_who_serves_and_from_which_price(as_browser, alice, acme, as_alice, connection, log):
     context = as_browser(alice).get(reverse("models")).context
     chat = next(offer for offer in context["offers"] if offer.name == "demo-chat")
-    assert [each.connection.slug for each in chat.served] == ["aurora"]
+    assert [each.target for each in chat.served] == ["aurora/demo-chat"]
     assert str(chat.cheapest.output_price) == "1.500000"
     assert (chat.usage.requests, chat.usage.errors) == (2, 0)
+
+
+def test_models_list_machines_beside_providers(as_browser, alice, acme, as_alice, connection):
+    machines.list_models(machines.new_node(acme, as_alice), "llama3.1:8b", "demo-chat")
+    node = Node.objects.of(acme).get()
+    update_node(node, as_alice, {"models": [{"upstream_id": "demo-chat", "advertised": True, "input_price": "0"}]})
+    response = as_browser(alice).get(reverse("models"))
+    offers = {offer.name: offer for offer in response.context["offers"]}
+    assert [each.name for each in offers["llama3.1:8b"].served] == ["Workbench"]
+    assert [each.name for each in offers["demo-chat"].served] == ["Aurora", "Workbench"]
+    assert offers["demo-chat"].cheapest.name == "Workbench"
+    assert reverse("nodes-detail", args=[node.public_id]) in texts(response)
+    found = as_browser(alice).get(reverse("models") + "?q=workbench").context["offers"]
+    assert {offer.name for offer in found} == {"llama3.1:8b", "demo-chat"}
+
+
+def test_the_playground_takes_a_pin_of_a_machine_in_sight(as_browser, alice, mallory, rival, acme, as_alice):
+    machines.list_models(machines.new_node(acme, as_alice))
+    pinned = "node/workbench/llama3.1:8b"
+    shown = as_browser(alice).get(reverse("playground"), {"model": pinned})
+    assert (shown.context["chosen"], shown.context["models"][0]) == (pinned, pinned)
+    assert as_browser(mallory).get(reverse("playground"), {"model": pinned}).context["chosen"] == ""
 
 
 @pytest.mark.parametrize(
@@ -142,13 +167,15 @@ def ticked(organization):
 
 
 def test_each_step_is_ticked_by_what_really_happened(acme, as_alice, alice, request):
-    assert ticked(acme) == [True, False, False, False, False]
+    assert ticked(acme) == [True, False, False, False, False, False]
     request.getfixturevalue("connection")
-    assert ticked(acme) == [True, True, False, False, False]
+    assert ticked(acme) == [True, True, False, False, False, False]
     key = request.getfixturevalue("key")
-    assert ticked(acme) == [True, True, True, False, False]
+    assert ticked(acme) == [True, True, True, False, False, False]
+    machines.new_node(acme, as_alice)
+    assert ticked(acme) == [True, True, True, True, False, False]
     record(acme, key, 3, attempts=[answered("aurora/demo-chat")])
-    assert ticked(acme) == [True, True, True, True, False]
+    assert ticked(acme) == [True, True, True, True, True, False]
     record(acme, key, 2, attempts=[failed("aurora/demo-chat"), answered("borealis/demo-chat")])
     assert all(ticked(acme))
 
@@ -161,12 +188,17 @@ def test_a_step_offers_only_what_the_role_allows(as_browser, alice, carol, acme)
     assert offer not in shown
 
 
-def test_home_counts_today(as_browser, alice, connection, log):
-    context = as_browser(alice).get(reverse("home")).context
+def test_home_counts_today(as_browser, alice, acme, as_alice, connection, log):
+    node = machines.serving(machines.new_node(acme, as_alice))
+    response = as_browser(alice).get(reverse("home"))
+    context = response.context
     assert (context["today"].total.requests, context["today"].total.errors) == (3, 1)
     assert context["today"].total.cost_nanos == 114_000
     assert sum(context["today"].requests) == 3
     assert context["steps"] == []
+    assert (context["machines"].connected, context["machines"].total, context["machines"].accepting) == (1, 1, 1)
+    assert "1 takes requests" in texts(response)
+    machines.leave(node)
 
 
 def test_a_provider_that_fails_is_told_so(as_browser, alice, acme, connection, key, log):

@@ -1,0 +1,40 @@
+"""The guides of `docs/`, in the reader's language, with this console's address filled in. Open to everybody."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.views.decorators.http import require_GET
+
+from console.guides import blocks_of, written
+
+PROVIDER = {"en": "provider-guide.md", "th": "provider-guide.th.md"}
+_PLACEHOLDER = "https://your-console"
+
+
+@require_GET
+def provider(request: HttpRequest, language: str = "") -> HttpResponse:
+    """In the language that the address names, or else in the console's."""
+    if language and language not in PROVIDER:
+        raise Http404
+    language = language or (get_language() or "en").partition("-")[0]
+    text = written(PROVIDER.get(language, PROVIDER["en"])).replace(_PLACEHOLDER, settings.PUBLIC_URL)
+    title, *blocks = blocks_of(text, _link)
+    context = {
+        "title": title.html,
+        "blocks": blocks,
+        "contents": [block for block in blocks if block.kind == "heading" and block.level == 2],
+        "written_in": language,
+    }
+    return render(request, "docs/guide.html", context)
+
+
+def _link(to: str) -> str:
+    """Guides name each other by their files."""
+    for language, name in PROVIDER.items():
+        if to.partition("#")[0] == name:
+            return reverse("provider-guide-in", args=[language]) + to.removeprefix(name)
+    return to
