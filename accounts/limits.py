@@ -18,6 +18,7 @@ from accounts.errors import InvalidField
 from accounts.models import ApiKey, Limit, Membership, Organization
 from accounts.roles import Permission
 from accounts.scopes import KEY, MEMBER
+from accounts.sources import key_lines
 
 KINDS = ("rpm", "rpd", "tpm", "tpd", "concurrency")
 MOST = 1_000_000_000_000
@@ -88,8 +89,18 @@ def set_key_limits(key: ApiKey, actor: audit.Actor, wishes: Mapping[str, Any]) -
     return set_limits(key.org, actor, KEY, subject_of_key(key), wishes=wishes, label=key.name)
 
 
-def find_key_limits(key: ApiKey) -> Figures:
-    return find_limits(key.org, KEY, subject_of_key(key))
+class KeyFigures:
+    """The limits of all keys of an organisation, read at once."""
+
+    def __init__(self, organization: Organization) -> None:
+        rows = Limit.objects.of(organization).filter(scope=KEY)
+        self._by_first = {int(row.subject): {kind: getattr(row, kind) for kind in KINDS} for row in rows}
+        lines = key_lines(organization.pk) if self._by_first else {}
+        self._firsts = {later: first for first, line in lines.items() for later in line}
+
+    def of(self, key: ApiKey) -> Figures:
+        first = self._firsts.get(key.pk, key.pk)
+        return self._by_first.get(first) or dict.fromkeys(KINDS)
 
 
 def subject_of_key(key: ApiKey) -> str:
