@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.http import Http404
 from rest_framework import serializers
@@ -42,9 +42,10 @@ class KeyLimits(FiguresShown):
     """Of a key. All keys of a list are looked up at once."""
 
     def to_representation(self, instance: Any) -> Any:
-        if "key_limits" not in self.context:
-            self.context["key_limits"] = KeyFigures(instance.org)
-        return super().to_representation(self.context["key_limits"].of(instance))
+        known = cast("dict[str, KeyFigures]", self.context)
+        if "key_limits" not in known:
+            known["key_limits"] = KeyFigures(instance.org)
+        return super().to_representation(known["key_limits"].of(instance))
 
 
 class LimitWishes(Body):
