@@ -183,7 +183,8 @@ def test_a_process_that_is_killed_gives_its_slots_back(acme, ask, gateway, upstr
 def test_redis_killed_and_back_never_more_than_the_share(acme, own_redis, upstreams, tmp_path):
     """Two processes, twelve a day: what was admitted before, during and after makes twelve at most."""
     set_limits(acme.org, acme.actor, ORGANISATION, wishes={"rpd": 12})
-    gateway = GatewayProcess(tmp_path, egress_allow=allow_of(upstreams), workers=2, REDIS_URL=own_redis.url)
+    told = {"REDIS_URL": own_redis.url, "GATEWAY_PROCESSES": "2"}
+    gateway = GatewayProcess(tmp_path, egress_allow=allow_of(upstreams), workers=2, **told)
     gateway.start()
     try:
         eventually(lambda: own_redis.client.zcard("shareai:limit:processes") == 2, 20)
