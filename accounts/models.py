@@ -183,6 +183,28 @@ class Entitlement(TenantModel):
         return self.name
 
 
+class Limit(TenantModel):
+    """How much may come within a scope; what is None is not limited. Read and written by `accounts.limits`.
+
+    `subject` is "" for the organisation, a user's id, the id of the first key in a line of rotations, the name of a
+    route or a model, the public id of a machine.
+    """
+
+    scope = models.CharField(max_length=20)
+    subject = models.CharField(max_length=260, blank=True)
+    rpm = models.BigIntegerField(_("requests per minute"), null=True, blank=True)
+    rpd = models.BigIntegerField(_("requests per day"), null=True, blank=True)
+    tpm = models.BigIntegerField(_("tokens per minute"), null=True, blank=True)
+    tpd = models.BigIntegerField(_("tokens per day"), null=True, blank=True)
+    concurrency = models.BigIntegerField(_("requests at a time"), null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "scope", "subject"], name="limit_once_per_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.subject}".strip()
+
+
 class AuditEvent(TenantModel):
     """One configuration or security action. Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -13,7 +13,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.authentication import KeyRecord
-from accounts.models import ApiKey, Entitlement, Organization
+from accounts.models import ApiKey, Entitlement, Limit, Organization
+from accounts.scopes import KEY, MODEL, NODE, ROUTE, LimitRecord
 
 TOLD_FOR = timedelta(days=30)
 """So long after its end a key is answered "revoked" or "expired", later merely "invalid"."""
@@ -33,6 +34,27 @@ class OrgRecord(msgspec.Struct, frozen=True):
     time_zone: str
     uses_community_nodes: bool
     entitlements: dict[str, Any]
+
+
+def load_limits(org_id: int) -> list[LimitRecord]:
+    limits = list(Limit.objects.filter(org_id=org_id))
+    of_keys = any(limit.scope == KEY for limit in limits)
+    lines = key_lines(org_id) if of_keys else {}
+    return [_limit_record(limit, lines) for limit in limits]
+
+
+def key_lines(org_id: int) -> dict[int, list[int]]:
+    """Of each key that was replaced and replaces none: the ids of those that came after it."""
+    replaced = dict(
+        ApiKey.objects.filter(org_id=org_id, replaces__isnull=False).order_by("pk").values_list("pk", "replaces_id")
+    )
+    lines: dict[int, list[int]] = {}
+    for key_id in replaced:
+        first = key_id
+        while first in replaced:
+            first = replaced[first]
+        lines.setdefault(first, []).append(key_id)
+    return lines
 
 
 def load_keys(org_id: int) -> list[KeyRecord]:
@@ -103,6 +125,21 @@ def touch_last_used(pairs: Iterable[tuple[int, float]]) -> None:
             """,
             [ids, times],
         )
+
+
+def _limit_record(limit: Limit, lines: Mapping[int, list[int]]) -> LimitRecord:
+    is_key, is_named = limit.scope == KEY, limit.scope in (ROUTE, MODEL, NODE)
+    return LimitRecord(
+        scope=limit.scope,
+        subject=limit.subject,
+        label=limit.subject if is_named else "",
+        rpm=limit.rpm,
+        rpd=limit.rpd,
+        tpm=limit.tpm,
+        tpd=limit.tpd,
+        concurrency=limit.concurrency,
+        also=tuple(map(str, lines.get(int(limit.subject), ()))) if is_key else (),
+    )
 
 
 def _key_record(key: ApiKey) -> KeyRecord:

@@ -53,6 +53,13 @@ def is_pinned(visit: Visit, name: str) -> bool:
     return any(target.name == name for target in targets)
 
 
+def served_models(organization: Organization) -> set[str]:
+    """The models that somebody serves to the organisation, by their public names; routes are none."""
+    machines = load_targets(organization.pk, uses_community=organization.uses_community_nodes)
+    clouds = served_in_sight(organization).values_list("model_id", flat=True)
+    return {*clouds, *(target.model_id for target in machines)}
+
+
 def first_model(visit: Visit) -> str:
     names = model_names(visit)
     return names[0] if names else PLACEHOLDER_MODEL

@@ -269,6 +269,7 @@ DEADLINES = {
 CLIENT_BODY_S = env.seconds("DEADLINE_CLIENT_BODY_S", 30.0)
 CLIENT_STALL_S = env.seconds("DEADLINE_CLIENT_STALL_S", 60.0)
 DRAIN_S = env.seconds("DEADLINE_DRAIN_S", 20.0)
+GATEWAY_PROCESSES = env.integer("GATEWAY_PROCESSES", env.integer("WEB_WORKERS", 1))
 AUTHORITY_STALE_S = env.seconds("AUTHORITY_STALE_S", 60.0)
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
 CACHES = {"default": {"BACKEND": "console.cache.RedisOrLocalCache", "LOCATION": REDIS_URL}}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from providers.schema import Call
-from routing.failover import Trail
+from routing.failover import Enter, Trail
 from routing.flights import Flight
 from routing.plans import Plan
 from routing.replies import Reply, StreamReply
@@ -20,6 +20,7 @@ class Asked:
     trail: Trail
     settlement: Settlement
     flight: Flight
+    enter: Enter | None = None
 
 
 Ask = Callable[[Asked], Awaitable[Reply | StreamReply]]

@@ -31,7 +31,7 @@ def hit_reply(entry: Entry, asked: Asked) -> Reply:
 def hit_headers(target: str, asked: Asked, age_s: float) -> Headers:
     overhead_s = monotonic() - asked.trail.started
     headers = answer_headers(asked.call.request_id, target, asked.plan.route, 0, overhead_s, None)
-    return [*headers, *cache_headers(b"HIT", age_s), cost_header(0)]
+    return [*headers, *cache_headers(b"HIT", age_s), cost_header(0), *asked.settlement.limit_headers]
 
 
 def tail_of(entry: Entry, asked: Asked) -> bytes:

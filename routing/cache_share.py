@@ -157,7 +157,7 @@ class Share:
         flight.idle_s = deadlines.idle_s
         flight.write_chunk = self.live.write
         try:
-            reply = await self._ask(Asked(call, payer.plan, payer.trail, settlement, flight))
+            reply = await self._ask(Asked(call, payer.plan, payer.trail, settlement, flight, payer.enter))
         except RejectedUpstream as rejected:
             settlement.settle(status=rejected.status, billing_reason=NO_CHARGE, error_code="rejected_upstream")
             self._fail(rejected)

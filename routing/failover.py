@@ -7,7 +7,7 @@ on a failure is told to the caller instead of hidden.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 import msgspec
@@ -37,7 +37,7 @@ MAX_UNCOMMITTED_BYTES = 1 << 20
 LEAST_CONCURRENT_RETRIES = 64
 RETRY_SHARE = 0.2
 
-_OK = "ok"
+Enter = Callable[[Target], Awaitable[bool]]
 
 
 class RejectedUpstream(Exception):
@@ -147,8 +147,13 @@ class Failover:
         self._budget = budget
         self._on_refused_key = on_refused_key
 
-    async def run(self, call: Call, plan: Plan, trail: Trail, flight: Flight) -> Answered | OpenedStream:
+    async def run(
+        self, call: Call, plan: Plan, trail: Trail, flight: Flight, enter: Enter | None = None
+    ) -> Answered | OpenedStream:
         """The first good answer.
+
+        Args:
+            enter: whether a candidate after the first has room for the request within its limits.
 
         Raises:
             RejectedUpstream: the request itself is at fault.
@@ -162,6 +167,8 @@ class Failover:
                     retrying = self._budget.take()
                     if not retrying:
                         break
+                if failure is not None and enter is not None and not await enter(candidate.target):
+                    continue
                 for credential in candidate.credentials:
                     try:
                         return await self._attempt(call, candidate.target, credential, plan.deadlines, trail, flight)

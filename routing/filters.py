@@ -29,6 +29,7 @@ REASONS = {
     "breaker_open": "failed too often lately",
     "weight_zero": "has weight 0",
     "drill": "counts as down for an outage drill",
+    "limit_reached": "has reached the limit that is set for it",
     "node_offline": "is not connected",
     "node_paused": "is paused",
     "node_draining": "is being drained",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from providers.schema import Call
+from routing.admission import Admission
 from routing.asked import Asked
 from routing.cache import Cache
 from routing.cache_keys import wanted
@@ -40,6 +41,7 @@ class Gateway:
         planner: Planner,
         failover: Failover,
         health: Health,
+        admission: Admission,
         append: Append,
         clock: Callable[[], float],
         can_record: Callable[[], bool] = lambda: True,
@@ -50,6 +52,7 @@ class Gateway:
         self._planner = planner
         self._failover = failover
         self._health = health
+        self._admission = admission
         self._append = append
         self._clock = clock
         self._can_record = can_record
@@ -69,10 +72,13 @@ class Gateway:
             snapshot = self._snapshots.get(caller.org_id)
             check_models(call, caller)
             plan = self._planner.plan(call, snapshot, self._clock())
+            enter = None
+            if snapshot.limits is not None:
+                plan, enter = await self._admission.admit(call, caller, snapshot.limits, plan, settlement)
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
             flight.idle_s = plan.deadlines.idle_s
-            asked = Asked(call, plan, trail, settlement, flight)
+            asked = Asked(call, plan, trail, settlement, flight, enter)
             covered = wanted(call, caller, plan, snapshot)
             if covered is not None:
                 return await self._cache.serve(covered, asked, self._ask)
@@ -88,7 +94,7 @@ class Gateway:
 
     async def _ask(self, asked: Asked) -> Reply | StreamReply:
         call, plan, trail, settlement = asked.call, asked.plan, asked.trail, asked.settlement
-        result = await self._failover.run(call, plan, trail, asked.flight)
+        result = await self._failover.run(call, plan, trail, asked.flight, asked.enter)
         if isinstance(result, OpenedStream):
             return self._streamed(call, plan, result, trail, settlement)
         return await self._answered(call, plan, result, trail, settlement)
@@ -110,7 +116,7 @@ class Gateway:
             max(now - trail.started - trail.upstream_s, 0.0),
             now - trail.started,
         )
-        return StreamReply(200, [*STREAM_HEADERS, *headers], source)
+        return StreamReply(200, [*STREAM_HEADERS, *headers, *settlement.limit_headers], source)
 
     async def _answered(
         self, call: Call, plan: Plan, answered: Answered, trail: Trail, settlement: Settlement
@@ -153,12 +159,12 @@ class Gateway:
             max(now - trail.started - trail.upstream_s, 0.0),
             attempt.ttft_s,
         )
-        return Reply(200, [JSON_TYPE, *headers, cost_header(cost_nanos)], body)
+        return Reply(200, [JSON_TYPE, *headers, cost_header(cost_nanos), *settlement.limit_headers], body)
 
     def _refused(self, call: Call, error: ShareAIError, trail: Trail, settlement: Settlement) -> Reply:
         settlement.settle(status=error.status, billing_reason=NO_CHARGE, error_code=error.code)
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
-        headers = [(b"x-shareai-attempts", b"%d" % len(trail.attempts))]
+        headers = [(b"x-shareai-attempts", b"%d" % len(trail.attempts)), *settlement.limit_headers]
         return error_reply(error, call.request_id, headers, trace)
 
     def _rejected(self, call: Call, rejected: RejectedUpstream, trail: Trail, settlement: Settlement) -> Reply:
@@ -166,7 +172,7 @@ class Gateway:
         settlement.settle(status=rejected.status, billing_reason=NO_CHARGE, error_code="rejected_upstream")
         target = trail.attempts[-1].target if trail.attempts else ""  # another caller with the same request asked
         error = rejected_error(rejected.status, rejected.body, target)
-        headers = [(b"x-shareai-target", target.encode("latin-1", "replace"))]
+        headers = [(b"x-shareai-target", target.encode("latin-1", "replace")), *settlement.limit_headers]
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
         return error_reply(error, call.request_id, headers, trace)
 

@@ -1,6 +1,7 @@
 """The end of a request, written once: usage, cost, attempts, into the journal.
 
-Whoever serves a request holds its `Settlement` and must call `settle`; the first call counts. When the upstream
+Whoever serves a request holds its `Settlement` and must call `settle`; the first call counts, and gives back what the
+request took of its limits. When the upstream
 reported no usage, the tokens of what was delivered are counted, in a thread.
 """
 
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 
 from accounts.authentication import Caller
 from common.money import request_cost_nanos
+from metering.admission import Headers, Hold
 from metering.tokens import count_tokens
 from metering.usage import HIT, UsageRecord
 from providers.adapters.base import COUNTED, NONE, TokenUsage
@@ -52,6 +54,8 @@ class Settlement:
         "_done",
         "_trail",
         "cache",
+        "hold",
+        "limit_headers",
         "plan",
         "record",
         "saved_nanos",
@@ -69,13 +73,16 @@ class Settlement:
         self.cache = ""
         self.saved_nanos = 0
         self.record: UsageRecord | None = None
+        self.hold: Hold | None = None
+        self.limit_headers: Headers = []
 
     def handed_over(self) -> Settlement:
         """One in its place, for whoever sees the request to its end; this one records nothing from now on."""
         successor = Settlement(self._call, self._caller, self._trail, self._append, self._clock)
         successor._began_at, successor._done = self._began_at, self._done
         successor.plan, successor.cache = self.plan, self.cache
-        self._done = True
+        successor.hold, successor.limit_headers = self.hold, self.limit_headers
+        self._done, self.hold = True, None
         return successor
 
     def settle(
@@ -93,6 +100,9 @@ class Settlement:
             return 0
         self._done = True
         usage = usage or TokenUsage(source=NONE)
+        if self.hold is not None:
+            is_hit = billing_reason == CACHED
+            self.hold.settle(0 if is_hit else usage.input_tokens + usage.output_tokens)
         target = attempt.target if attempt else None
         cost_nanos = cost_of(usage, target.price if target else None)
         self.record = self._record_of(
@@ -117,6 +127,8 @@ class Settlement:
         if self._done:
             return
         successor = self.handed_over()
+        if successor.hold is not None:
+            successor.hold.leave()
 
         async def count() -> None:
             successor.settle(

@@ -21,6 +21,7 @@ import msgspec
 
 from accounts.authentication import KeyRecord
 from common.errors import TemporarilyUnavailable
+from metering.bounds import Limits
 from providers.targets import Target
 from routing.cache_rules import NO_RULES, CacheRules
 from routing.lookups import KeyLookups
@@ -73,6 +74,7 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
     cache: CacheRules = NO_RULES
     drills: dict[str, float] = {}
     """Until when, in Unix time, a target's or connection's name counts as down."""
+    limits: Limits | None = None
 
     def model_names(self) -> list[str]:
         """Every name that a caller may ask for: routes, public models, and what serves only who names it."""
@@ -107,6 +109,7 @@ def snapshot_of(
     routes: Iterable[RouteRecord],
     cache: CacheRules = NO_RULES,
     drills: dict[str, float] | None = None,
+    limits: Limits | None = None,
 ) -> OrgSnapshot:
     """Indexes what was loaded."""
     by_model: dict[str, list[Target]] = {}
@@ -126,6 +129,7 @@ def snapshot_of(
         routes={route.name: route for route in routes},
         cache=cache,
         drills=drills or {},
+        limits=limits,
     )
 
 

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts import sources as accounts
 from accounts.database import giving_back
+from metering.bounds import limits_of
 from nodes import sources as nodes
 from providers import sources as providers
 from routing.cache_rules import NO_RULES, CacheRule, CacheRules
@@ -70,6 +71,7 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
         routes=load_routes(org_id),
         cache=load_cache_rules(org_id),
         drills=load_drills(org_id),
+        limits=limits_of(org_id, accounts.load_limits(org_id)),
     )
 
 

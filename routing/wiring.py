@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from metering.gate import Gate
 from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.wiring import open_journal, start_recorder
@@ -22,6 +23,7 @@ from providers.egress import AllowList
 from providers.targets import Credential, Target
 from providers.transport import Deadlines
 from providers.upstream import DirectTransport
+from routing.admission import Admission
 from routing.cache import Cache
 from routing.cache_store import Shelf
 from routing.failover import Failover, RetryBudget
@@ -68,14 +70,24 @@ class Plane:
         self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
         self._shelf = Shelf(settings.REDIS_URL)
         cache = Cache(self.flights, self._shelf)
+        self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
         self.gateway = Gateway(
-            self.snapshots, planner, failover, health, self._journal.append, monotonic, self._can_record, cache
+            self.snapshots,
+            planner,
+            failover,
+            health,
+            Admission(self._gate),
+            self._journal.append,
+            monotonic,
+            self._can_record,
+            cache,
         )
 
     async def start(self) -> None:
         await self.nodes.start()
         self.flights.start()
         self.snapshots.start()
+        self._gate.start()
         self._keep(asyncio.ensure_future(self.last_used.flush_for_ever()))
         self._keep(asyncio.ensure_future(listen(settings.REDIS_URL, self.snapshots)))
         self._keep(asyncio.ensure_future(watch(settings.REDIS_URL, self._fleet)))
@@ -85,6 +97,7 @@ class Plane:
         await drain_counting()
         await self.nodes.aclose()
         await self.last_used.flush()
+        await self._gate.aclose()
         for task in self._tasks:
             task.cancel()
         await self.snapshots.aclose()

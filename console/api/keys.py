@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework import serializers
@@ -13,11 +14,13 @@ from rest_framework.response import Response
 from accounts import keys
 from accounts.authentication import INFERENCE, SCOPES
 from accounts.keys import LONGEST_OVERLAP_S, PlainKey
+from accounts.limits import set_key_limits
 from accounts.models import ApiKey
 from accounts.roles import Permission
 from console.api.fields import Body, Kind, Shown, Text, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
+from console.api.limits import KeyLimits, LimitWishes
 from console.api.openapi import described, list_of
 
 
@@ -38,6 +41,7 @@ class KeyShown(Shown):
     revoked_at = serializers.DateTimeField(allow_null=True)
     last_used_at = serializers.DateTimeField(allow_null=True)
     replaces = serializers.CharField(source="replaces.public_id", default=None, allow_null=True)
+    limits = KeyLimits(source="*", help_text="Shared with the keys that it replaced or that replace it.")
 
     def get_status(self, key: ApiKey) -> str:
         return key.status(timezone.now())
@@ -60,6 +64,7 @@ class NewKey(Body):
     )
     ip_allow = serializers.ListField(child=Text(max_length=50), required=False, help_text="Addresses and networks.")
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    limits = LimitWishes(required=False, help_text="Takes the permission to set limits.")
 
 
 class KeyChanges(Body):
@@ -68,6 +73,7 @@ class KeyChanges(Body):
     models = serializers.ListField(child=Text(max_length=200), min_length=1, allow_null=True)
     ip_allow = serializers.ListField(child=Text(max_length=50))
     expires_at = serializers.DateTimeField(allow_null=True)
+    limits = LimitWishes(help_text="All of them anew. Takes the permission to set limits.")
 
 
 class Rotation(Body):
@@ -109,7 +115,12 @@ class KeysView(_KeyView):
         """The answer holds the key itself, this once. A key belongs to the person who makes it by a session, and to
         the organisation when another key makes it."""
         wishes = _renamed(self.read(NewKey))
-        return self.shown_once(keys.create_key(self.organization, self.actor, created_by=self.access.user, **wishes))
+        figures = wishes.pop("limits", None)
+        with transaction.atomic():
+            made = keys.create_key(self.organization, self.actor, created_by=self.access.user, **wishes)
+            if figures is not None:
+                set_key_limits(made.key, self.actor, figures)
+        return self.shown_once(made)
 
 
 class KeyView(_KeyView):
@@ -125,9 +136,13 @@ class KeyView(_KeyView):
     def patch(self, request: Request, key_id: str) -> Response:
         """Changes what is given, on every gateway process within a second."""
         key = self.find(self.rows(), public_id=key_id)
-        return Response(
-            KeyShown(keys.update_key(key, self.actor, **_renamed(self.read(KeyChanges, partial=True)))).data
-        )
+        wishes = _renamed(self.read(KeyChanges, partial=True))
+        figures = wishes.pop("limits", None)
+        with transaction.atomic():
+            changed = keys.update_key(key, self.actor, **wishes)
+            if figures is not None:
+                set_key_limits(changed, self.actor, figures)
+        return Response(KeyShown(changed).data)
 
     @described("revokeKey", "Revoke a key", status=204)
     def delete(self, request: Request, key_id: str) -> Response:

@@ -10,6 +10,7 @@ import pytest
 from openai import OpenAI
 
 from tests.fakes.upstream import FaultUpstream
+from tests.ownredis import OwnRedis
 from tests.stack import GatewayProcess, Tenant, make_tenant
 
 MODELS = ("sim-chat", "sim-embed", "other")
@@ -103,3 +104,11 @@ def http(gateway: GatewayProcess, tenant: Tenant) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {tenant.api_key}"}
     with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def own_redis() -> Iterator[OwnRedis]:
+    own = OwnRedis()
+    own.start()
+    yield own
+    own.kill()

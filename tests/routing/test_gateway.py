@@ -12,10 +12,12 @@ import pytest
 from common.errors import TemporarilyUnavailable
 from demo.answers import Voice, answer
 from demo.faults import Scene, Step, steps
+from metering.gate import Gate
 from metering.usage import UsageRecord
 from providers.schema import upstream_body
 from providers.transport import Deadlines, UpstreamRequest
 from routing import settlement
+from routing.admission import Admission
 from routing.failover import Failover, RetryBudget
 from routing.flights import LEFT, Flights
 from routing.gateway import Gateway
@@ -41,7 +43,14 @@ class Rig:
         self.snapshots = Snapshots(Loader(lambda ids: dict.fromkeys(ids, 1), lambda _: loaded, lambda _: {1: 1}), ())
         planner = Planner(health, Deadlines())
         self.gateway = Gateway(
-            self.snapshots, planner, failover, health, self.records.append, monotonic, lambda: can_record
+            self.snapshots,
+            planner,
+            failover,
+            health,
+            Admission(Gate("redis://127.0.0.1:1/0")),
+            self.records.append,
+            monotonic,
+            lambda: can_record,
         )
 
     def _script(self, request: UpstreamRequest, slug: str) -> Iterator[Step]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +17,15 @@ import httpx
 import orjson
 import psycopg
 import pytest
-from redis import Redis
-from redis.exceptions import RedisError
 
 from accounts import events
 from accounts.channel import CHANNEL
 from accounts.keys import revoke_key
 from console.embedded.postgres import postgres
-from console.embedded.redis import find_program
 from routing.listener import RETRY_S
+from tests.ownredis import BACK_WITHIN_S, OwnRedis, eventually
 from tests.routing.conftest import allow_of
-from tests.stack import GatewayProcess, free_port
+from tests.stack import GatewayProcess
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODEL = "sim-chat"
@@ -38,56 +34,6 @@ URL = "/v1/chat/completions"
 STALE_S = 6.0
 """Shorter than the shipped minute, and long enough to ask a few things before it is over."""
 REVOKED_WITHIN_S = 5.0
-BACK_WITHIN_S = 20.0
-
-
-class OwnRedis:
-    """A Redis that is killed and started again at the same port."""
-
-    def __init__(self) -> None:
-        program = find_program()
-        if program is None:
-            pytest.skip("neither redis-server nor the wheel's is here")
-        self._program, self._port = program, free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        words = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen([str(self._program), *words], stdout=subprocess.DEVNULL)
-        eventually(self.answers, BACK_WITHIN_S)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except RedisError:
-            return False
-
-    @property
-    def client(self) -> Redis:
-        return Redis.from_url(self.url)
-
-    @property
-    def listeners(self) -> int:
-        """How many processes hear of changes."""
-        return int(self.client.pubsub_numsub(CHANNEL)[0][1])
-
-
-def eventually(holds: Callable[[], bool], within_s: float) -> None:
-    until = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < until, f"it did not happen within {within_s:g} s"
-        time.sleep(0.05)
 
 
 @dataclass
@@ -111,14 +57,6 @@ class Elsewhere:
     def ready(self) -> tuple[int, dict]:
         response = httpx.get(f"{self.gateway.url}/health/ready", timeout=30)
         return response.status_code, response.json()
-
-
-@pytest.fixture
-def own_redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from accounts import invitations, members
 from accounts.audit import Actor
 from accounts.keys import create_key
-from accounts.models import ApiKey, AuditEvent, Invitation, Membership, Organization
+from accounts.models import ApiKey, AuditEvent, Invitation, Limit, Membership, Organization
 from accounts.organizations import update_organization
 from metering.models import Usage
 from nodes.enrolment import create_token
@@ -73,6 +73,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "cache/policies/<slug:policy_id>": ({"policy_id": "cpol_0"}, {}),
     "cache/purge": ({}, {"POST": {}}),
     "cache/savings": ({}, {}),
+    "members/<slug:member_id>/limits": ({"member_id": "mem_0"}, {"PUT": {"rpm": 1}}),
+    "limits": ({}, {"PUT": {"rpm": 1}}),
+    "limits/routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"rpm": 1}}),
+    "limits/models/<route_name:model>": ({"model": "no/such"}, {"PUT": {"rpm": 1}}),
+    "limits/nodes/<slug:node_id>": ({"node_id": "node_0"}, {"PUT": {"rpm": 1}}),
     "usage": ({}, {}),
     "requests": ({}, {}),
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
@@ -86,7 +91,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "invitations/<slug:invitation_id>/resend": ({"invitation_id": "inv_0"}, {}),
 }
 CREATES_ITS_OWN = {"PUT routes/<route_name:name>", "PUT routes/<route_name:name>/draft"}
-TELLS_NO_NAMES = {"cache/savings", "usage", "audit-events/verify", "nodes/tokens"}
+TELLS_NO_NAMES = {"cache/savings", "limits", "usage", "audit-events/verify", "nodes/tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class World:
                 RouteVersion,
                 Drill,
             ),
-            ServedModel,
+            *(Limit, ServedModel),
             *(CachePolicy, CachePurge),
             *(EnrolmentToken, Node, NodeModel, NodeShare),
         )
@@ -159,6 +164,7 @@ def world(acme, as_alice, bob, log) -> World:
         "policy_id": policy.public_id,
         "token_id": enrolment.token.public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
+        "model": f"{MARK}-model",
         "provider_key": connection.keys.get().public_id,
     }
     return World(acme, ids)

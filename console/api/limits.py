@@ -1,0 +1,158 @@
+"""`/limits`: how much may come, of the organisation and of each scope within it. A key's are a field of the key."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.http import Http404
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import limits, members
+from accounts.limits import MOST, MOST_SLOTS, Figures, KeyFigures
+from accounts.models import Membership
+from accounts.roles import Permission
+from accounts.scopes import MODEL, NODE, ORGANISATION, ROUTE
+from console.api.fields import Body, Kind, Shown, Whole
+from console.api.frame import ResourceView
+from console.api.openapi import described
+from console.offers import served_models
+from nodes.models import Node
+from routing.models import Route
+
+RATES = "null is no limit. The window slides."
+
+
+class FiguresShown(Shown):
+    """What is null is not limited."""
+
+    rpm = serializers.IntegerField(allow_null=True)
+    rpd = serializers.IntegerField(allow_null=True)
+    tpm = serializers.IntegerField(allow_null=True)
+    tpd = serializers.IntegerField(allow_null=True)
+    concurrency = serializers.IntegerField(allow_null=True)
+
+
+class LimitsShown(FiguresShown):
+    object = Kind("limits")
+
+
+class KeyLimits(FiguresShown):
+    """Of a key. All keys of a list are looked up at once."""
+
+    def to_representation(self, instance: Any) -> Any:
+        known = cast("dict[str, KeyFigures]", self.context)
+        if "key_limits" not in known:
+            known["key_limits"] = KeyFigures(instance.org)
+        return super().to_representation(known["key_limits"].of(instance))
+
+
+class LimitWishes(Body):
+    rpm = Whole(required=False, allow_null=True, min_value=1, max_value=MOST, help_text=f"Requests a minute. {RATES}")
+    rpd = Whole(required=False, allow_null=True, min_value=1, max_value=MOST, help_text="Requests a day.")
+    tpm = Whole(
+        required=False, allow_null=True, min_value=1, max_value=MOST, help_text="Tokens a minute, in and out."
+    )
+    tpd = Whole(required=False, allow_null=True, min_value=1, max_value=MOST, help_text="Tokens a day, in and out.")
+    concurrency = Whole(
+        required=False, allow_null=True, min_value=1, max_value=MOST_SLOTS, help_text="Requests in flight at a time."
+    )
+
+
+class _LimitsView(ResourceView):
+    tag = "Limits"
+    needs = {"GET": (Permission.VIEW,), "PUT": (Permission.MANAGE_LIMITS,)}
+
+    def shown(self, scope: str, subject: str = "") -> Response:
+        return told(limits.find_limits(self.organization, scope, subject))
+
+    def replaced(self, scope: str, subject: str = "", label: str = "") -> Response:
+        wishes = self.read(LimitWishes)
+        return told(
+            limits.set_limits(self.organization, self.actor, scope, subject, wishes=wishes, label=label or subject)
+        )
+
+
+def told(figures: Figures) -> Response:
+    return Response(LimitsShown(figures).data)
+
+
+class OrganizationLimitsView(_LimitsView):
+    @described("getLimits", "Show the organisation's limits", answer=LimitsShown)
+    def get(self, request: Request) -> Response:
+        return self.shown(ORGANISATION)
+
+    @described(
+        "putLimits",
+        "Set the organisation's limits",
+        body=LimitWishes,
+        answer=LimitsShown,
+        sent={"rpm": 600, "tpm": 200000, "concurrency": 50},
+    )
+    def put(self, request: Request) -> Response:
+        """What is left out is not limited afterwards. Every gateway process knows within a second."""
+        return self.replaced(ORGANISATION)
+
+
+class MemberLimitsView(_LimitsView):
+    @described("getMemberLimits", "Show a member's limits", answer=LimitsShown)
+    def get(self, request: Request, member_id: str) -> Response:
+        return told(limits.find_member_limits(self._member(member_id)))
+
+    @described("putMemberLimits", "Set a member's limits", body=LimitWishes, answer=LimitsShown, sent={"rpm": 60})
+    def put(self, request: Request, member_id: str) -> Response:
+        """They hold for all keys in the member's name together."""
+        member = self._member(member_id)
+        return told(limits.set_member_limits(member, self.actor, self.read(LimitWishes)))
+
+    def _member(self, member_id: str) -> Membership:
+        return self.find(members.members_of(self.organization).select_related("user", "org"), public_id=member_id)
+
+
+class RouteLimitsView(_LimitsView):
+    @described("getRouteLimits", "Show a route's limits", answer=LimitsShown)
+    def get(self, request: Request, name: str) -> Response:
+        return self.shown(ROUTE, self._route(name).name)
+
+    @described("putRouteLimits", "Set a route's limits", body=LimitWishes, answer=LimitsShown, sent={"rpm": 60})
+    def put(self, request: Request, name: str) -> Response:
+        """They stay with the name when its route is replaced."""
+        return self.replaced(ROUTE, self._route(name).name)
+
+    def _route(self, name: str) -> Route:
+        return self.find(Route.objects.of(self.organization), name=name)
+
+
+class ModelLimitsView(_LimitsView):
+    @described("getModelLimits", "Show a model's limits", answer=LimitsShown)
+    def get(self, request: Request, model: str) -> Response:
+        return self.shown(MODEL, self._model(model))
+
+    @described("putModelLimits", "Set a model's limits", body=LimitWishes, answer=LimitsShown, sent={"tpm": 50000})
+    def put(self, request: Request, model: str) -> Response:
+        """They hold for whoever serves the model, own machines too. Within a route, a model whose limit is reached is
+        passed by."""
+        return self.replaced(MODEL, self._model(model))
+
+    def _model(self, model: str) -> str:
+        if model not in served_models(self.organization):
+            raise Http404
+        return model
+
+
+class NodeLimitsView(_LimitsView):
+    @described("getNodeLimits", "Show a machine's limits", answer=LimitsShown)
+    def get(self, request: Request, node_id: str) -> Response:
+        return self.shown(NODE, self._node(node_id).public_id)
+
+    @described(
+        "putNodeLimits", "Set a machine's limits", body=LimitWishes, answer=LimitsShown, sent={"concurrency": 4}
+    )
+    def put(self, request: Request, node_id: str) -> Response:
+        """They hold for this organisation's requests. A machine whose limit is reached is passed by."""
+        node = self._node(node_id)
+        return self.replaced(NODE, node.public_id, node.name)
+
+    def _node(self, node_id: str) -> Node:
+        return self.find(Node.objects.of(self.organization), public_id=node_id)

@@ -1,0 +1,291 @@
+"""The gate of one process: asks Redis whether requests may come, all that wait in one script call.
+
+    admit → [what one tick of the loop collects] → one EVALSHA at a time → verdicts
+                     Redis away → shares.Shares, by this process alone → told to Redis when it is back
+
+Releases and corrections need no answer and go along with the next call, or soon after by themselves. A process says
+about once a second that it is alive; the slots of one that no longer does are free again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import resources
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from common.redisline import RedisLine, RedisRefused, open_line
+from metering.bounds import Bound
+from metering.shares import Charge, Shares, Verdict
+
+LEASE_S = 6.0
+ANSWER_S = 1.0
+RETRY_S = 1.0
+TELL_S = 0.005
+"""For so long a release or a correction waits for a request that takes it along."""
+FEWER_AFTER_S = 10.0
+"""Processes that were seen count for so long: after a restart of Redis they come back one by one."""
+MOST_OPERATIONS = 200
+"""Per script call, so that nobody else waits long for Redis."""
+
+PROCESSES = b"shareai:limit:processes"
+LIFE = b"shareai:limit:life"
+"""Another value than before says that Redis has lost what it held."""
+_ADMIT, _CORRECT, _RELEASE, _MISSED, _HOLD = 1, 2, 3, 4, 5
+_AWAY = (OSError, TimeoutError, RedisRefused)
+
+SCRIPT = resources.files("metering").joinpath("limits.lua").read_bytes()
+SCRIPT_SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
+
+logger = logging.getLogger(__name__)
+
+
+class _Asked(msgspec.Struct, gc=False, eq=False):
+    """A request that waits for its verdict."""
+
+    charges: Sequence[Charge]
+    verdict: asyncio.Future[Verdict]
+
+
+class Gate:
+    """`start` inside the running loop.
+
+    Args:
+        least_processes: among how many a limit is divided while Redis is away, unless more have been seen.
+        lease_s: after so long without a sign of life a process holds no slots any more.
+    """
+
+    def __init__(self, redis_url: str, *, least_processes: int = 1, lease_s: float = LEASE_S) -> None:
+        self._url = redis_url
+        self._lease_s = lease_s
+        self._least_processes = self._processes = max(1, least_processes)
+        self._process = secrets.token_hex(6)
+        self._processes_seen_at = monotonic()
+        self._shares = Shares()
+        self._asked: list[_Asked] = []
+        self._told: list[tuple[Any, ...]] = []
+        self._line: RedisLine | None = None
+        self._life = b""
+        self._calling: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        return self._line is not None and self._line.is_open
+
+    @property
+    def processes(self) -> int:
+        """How many share the limits, as far as this one knows."""
+        return self._processes
+
+    def start(self) -> None:
+        self._beating = asyncio.get_running_loop().create_task(self._beat_for_ever())
+
+    async def aclose(self) -> None:
+        for task in (self._beating, self._calling):
+            if task is not None:
+                task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.is_connected:
+            with suppress(*_AWAY):
+                await self._call(self._told)
+                await self._ask(b"ZREM", PROCESSES, self._process.encode())
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    async def admit(self, charges: Sequence[Charge]) -> Verdict:
+        """Takes what the request needs of every bound, or nothing of any.
+
+        Fails: to this process's own share of each limit, when Redis cannot be asked.
+        """
+        if not self.is_connected:
+            return self._decide_alone(charges)
+        asked = _Asked(charges, asyncio.get_running_loop().create_future())
+        self._asked.append(asked)
+        self._call_soon()
+        try:
+            return await asked.verdict
+        except asyncio.CancelledError:
+            self._take_back(asked)
+            raise
+
+    def correct(self, bound: Bound, units: int) -> None:
+        """So many more (or fewer) units were used of a bound than `admit` took."""
+        if units and self.is_connected:
+            self._tell((_CORRECT, bound.bucket, units * bound.unit_us))
+        elif units:
+            self._shares.correct(bound, units, self._processes, _now_us())
+
+    def release(self, bound: Bound) -> None:
+        """Gives a slot back."""
+        self._shares.release(bound)
+        if self.is_connected:
+            self._tell((_RELEASE, bound.bucket))
+
+    def _take_back(self, asked: _Asked) -> None:
+        """For a caller who left while waiting: what was, or will be, taken for it is given back."""
+        if asked in self._asked:
+            self._asked.remove(asked)
+        elif asked.verdict.done() and not asked.verdict.cancelled():
+            self._undo(asked.charges, asked.verdict.result())
+
+    def _undo(self, charges: Sequence[Charge], verdict: Verdict) -> None:
+        if verdict.binding >= 0:
+            return
+        for bound, units in charges:
+            if bound.window_us:
+                self.correct(bound, -units)
+            else:
+                self.release(bound)
+
+    def _decide_alone(self, charges: Sequence[Charge]) -> Verdict:
+        return self._shares.admit(charges, self._processes, _now_us())
+
+    def _tell(self, operation: tuple[Any, ...]) -> None:
+        self._told.append(operation)
+        if self._timer is None and self._calling is None:
+            self._timer = asyncio.get_running_loop().call_later(TELL_S, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._timer = None
+        if self._told:
+            self._call_soon()
+
+    def _call_soon(self) -> None:
+        if self._calling is None:
+            self._calling = asyncio.get_running_loop().create_task(self._call_while_asked())
+
+    async def _call_while_asked(self) -> None:
+        """What is told goes along; what comes while the last call is under way waits for its time."""
+        try:
+            await self._call_once()
+            while self._asked:
+                await self._call_once()
+        finally:
+            self._calling = None
+        if self._told:
+            self._tell(self._told.pop())
+
+    async def _call_once(self) -> None:
+        if not self.is_connected:
+            self._answer_alone()
+            return
+        asked, self._asked = self._asked[:MOST_OPERATIONS], self._asked[MOST_OPERATIONS:]
+        told, self._told = self._told, []
+        try:
+            answer = await self._call([*told, *((_ADMIT, *_checks(one.charges)) for one in asked)])
+        except _AWAY as error:
+            self._lose(error)
+            self._asked, self._told = asked + self._asked, told + self._told
+            self._answer_alone()
+            return
+        now_us = _now_us()
+        for one, (binding, wait, *states) in zip(asked, answer[1:], strict=True):
+            verdict = Verdict(binding - 1, wait, states)
+            self._shares.hear(one.charges, verdict, now_us)
+            if one.verdict.cancelled():
+                self._undo(one.charges, verdict)
+            else:
+                one.verdict.set_result(verdict)
+
+    async def _call(self, operations: list[tuple[Any, ...]]) -> list[Any]:
+        """One script call. What an operation names by its bucket is sent by the bucket's place among the keys."""
+        places: dict[str, int] = {}
+        packed = [_placed(operation, places) for operation in operations]
+        batch = msgspec.msgpack.encode((0, self._process, self._lease_s * 1e6, packed))
+        words = [b"%d" % (len(places) + 1), PROCESSES, *map(str.encode, places), batch]
+        decoded: list[Any] = msgspec.msgpack.decode(await self._ask(b"EVALSHA", SCRIPT_SHA, *words))
+        self._note_processes(decoded[0])
+        return decoded
+
+    async def _ask(self, *words: bytes) -> bytes:
+        if self._line is None:
+            raise ConnectionError("there is no line")
+        async with asyncio.timeout(ANSWER_S):
+            return await self._line.ask(*words)
+
+    def _note_processes(self, alive: int) -> None:
+        alive, now = max(self._least_processes, alive), monotonic()
+        if alive >= self._processes or now - self._processes_seen_at > FEWER_AFTER_S:
+            self._processes, self._processes_seen_at = alive, now
+
+    def _answer_alone(self) -> None:
+        """Redis is away: who waits is answered by the share; what would be told is told by what is remembered."""
+        asked, self._asked = self._asked, []
+        told, self._told = self._told, []
+        for kind, bucket, *figures in told:
+            if kind in (_CORRECT, _MISSED):
+                self._shares.owe(bucket, figures[0])
+        for one in asked:
+            if not one.verdict.cancelled():
+                one.verdict.set_result(self._decide_alone(one.charges))
+
+    def _lose(self, error: BaseException) -> None:
+        logger.warning("limits are kept by this process alone, a %d. part of each: %s", self._processes, error)
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    async def _beat_for_ever(self) -> None:
+        """Keeps the line, or finds a new one; says that this process lives."""
+        while True:
+            if self.is_connected:
+                self._beat()
+            else:
+                await self._connect()
+            await asyncio.sleep(min(RETRY_S, self._lease_s / 4))
+
+    def _beat(self) -> None:
+        self._shares.forget_what_passed(_now_us())
+        self._call_soon()
+
+    async def _connect(self) -> None:
+        """Redis hears first what it missed: what was charged meanwhile, and the slots that are held."""
+        try:
+            line = await open_line(self._url)
+            await line.ask(b"SCRIPT", b"LOAD", SCRIPT)
+            await line.ask(b"SET", LIFE, secrets.token_bytes(8), b"NX")
+            life = await line.ask(b"GET", LIFE)
+        except _AWAY as error:
+            logger.info("limits: Redis cannot be reached: %s", error)
+            return
+        missed = self._shares.take_what_redis_missed(_now_us(), is_new=life != self._life)
+        self._life = life
+        slots = self._shares.open_slots.items()
+        self._told = [*((_MISSED, *entry) for entry in missed), *((_HOLD, *entry) for entry in slots)]
+        self._line = line
+        self._call_soon()
+
+
+def _checks(charges: Sequence[Charge]) -> list[tuple[str, float, float]]:
+    return [
+        (bound.bucket, bound.unit_us * units, bound.window_us) if bound.window_us else (bound.bucket, -1, bound.limit)
+        for bound, units in charges
+    ]
+
+
+def _placed(operation: tuple[Any, ...], places: dict[str, int]) -> tuple[Any, ...]:
+    def place(bucket: str) -> int:
+        return places.setdefault(bucket, len(places) + 2)
+
+    kind, *rest = operation
+    if kind == _ADMIT:
+        return kind, *((place(bucket), cost, bound) for bucket, cost, bound in rest)
+    if kind == _MISSED:
+        bucket, owed_us, ahead_us = rest
+        return kind, place(bucket), owed_us, ahead_us, place(f"{bucket}:known")
+    return kind, place(rest[0]), *rest[1:]
+
+
+def _now_us() -> float:
+    return monotonic() * 1e6
