@@ -31,6 +31,7 @@ WITHOUT_DJANGO = [
     "accounts.authentication",
     "accounts.channel",
     "ledger.allowances",
+    "metering.checkpoints",
     "metering.journal",
     "metering.rejected",
     "metering.segments",
