@@ -18,7 +18,7 @@ import msgspec
 
 from metering import segments
 from metering.segments import Segment
-from metering.usage import UsageRecord, cleaned
+from metering.usage import CHECKPOINT, UsageRecord, cleaned
 
 CAPACITY_BYTES = 1 << 30
 HEADROOM_BYTES = 16 << 20
@@ -121,6 +121,20 @@ class Journal:
         if not self.news.is_set():
             self.news.set()
 
+    def checkpoint(self, record: UsageRecord) -> bool:
+        """Notes what a request that goes on has used: recorded only if the process dies before it appends the rest.
+
+        Args:
+            record: as it is to be recorded in that case, with the `request_id` and `started_at` of the final record.
+
+        Fails: open; False when it could not be written, which is no reason to end the request.
+        """
+        try:
+            self.append(msgspec.structs.replace(record, kind=CHECKPOINT))
+        except JournalFull:
+            return False
+        return True
+
     def _refusal(self, reason: object) -> JournalFull:
         self._disk_refuses = True
         return JournalFull(f"cannot write {self._current.path}: {reason}")
@@ -213,7 +227,7 @@ class Journal:
             for segment in [*self._sealed, self._current]:
                 if segment.closed:
                     continue
-                if os.fstat(segment.fd).st_size == segment.shipped_bytes:
+                if os.fstat(segment.fd).st_size == segment.shipped_bytes and not segment.unfinished:
                     segment.discard()
                 else:
                     segment.release()

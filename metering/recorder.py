@@ -13,12 +13,14 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 import psycopg
 
 from metering import segments
+from metering.checkpoints import Unfinished, final_of
 from metering.ingest import BatchHook, insert
 from metering.journal import Journal
 from metering.segments import Segment
@@ -77,6 +79,7 @@ class Recorder:
         self._decode = msgspec.json.Decoder(UsageRecord).decode
         self._connection: psycopg.Connection | None = None
         self._adopted: list[Segment] = []
+        self._unfinished = Unfinished()
         self._look_around_at_s = 0.0
         self._stopping = threading.Event()
         self._unshipped = threading.Event()
@@ -204,11 +207,14 @@ class Recorder:
     def _retire(self) -> None:
         """Deletes the files of which all was shipped and that nobody writes any more."""
         for segment in self._journal.segments():
-            if segment.sealed and not segment.read():
+            if segment.sealed and not segment.read() and not segment.unfinished:
                 self._journal.discard(segment)
         for segment in [*self._adopted]:
             if not segment.read():
                 self._ship_torn(segment)
+                if segment.unfinished and segment.has_successor():
+                    continue
+                self._record_unfinished(segment)
                 self._adopted.remove(segment)
                 segment.discard()
 
@@ -220,12 +226,22 @@ class Recorder:
             self._record(segment, [torn])
             self._advance(segment, len(torn))
 
+    def _record_unfinished(self, segment: Segment) -> None:
+        """Of a process that died: what its requests had used when they were last heard of.
+
+        Later files of that process are gone, so what they knew is recorded, and prevails.
+        """
+        lines = [msgspec.json.encode(final_of(record)) for record in segment.unfinished.values()]
+        if lines:
+            logger.warning("%d requests ended with the process that wrote %s", len(lines), segment.path)
+            self._record(segment, lines)
+
     # -- records -------------------------------------------------------------------------------
 
     def _record(self, segment: Segment, lines: list[bytes]) -> None:
         """Records the lines; those that cannot be are found by halving, so that they do not hold up the others."""
         try:
-            self.stats.recorded += self._commit(lines)
+            self.stats.recorded += self._commit(segment, lines)
         except POISON as error:
             if len(lines) == 1:
                 self._reject(segment, lines[0], error)
@@ -234,11 +250,18 @@ class Recorder:
             self._record(segment, lines[:middle])
             self._record(segment, lines[middle:])
 
-    def _commit(self, lines: list[bytes]) -> int:
+    def _commit(self, segment: Segment, lines: list[bytes]) -> int:
         records = [self._decode(line) for line in lines]
-        connection = self._connected()
-        with connection.transaction(), connection.cursor() as cursor:
-            return insert(cursor, lines, records, self._hooks)
+        ended = [record for record in records if not record.kind]
+        if len(ended) < len(records):
+            lines = [line for line, record in zip(lines, records, strict=True) if not record.kind]
+        new = 0
+        if ended:
+            connection = self._connected()
+            with connection.transaction(), connection.cursor() as cursor:
+                new = insert(cursor, lines, ended, self._hooks)
+        self._unfinished.note(segment, records)
+        return new
 
     def _reject(self, segment: Segment, line: bytes, error: Exception) -> None:
         first_line, _, _ = str(error).partition("\n")  # PostgreSQL adds a copy of the row
@@ -246,6 +269,8 @@ class Recorder:
         logger.error("a record of %s was set aside: %s", segment.path, reason)
         segment.set_aside(line, reason)
         self.stats.rejected += 1
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            self._unfinished.finish(self._decode(line).request_id)
 
     # -- the connection ------------------------------------------------------------------------
 

@@ -11,8 +11,10 @@ import fcntl
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from metering.usage import UsageRecord
 
 SUFFIX = ".journal"
 UNBORN_SUFFIX = ".new"
@@ -23,12 +25,17 @@ UNBORN_KEPT_S = 86_400
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One locked file. `shipped_bytes` is the offset up to which every line is in PostgreSQL or set aside."""
+    """One locked file. `shipped_bytes` is the offset up to which every line is in PostgreSQL or set aside.
+
+    `unfinished` are the checkpoints in that part that nothing later has superseded yet, by the id of the request:
+    while there is one, the file stays.
+    """
 
     path: Path
     fd: int
     shipped_bytes: int = 0
     sealed: bool = False  # nobody appends to it any more
+    unfinished: dict[str, UsageRecord] = field(default_factory=dict)
 
     def read(self) -> bytes:
         """The next complete lines after `shipped_bytes`, about READ_BYTES of them; empty when there is none."""
@@ -54,6 +61,12 @@ class Segment:
             file.write(entry + b", " + json.dumps({"reason": reason})[1:].encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def has_successor(self) -> bool:
+        """Whether a file that the same process began later is there: it may say how requests of this one ended."""
+        writer, _, sequence = self.path.stem.rpartition("-")
+        later = (path.stem.rpartition("-")[2] for path in self.path.parent.glob(f"{writer}-*{SUFFIX}"))
+        return any(other > sequence for other in later)
 
     @property
     def closed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,12 +28,17 @@ HIT, MISS = "HIT", "MISS"
 """Values of `cache`: answered from what was kept, or looked for there in vain. Empty where no rule keeps answers."""
 
 
+CHECKPOINT: Literal["checkpoint"] = "checkpoint"
+
+
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The columns of `metering_usage` by their names. `started_at` is ISO 8601 in UTC; money in nano-USD.
 
-    In the journal a field with its default value is left out.
+    In the journal a field with its default value is left out. `kind` is of the journal alone: a CHECKPOINT says what
+    the row is to be if nothing more is ever heard of the request.
     """
 
+    kind: Literal["", "checkpoint"] = ""
     request_id: str
     started_at: str
     org_id: int

@@ -34,6 +34,7 @@ WITHOUT_DJANGO = [
     "accounts.scopes",
     "metering.admission",
     "metering.bounds",
+    "metering.checkpoints",
     "metering.gate",
     "metering.journal",
     "metering.rejected",
