@@ -9,31 +9,74 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain
 
 from django.conf import settings
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from routing.sink import CHUNKS
+from routing.flights import WRITER, Headers
+
+MOST_JOINED_BYTES = 64 * 1024
+"""A larger body is not copied to lie beside its head."""
 
 HEAD_DEADLINE_S = 10.0
 AFTER_STALL_S = 10.0
 """After a stream's own stall ended it, its caller gets this long to take the last words."""
 
 
-def chunk_writer(cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
-    """Writes one chunk of a stream without the message, the coroutine and the questions of ASGI's `send`.
+class Writer:
+    """For the data plane: what ASGI's `send` writes, without its messages, coroutines and questions.
 
-    For the data plane, where streams are most of the work; whoever gets False sends the chunk the long way.
+    It writes only where uvicorn would have written the same at once; whoever gets False sends the long way.
     """
-    flow, write = cycle.flow, cycle.transport.write
 
-    def write_chunk(chunk: bytes) -> bool:
-        if flow.write_paused or not cycle.chunked_encoding or cycle.disconnected or cycle.response_complete:
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def chunks(self) -> Callable[[bytes], bool]:
+        """What writes one chunk of a stream that has begun."""
+        cycle = self._cycle
+        flow, write = cycle.flow, cycle.transport.write
+
+        def write_chunk(chunk: bytes) -> bool:
+            if flow.write_paused or not cycle.chunked_encoding or cycle.disconnected or cycle.response_complete:
+                return False
+            write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            return True
+
+        return write_chunk
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Writes a whole answer, of which `headers` tell the length, in one piece."""
+        cycle = self._cycle
+        if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or cycle.access_log:
             return False
-        write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        if cycle.scope["method"] == "HEAD":
+            return False
+        lines = [STATUS_LINE[status]]
+        for name, value in chain(cycle.default_headers, headers):
+            lines += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        ends = 2 + len(cycle.default_headers) + len(headers) + (not cycle.keep_alive)
+        if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+            return False  # a value of more than one line, which uvicorn refuses
+        cycle.response_started = cycle.response_complete = True
+        cycle.chunked_encoding = False
+        if len(body) <= MOST_JOINED_BYTES:
+            cycle.transport.write(head + body)
+        else:
+            cycle.transport.write(head)
+            cycle.transport.write(body)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
         return True
-
-    return write_chunk
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -82,7 +125,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._stop_waiting()
         super().on_headers_complete()
         if self.cycle is not None:
-            self.scope["extensions"] = {CHUNKS: chunk_writer(self.cycle)}  # type: ignore[dict-item]
+            self.scope["extensions"] = {WRITER: Writer(self.cycle)}  # type: ignore[dict-item]
 
     def _start_waiting(self) -> None:
         self._deadline = self.loop.call_later(self.head_deadline_s, self._give_up)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from io import BytesIO
 from itertools import chain
@@ -30,10 +30,9 @@ from common.errors import (
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
-from routing.flights import TIME_UP, Flight, Flights, Receive, Send, refusal_of_ended
+from routing.flights import TIME_UP, WRITER, Flight, Flights, Headers, Receive, Send, refusal_of_ended
 from routing.rendering import error_reply
 from routing.replies import Reply, StreamReply
-from routing.sink import CHUNKS
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MOST_PATHS = 4096
@@ -52,8 +51,11 @@ class GatewayRequest(ASGIRequest):
     made when somebody asks, and `header` answers from the bytes.
     """
 
-    def __init__(self, scope: Scope, payload: bytes, flight: Flight, request_id: str) -> None:
+    def __init__(
+        self, scope: Scope, by_name: Mapping[bytes, bytes], payload: bytes, flight: Flight, request_id: str
+    ) -> None:
         self.scope = scope
+        self._by_name = by_name
         self.method = scope["method"]
         self.path = self.path_info = scope["path"]
         self.payload = payload
@@ -71,8 +73,13 @@ class GatewayRequest(ASGIRequest):
     def header(self, name: str) -> str | None:
         """A header by its lower-case name; several of one name are joined, as in `META`."""
         wanted = name.encode()
-        values = [value for header, value in self.scope["headers"] if header == wanted]
-        return b",".join(values).decode("latin-1") if values else None
+        value = self._by_name.get(wanted)
+        if value is None:
+            return None
+        headers = self.scope["headers"]
+        if len(headers) != len(self._by_name):
+            value = b",".join(value for header, value in headers if header == wanted)
+        return value.decode("latin-1")
 
     @property
     def address(self) -> str:
@@ -94,7 +101,7 @@ class LeanHandler:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         flight = self._flights.enter(receive)
         if extensions := scope.get("extensions"):
-            flight.write_chunk = extensions.get(CHUNKS)
+            flight.writer = extensions.get(WRITER)
         request_id = new_request_id()
         try:
             reply = await self._reply(scope, receive, flight, request_id)
@@ -116,8 +123,9 @@ class LeanHandler:
         try:
             if self.draining:
                 raise Draining()
-            body = await self._body(scope, receive, flight)
-            request = GatewayRequest(scope, body, flight, request_id)
+            by_name = dict(scope["headers"])
+            body = await self._body(scope, by_name, receive, flight)
+            request = GatewayRequest(scope, by_name, body, flight, request_id)
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
@@ -131,8 +139,8 @@ class LeanHandler:
             reply = error_reply(InternalError(), request_id)
         return reply
 
-    async def _body(self, scope: Scope, receive: Receive, flight: Flight) -> bytes:
-        _check_head(scope)
+    async def _body(self, scope: Scope, by_name: Mapping[bytes, bytes], receive: Receive, flight: Flight) -> bytes:
+        _check_head(scope["headers"], by_name)
         flight.deadline = flight.started + self._body_deadline_s
         try:
             return await _read_body(receive)
@@ -146,9 +154,7 @@ class LeanHandler:
             flight.deadline = None
 
 
-def _check_head(scope: Scope) -> None:
-    headers = scope["headers"]
-    by_name = dict(headers)
+def _check_head(headers: Headers, by_name: Mapping[bytes, bytes]) -> None:
     if by_name.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
         raise UnsupportedMediaType("Send the body without Content-Encoding.")
     length = by_name.get(b"content-length", b"0")

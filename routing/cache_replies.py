@@ -7,6 +7,7 @@ from time import monotonic, time
 from routing.asked import Asked
 from routing.cache_entries import Entry
 from routing.cache_forms import events_of, whole_of
+from routing.flights import Headers
 from routing.rendering import (
     DONE,
     answer_headers,
@@ -17,7 +18,7 @@ from routing.rendering import (
     usage_event,
     with_trace,
 )
-from routing.replies import JSON_TYPE, STREAM_HEADERS, Headers, Reply
+from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply
 
 
 def hit_reply(entry: Entry, asked: Asked) -> Reply:

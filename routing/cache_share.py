@@ -22,9 +22,9 @@ from routing.cache_live import Live
 from routing.cache_replies import hit_headers
 from routing.cache_store import Memory, Shelf
 from routing.failover import RejectedUpstream
-from routing.flights import LEFT, Flight, Flights, record_of_ended, refusal_of_ended
+from routing.flights import LEFT, Flight, Flights, Headers, record_of_ended, refusal_of_ended
 from routing.rendering import DONE, cache_headers, trace_of, with_trace
-from routing.replies import Headers, Reply, StreamReply
+from routing.replies import Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Settlement
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from common.errors import Draining, KeyRevoked, ShareAIError, UpstreamTimeout
 
@@ -21,10 +21,24 @@ RECORD_S = 2.0
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+WRITER = "shareai.writer"
+"""An extension of the ASGI scope: the `Writer` of the request."""
 
 LEFT, STALLED, TIME_UP, IDLE, REVOKED = "client_left", "client_stalled", "time_up", "upstream_idle", "key_revoked"
 
 logger = logging.getLogger(__name__)
+
+
+class Writer(Protocol):
+    """A server's way round ASGI's `send`. What gets False from it is sent the long way."""
+
+    def chunks(self) -> Callable[[bytes], bool]:
+        """What writes one chunk of a stream at once."""
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Writes a whole answer; `headers` hold its length."""
 
 
 class Flight:
@@ -44,6 +58,7 @@ class Flight:
         "waiting_since",
         "watch",
         "write_chunk",
+        "writer",
     )
 
     def __init__(self, task: asyncio.Task[Any], receive: Receive, started: float) -> None:
@@ -59,7 +74,9 @@ class Flight:
         self.key_id: str | None = None
         self.watch: asyncio.Task[None] | None = None
         self.ended_by: str | None = None
+        self.writer: Writer | None = None
         self.write_chunk: Callable[[bytes], bool] | None = None
+        """Before the writer's own, where chunks go elsewhere than to one caller."""
 
     def fail_attempt(self) -> None:
         """The first byte is late: cancels the task once, for the failover loop to take up as that attempt's end."""

@@ -13,8 +13,9 @@ from metering.usage import AttemptRecord
 from providers.adapters.base import TokenUsage
 from providers.failures import Kind, UpstreamFailure
 from providers.schema import CHAT, Call
+from routing.flights import Headers
 from routing.plans import Plan
-from routing.replies import JSON_TYPE, Headers, Reply
+from routing.replies import JSON_TYPE, Reply
 
 DONE = b"data: [DONE]\n\n"
 

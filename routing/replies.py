@@ -12,10 +12,8 @@ from contextlib import suppress
 from time import monotonic
 
 from common.errors import ShareAIError
-from routing.flights import IDLE, Flight, Send, record_of_ended, refusal_of_ended
+from routing.flights import IDLE, Flight, Headers, Send, record_of_ended, refusal_of_ended
 from routing.sink import Sink
-
-Headers = list[tuple[bytes, bytes]]
 
 LAST_WORDS_S = 5.0
 """For telling a caller why its stream was broken off."""
@@ -40,6 +38,8 @@ class Reply:
 
     async def send(self, send: Send, flight: Flight) -> None:
         headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        if flight.writer is not None and flight.writer.answer(self.status, headers, self.body):
+            return
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

@@ -14,15 +14,12 @@ from typing import Any
 
 from routing.flights import Flight, Send
 
-CHUNKS = "shareai.chunks"
-"""An extension of the ASGI scope: a callable that writes one chunk at once, or says False."""
-
 
 class Sink:
     __slots__ = ("_direct", "_flight", "_on_full", "_on_room", "_queue", "_send", "_waiting")
 
     def __init__(self, send: Send, flight: Flight) -> None:
-        self._direct = flight.write_chunk or _never
+        self._direct = flight.write_chunk or (flight.writer.chunks() if flight.writer else _never)
         self._send = send
         self._flight = flight
         self._queue: list[bytes] = []

@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
 
 from console.wire import PatientProtocol
+from routing.flights import WRITER
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
@@ -20,12 +22,19 @@ class ImpatientProtocol(PatientProtocol):
     head_deadline_s = 0.3
     stall_s = 0.3
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.access_log = False  # as it is served; pytest gives a handler to every logger
+
 
 LARGE = b"x" * (32 << 20)
 """More than the kernel's buffers take."""
 
 
 async def answers(scope, receive, send) -> None:
+    headers = [(b"content-length", b"2"), (b"x-said", scope["query_string"].replace(b"%0A", b"\n"))]
+    if scope["path"] == "/whole" and scope["extensions"][WRITER].answer(200, headers, b"ok"):
+        return
     if scope["path"] == "/large":
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]}
@@ -114,3 +123,42 @@ def test_one_who_reads_is_not_however_long_it_takes(wire):
         part = wire.recv(1 << 20)
         assert part
         got += len(part)
+
+
+def test_a_whole_answer_is_one_write_and_the_next_request_is_served(wire):
+    for _ in range(2):
+        wire.sendall(REQUEST.replace(b"/ ", b"/whole?a ", 1))
+        answer = wire.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
+        assert answer.endswith(b"x-said: a\r\n\r\nok")
+
+
+def test_two_requests_in_one_piece_are_answered_in_their_order(wire):
+    wire.sendall(REQUEST.replace(b"/ ", b"/whole?first ", 1) + REQUEST.replace(b"/ ", b"/whole?second ", 1))
+    got = b""
+    while got.count(b"ok") < 2:
+        part = wire.recv(1000)
+        assert part
+        got += part
+    assert got.index(b"x-said: first") < got.index(b"x-said: second")
+
+
+def test_who_asked_for_the_end_of_the_connection_gets_it(wire):
+    wire.sendall(REQUEST.replace(b"/ ", b"/whole?a ", 1).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    got = b""
+    while part := wire.recv(1000):
+        got += part
+    assert b"\r\nconnection: close\r\n" in got
+    assert got.endswith(b"ok")
+
+
+def test_no_value_becomes_a_second_header(wire):
+    wire.sendall(REQUEST.replace(b"/ ", b"/whole?a%0Ax-forged:1 ", 1))
+    answer = wire.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 200")  # by the long way, without the value
+    assert b"forged" not in answer
+
+
+def test_a_head_alone_is_answered_without_a_body(wire):
+    wire.sendall(REQUEST.replace(b"GET / ", b"HEAD /whole?a ", 1))
+    assert wire.recv(1000).endswith(b"\r\n\r\n")
