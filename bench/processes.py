@@ -59,6 +59,10 @@ class Child:
             time.sleep(0.1)
         raise GatewayError(f"{what} was not ready after {timeout_s:g} s: {self.last_words()}")
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def last_words(self, characters: int = 1500) -> str:
         return self._log.read_text(errors="replace")[-characters:].strip()
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -101,51 +101,72 @@ def faults(seen: load.Load) -> str:
 
 def compare(settings: Settings) -> results.Results:
     """The whole comparison. A gateway that fails is named in `missing`, the others go on."""
-    missing: dict[str, str] = {}
-    rounds: dict[tuple[str, str], list[results.Row]] = {}
     with contextlib.ExitStack() as stack:
-        upstream_url = stack.enter_context(upstream())
-        running: dict[str, tuple[Gateway, Endpoint]] = {}
+        comparison = _Comparison(settings, stack, stack.enter_context(upstream()))
         for name in settings.gateways:
-            gateway = GATEWAYS[name]()
-            try:
-                running[name] = (gateway, stack.enter_context(started(gateway, upstream_url)))
-            except GatewayError as error:
-                _miss(missing, name, error)
+            comparison.start(name)
         for number in range(1, settings.rounds + 1):
             for case in settings.cases:
-                _one_turn(number, case, settings, running, rounds, missing)
-    rows = [results.median_row(of_one) for of_one in rounds.values()]
+                comparison.take_turns(number, case)
+    rows = [results.median_row(of_one) for of_one in comparison.rounds.values()]
     rows.sort(key=lambda row: (results.CASE_NAMES.index(row.case), results.GATEWAY_NAMES.index(row.gateway)))
-    return results.Results(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", results.machine(), rows, missing)
+    date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return results.Results(date, results.machine(), rows, comparison.missing)
 
 
-def _one_turn(
-    number: int,
-    case: Case,
-    settings: Settings,
-    running: Mapping[str, tuple[Gateway, Endpoint]],
-    rounds: dict[tuple[str, str], list[results.Row]],
-    missing: dict[str, str],
-) -> None:
-    """One case on every gateway that serves it."""
-    for name, (gateway, endpoint) in running.items():
-        if case.name not in endpoint.models or name in missing:
-            continue
-        requests = count(settings, gateway, case)
-        say(f"round {number}/{settings.rounds}, {case.name}: {requests:,} requests to {name}")
+class _Comparison:
+    def __init__(self, settings: Settings, stack: contextlib.ExitStack, upstream_url: str) -> None:
+        self.missing: dict[str, str] = {}
+        self.rounds: dict[tuple[str, str], list[results.Row]] = {}
+        self._settings = settings
+        self._stack = stack
+        self._upstream_url = upstream_url
+        self._running: dict[str, tuple[Gateway, Endpoint]] = {}
+
+    def start(self, name: str) -> None:
+        gateway = GATEWAYS[name]()
         try:
-            row = measure(gateway, endpoint, case, settings)
+            endpoint = self._stack.enter_context(started(gateway, self._upstream_url))
         except GatewayError as error:
-            _miss(missing, name, error)
-            continue
-        say(
-            f"    {row.cpu_us:,.0f} µs CPU, {row.rps:,.0f}/s, p50 {row.p50_ms:.1f} ms, p99 {row.p99_ms:.1f} ms, "
-            f"{row.rss_mb:.0f} MB"
-        )
-        rounds.setdefault((name, case.name), []).append(row)
+            self._miss(name, error)
+        else:
+            self._running[name] = gateway, endpoint
 
+    def take_turns(self, number: int, case: Case) -> None:
+        """One case on every gateway that serves it."""
+        for name, (gateway, endpoint) in list(self._running.items()):
+            if case.name not in endpoint.models or name in self.missing:
+                continue
+            requests = count(self._settings, gateway, case)
+            say(f"round {number}/{self._settings.rounds}, {case.name}: {requests:,} requests to {name}")
+            try:
+                row = self._measured(name, case)
+            except GatewayError as error:
+                self._miss(name, error)
+                continue
+            say(
+                f"    {row.cpu_us:,.0f} µs CPU, {row.rps:,.0f}/s, p50 {row.p50_ms:.1f} ms, p99 {row.p99_ms:.1f} ms, "
+                f"{row.rss_mb:.0f} MB"
+            )
+            self.rounds.setdefault((name, case.name), []).append(row)
 
-def _miss(missing: dict[str, str], name: str, error: GatewayError) -> None:
-    missing[name] = str(error)
-    say(f"{name}: NOT MEASURED: {error}")
+    def _measured(self, name: str, case: Case) -> results.Row:
+        """A gateway that dies in its turn is started once more: the next one may be the figure."""
+        gateway, endpoint = self._running[name]
+        try:
+            row = measure(gateway, endpoint, case, self._settings)
+        except GatewayError:
+            if not gateway.has_died:
+                raise
+        else:
+            if not gateway.has_died:
+                return row
+        say(f"{name}: died in {case.name}, and is started again")
+        self.start(name)
+        if name in self.missing:
+            raise GatewayError(self.missing[name])
+        return measure(*self._running[name], case, self._settings)
+
+    def _miss(self, name: str, error: GatewayError) -> None:
+        self.missing[name] = str(error)
+        say(f"{name}: NOT MEASURED: {error}")

@@ -55,6 +55,10 @@ class Gateway(ABC):
         """The processes whose trees are accounted."""
         return [child.pid for child in self.children]
 
+    @property
+    def has_died(self) -> bool:
+        return any(child.has_ended for child in self.children)
+
     def build(self) -> None:
         """Makes the environment, unless it is there already.
 

@@ -40,6 +40,19 @@ class Wrong(Direct):
     models = {"unary": "bench-broken"}
 
 
+class Mortal(Direct):
+    """Dies as soon as it answers, the first time it is started."""
+
+    starts = 0
+
+    def start(self, upstream_url: str) -> Endpoint:
+        endpoint = super().start(upstream_url)
+        Mortal.starts += 1
+        if Mortal.starts == 1:
+            self.children[0].stop()
+        return endpoint
+
+
 class Unbuildable(Direct):
     name = "portkey"
 
@@ -65,6 +78,14 @@ def test_measures_what_it_can_and_names_what_it_cannot() -> None:
     assert "status 500" in found.missing["litellm"]
     assert "no such package" in found.missing["portkey"]
     assert results.parse(found.as_json()).rows == found.rows
+
+
+def test_a_gateway_that_died_is_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GATEWAYS, "nginx", Mortal)
+    monkeypatch.setattr(Mortal, "starts", 0)
+    found = compare(Settings(["nginx"], [CASES["unary"]], rounds=2, connections=4, requests=40))
+    assert [(row.requests, row.failed) for row in found.rows] == [(80, 0)]
+    assert (found.missing, Mortal.starts) == ({}, 2)
 
 
 def test_a_failed_build_is_tried_again_and_a_finished_one_is_kept(tmp_path: Path) -> None:
