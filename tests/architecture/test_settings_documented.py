@@ -14,7 +14,7 @@ from tests.architecture.modules import ROOT, files, is_within, tree_of
 
 KINDS = {"integer": "whole number", "seconds": "seconds", "number": "number", "boolean": "true or false"}
 WHERE_THE_ENVIRONMENT_IS_READ = re.compile(r"(os\.)?environ(ment|\(\))?")
-NOT_OURS = {"DJANGO_SETTINGS_MODULE"}
+NOT_OURS = {"DJANGO_SETTINGS_MODULE", "OLLAMA_HOST"}
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def read_by_settings(monkeypatch) -> dict[str, tuple[str, Any]]:
 
 
 def _listening(kind: str, read: Any, asked: dict[str, tuple[str, Any]]) -> Any:
-    def listening(name: str = "DATABASE_URL", *default: Any) -> Any:
+    def listening(name: str = "DATABASE_URL", *default: Any, **bounds: Any) -> Any:
         asked.setdefault(name, (kind, *default))
-        return read(name, *default)
+        return read(name, *default, **bounds)
 
     return listening
 
