@@ -18,6 +18,7 @@ from console.api import (
     route_tests,
     route_versions,
     routes,
+    target_health,
     targets,
     usage,
 )
@@ -55,6 +56,7 @@ urlpatterns = [
     path(f"{_NODE}/resume", nodes.NodeResumeView.as_view()),
     path("models", targets.ModelsView.as_view()),
     path("targets", targets.TargetsView.as_view()),
+    path("targets/<slug:target_id>/health", target_health.TargetHealthView.as_view()),
     path("routes", routes.RoutesView.as_view()),
     path("routes/explain", route_tests.ExplainView.as_view()),
     path(f"{_ROUTE}/versions", route_versions.RouteVersionsView.as_view()),

@@ -19,7 +19,7 @@ from nodes.enrolment import create_token
 from nodes.findings import store_models
 from nodes.models import EnrolmentToken, Node, NodeModel, NodeShare
 from nodes.reports import parse
-from providers.models import Connection, ConnectionKey, ServedModel
+from providers.models import BreakerState, Connection, ConnectionKey, HealthChange, ServedModel
 from providers.services import create_connection
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
@@ -60,6 +60,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "nodes/<slug:node_id>/resume": ({"node_id": "node_0"}, {}),
     "models": ({}, {}),
     "targets": ({}, {}),
+    "targets/<slug:target_id>/health": ({"target_id": "model_0"}, {"PUT": {"state": "held_open"}}),
     "routes": ({}, {}),
     "routes/explain": ({}, {"POST": {"model": f"{MARK}/route"}}),
     "routes/<route_name:name>/versions": ({"name": "no/such"}, {}),
@@ -118,6 +119,7 @@ class World:
             ),
             *(Limit, ServedModel),
             *(CachePolicy, CachePurge),
+            *(BreakerState, HealthChange),
             *(EnrolmentToken, Node, NodeModel, NodeShare),
         )
         rows = {
@@ -163,6 +165,7 @@ def world(acme, as_alice, bob, log) -> World:
         "node_id": node.public_id,
         "policy_id": policy.public_id,
         "token_id": enrolment.token.public_id,
+        "target_id": connection.served_models.get().public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
         "model": f"{MARK}-model",
         "provider_key": connection.keys.get().public_id,
