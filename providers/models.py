@@ -188,3 +188,35 @@ class ProbeDay(OwnedModel):
 
     def __str__(self) -> str:
         return f"{self.connection_id} {self.day}"
+
+
+class Alert(OwnedModel):
+    """Something of a connection that its admins are told of, by e-mail and in the console, until it is over.
+
+    `subject` is the key's public id for an alert about a key. There is one open alert per trouble.
+    """
+
+    KEY_PARKED, DOWN = "key_parked", "down"
+
+    public_id = models.CharField(max_length=40, unique=True)
+    kind = models.CharField(max_length=20)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="alerts")
+    subject = models.CharField(max_length=40, blank=True)
+    label = models.CharField(max_length=120, blank=True)
+    reason = models.CharField(max_length=40, blank=True)
+    raised_at = models.DateTimeField(default=timezone.now)
+    resolved_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "kind", "subject"],
+                condition=models.Q(resolved_at=None),
+                name="alert_open_once",
+            ),
+        ]
+        indexes = [models.Index(fields=["org", "resolved_at"], name="alert_by_org")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.connection_id} {self.subject}".strip()

@@ -22,8 +22,9 @@ from django.utils import timezone
 from common.secrets import SecretsError
 from metering.evidence import answered_since
 from providers import keypool
+from providers.alerts import raise_alert, resolve_alerts
 from providers.breakers import OPEN, PROBE, Subject, announce_change, breakers_of, close_breakers, release_over
-from providers.models import Connection, ConnectionKey, HealthChange, ProbeDay, Pulse, ServedModel
+from providers.models import Alert, Connection, ConnectionKey, HealthChange, ProbeDay, Pulse, ServedModel
 from providers.probe import Patience, line_to
 from providers.pulse import Asked, Heard, Question, ask
 from providers.sealing import open_key
@@ -196,6 +197,8 @@ def _revive(pulse: Pulse, proof: str, at: datetime, heard: Heard | None = None) 
         down_until=None,
         next_at=at + _by_lot(0.8, 1.0),
     )
+    if pulse.state == Pulse.DOWN:
+        resolve_alerts(pulse.connection, Alert.DOWN)
     if changed:
         note_change(pulse, Pulse.UP, proof if heard is None else PROBE)
 
@@ -216,6 +219,7 @@ def _fail(pulse: Pulse, heard: Heard) -> None:
         next_at=now + (_by_lot(0.4, 0.5) if is_down else interval() / 8),
     )
     if changed:
+        raise_alert(pulse.connection, Alert.DOWN, reason=heard.code)
         note_change(pulse, Pulse.DOWN, heard.code, heard.detail)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from providers import breakers, prices, pulses, recovery
+from providers import alerts, breakers, prices, pulses, recovery
 
 
 @shared_task(name="providers.retry_parked_keys")
@@ -15,6 +15,11 @@ def retry_parked_keys() -> None:
 @shared_task(name="providers.probe_connections")
 def probe_connections() -> None:
     pulses.probe_due()
+
+
+@shared_task(name="providers.mail_alerts")
+def mail_alerts() -> None:
+    alerts.mail_alerts()
 
 
 @shared_task(name="providers.forget_old_health")

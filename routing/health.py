@@ -170,6 +170,11 @@ class Health:
         """After a 401 or 403: skip this key for a while; storing it as parked is the wiring's business."""
         self._skip_until[target_id, credential_id] = now + PARK_S
 
+    def unpark(self, credential_id: int) -> None:
+        """The vendor takes this key again."""
+        for pair in [pair for pair in self._skip_until if pair[1] == credential_id]:
+            del self._skip_until[pair]
+
     def skipped_until(self, target_id: int, credential_id: int, now: float) -> float | None:
         """When this pair may be used again, or None if it may be now. An open breaker counts too."""
         if self.out_of_use and (out := self.out_of_use.get(target_id)) is not None and out.until > now:

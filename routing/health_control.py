@@ -12,8 +12,9 @@ from accounts.errors import InvalidField
 from accounts.models import Organization
 from accounts.roles import Permission
 from nodes.models import NodeModel
+from providers.alerts import resolve_alerts
 from providers.breakers import PERSON, Subject, hold_target, reset_target
-from providers.models import Pulse, ServedModel
+from providers.models import Alert, Pulse, ServedModel
 from providers.pulses import note_change
 from providers.states import states_of
 from routing.health_rows import subject_of
@@ -78,7 +79,12 @@ def _said(subject: Subject) -> dict[str, str]:
 
 
 def _doubt_no_more(connection_id: int, actor: Actor) -> None:
-    pulse = Pulse.objects.select_for_update().filter(connection=connection_id).first()
+    pulse = (
+        Pulse.objects.select_for_update(of=("self",))
+        .select_related("connection")
+        .filter(connection=connection_id)
+        .first()
+    )
     if pulse is None:
         return
     now = timezone.now()
@@ -86,6 +92,7 @@ def _doubt_no_more(connection_id: int, actor: Actor) -> None:
         Pulse.objects.filter(pk=pulse.pk).update(
             state=Pulse.UNKNOWN, since=now, down_until=None, failures=0, next_at=now, reason="", detail=""
         )
+        resolve_alerts(pulse.connection, Alert.DOWN)
         note_change(pulse, Pulse.UNKNOWN, PERSON, actor_label=actor.label)
     else:
         Pulse.objects.filter(pk=pulse.pk).update(next_at=now)

@@ -26,6 +26,8 @@ LOOK_S = 1.0
 JOIN_S = 0.2
 """A breaker that opens and closes again within this time is no news."""
 RETRY_S = 1.0
+ANY_TARGET = 0
+"""The id of no target."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +53,11 @@ class Known(msgspec.Struct, frozen=True):
 
 class Shared(msgspec.Struct, frozen=True):
     """All that is not well, and breakers that closed a short time ago. Of who is out of use: reason, and until when
-    in Unix time, None for no end."""
+    in Unix time, None for no end. `returned` are keys that came back into use a short time ago, and when."""
 
     out_of_use: dict[int, tuple[str, float | None]]
     breakers: list[Known]
+    returned: list[tuple[int, float]] = []
 
 
 Look = Callable[[], Awaitable[Shared]]
@@ -73,7 +76,7 @@ class HealthNews:
         self.health = Health(self.tell)
         self._look, self._write, self._unavailable = look, write, unavailable
         self._telling: dict[tuple[int, int], Told] = {}
-        self._applied: dict[tuple[int, int], int] = {}
+        self._applied: dict[tuple[int, int], float] = {}
         self._is_told = asyncio.Event()
         self._is_changed = asyncio.Event()
 
@@ -125,7 +128,7 @@ class HealthNews:
         apply_shared(shared, self.health, self._applied)
 
 
-def apply_shared(shared: Shared, health: Health, applied: dict[tuple[int, int], int]) -> None:
+def apply_shared(shared: Shared, health: Health, applied: dict[tuple[int, int], float]) -> None:
     """Makes what a process knows agree with the rows. Each change of a breaker is applied once, as `applied` keeps it
     by target and key: what is seen here afterwards counts more."""
     now_s, now = time.time(), monotonic()
@@ -142,3 +145,7 @@ def apply_shared(shared: Shared, health: Health, applied: dict[tuple[int, int], 
             health.breaker(*key).open_elsewhere(now + known.until - now_s)
         elif (breaker := health.find_breaker(*key)) is not None:
             breaker.reset()
+    for credential_id, returned_s in shared.returned:
+        if applied.get((ANY_TARGET, credential_id)) != returned_s:
+            applied[ANY_TARGET, credential_id] = returned_s
+            health.unpark(credential_id)

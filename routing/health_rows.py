@@ -18,7 +18,7 @@ LATELY = timedelta(minutes=1)
 
 
 def load_shared_health() -> Shared:
-    """Two queries over rows that exist only for what is not well, or was not a minute ago."""
+    """Three queries over rows that exist only for what is not well, or was not a minute ago."""
     now = timezone.now()
     down = Pulse.objects.filter(state=Pulse.DOWN, down_until__gt=now, connection__served_models__enabled=True)
     out_of_use: dict[int, tuple[str, float | None]] = {
@@ -35,7 +35,9 @@ def load_shared_health() -> Shared:
             breakers.append(Known(row.target_id, row.credential_id, row.state == OPEN, until_s, row.change))
         elif row.until is None or row.until > now:
             out_of_use[row.target_id] = ("held_open", row.until.timestamp() if row.until else None)
-    return Shared(out_of_use, breakers)
+    back = ConnectionKey.objects.filter(state=ConnectionKey.ACTIVE, state_changed_at__gt=now - LATELY)
+    returned = [(pk, at.timestamp()) for pk, at in back.values_list("pk", "state_changed_at") if at is not None]
+    return Shared(out_of_use, breakers, returned)
 
 
 def write_breakers(told: Iterable[Told]) -> None:

@@ -6,6 +6,7 @@ from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from console.api import (
+    alerts,
     audit,
     cache,
     drills,
@@ -55,6 +56,7 @@ urlpatterns = [
     path(f"{_NODE}/drain", nodes.NodeDrainView.as_view()),
     path(f"{_NODE}/resume", nodes.NodeResumeView.as_view()),
     path("models", targets.ModelsView.as_view()),
+    path("alerts", alerts.AlertsView.as_view()),
     path("targets", targets.TargetsView.as_view()),
     path("targets/<slug:target_id>/health", target_health.TargetHealthView.as_view()),
     path("routes", routes.RoutesView.as_view()),

@@ -47,7 +47,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     )
     vitals = vitals_of(visit.organization, connections)
     rows = [Row(each, vitals[each.pk], host_of(each)) for each in connections]
-    template = "providers/_table.html" if wants_fragment(request) else "providers/index.html"
+    template = "providers/_table_live.html" if wants_fragment(request) else "providers/index.html"
     return render(request, template, {"rows": rows, "may_manage": visit.allows(Permission.MANAGE_PROVIDERS)})
 
 

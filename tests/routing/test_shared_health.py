@@ -10,7 +10,8 @@ import httpx
 import pytest
 from django.db import close_old_connections
 
-from providers import pulses
+from providers import keypool, pulses, recovery
+from providers.alerts import open_alerts
 from providers.models import BreakerState, Connection, HealthChange, Pulse
 from routing import health_control
 from tests.ownredis import BACK_WITHIN_S, eventually
@@ -30,6 +31,7 @@ def prober() -> Iterator[None]:
     def run() -> None:
         while not is_over.wait(0.1):
             pulses.probe_due()
+            recovery.retry_parked_keys()
         close_old_connections()
 
     thread = Thread(target=run)
@@ -133,3 +135,27 @@ def test_with_redis_away_news_comes_by_looking(two, own_redis, upstreams, tmp_pa
         eventually(lambda: goes_straight_to(gateway, two, "upstream-b"), BACK_WITHIN_S)
     finally:
         gateway.stop()
+
+
+def test_one_of_two_keys_revoked_fails_no_request_and_comes_back_by_itself(gateway, alone, upstreams):
+    keys = ["key-one", "key-two"]
+    upstreams.c.keys.update(keys)
+    connection = alone.connect(upstreams.c.base_url, ["sim-chat"], api_keys=keys)
+    try:
+        assert goes_straight_to(gateway, alone, "upstream-a")
+        upstreams.c.keys.discard("key-two")
+        for _ in range(ENOUGH_FOR_EVERY_PROCESS):
+            answer(gateway, alone)
+        [one, two] = connection.keys.order_by("pk")
+        eventually(lambda: connection.keys.get(pk=two.pk).state == "parked", BACK_WITHIN_S)
+        assert open_alerts(alone.org).get().subject == two.public_id
+        assert connection.keys.get(pk=one.pk).state == "active"
+        upstreams.c.keys.add("key-two")
+        with prober():
+            eventually(lambda: connection.keys.get(pk=two.pk).state == "active", BACK_WITHIN_S)
+        assert not open_alerts(alone.org).exists()
+        upstreams.c.keys.discard("key-one")
+        keypool.park_refused_key(one.public_id)
+        eventually(lambda: goes_straight_to(gateway, alone, "upstream-a"), BACK_WITHIN_S)
+    finally:
+        upstreams.c.keys.difference_update(keys)

@@ -19,7 +19,8 @@ from nodes.enrolment import create_token
 from nodes.findings import store_models
 from nodes.models import EnrolmentToken, Node, NodeModel, NodeShare
 from nodes.reports import parse
-from providers.models import BreakerState, Connection, ConnectionKey, HealthChange, ServedModel
+from providers.alerts import raise_alert
+from providers.models import Alert, BreakerState, Connection, ConnectionKey, HealthChange, ServedModel
 from providers.services import create_connection
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
@@ -59,6 +60,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "nodes/<slug:node_id>/drain": ({"node_id": "node_0"}, {}),
     "nodes/<slug:node_id>/resume": ({"node_id": "node_0"}, {}),
     "models": ({}, {}),
+    "alerts": ({}, {}),
     "targets": ({}, {}),
     "targets/<slug:target_id>/health": ({"target_id": "model_0"}, {"PUT": {"state": "held_open"}}),
     "routes": ({}, {}),
@@ -119,7 +121,7 @@ class World:
             ),
             *(Limit, ServedModel),
             *(CachePolicy, CachePurge),
-            *(BreakerState, HealthChange),
+            *(Alert, BreakerState, HealthChange),
             *(EnrolmentToken, Node, NodeModel, NodeShare),
         )
         rows = {
@@ -147,6 +149,7 @@ def world(acme, as_alice, bob, log) -> World:
     )
     route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
     save_draft(acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"})
+    raise_alert(connection, Alert.DOWN, reason="refused")
     policy = put_policy(acme, as_alice, scope="model", subject=f"{MARK}-model", ttl_s=60)
     enrolment = create_token(acme, as_alice)
     node = Node.objects.get(public_id=Machine().enrol(enrolment.plain, name=MARK).json()["node"])

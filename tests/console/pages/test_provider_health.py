@@ -10,7 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.health import Health, vitals_of
-from providers.models import Connection, HealthChange, Pulse
+from providers import keypool
+from providers.alerts import raise_alert, resolve_alerts
+from providers.models import Alert, Connection, HealthChange, Pulse
 from providers.pulses import note_change
 from routing.health_news import Told
 from routing.health_rows import write_breakers
@@ -129,3 +131,24 @@ async def test_a_change_of_health_is_told_live(monkeypatch, alice, acme, connect
     await sync_to_async(breaker_opens)(connection)
     assert await next_event(stream) == "health"
     await stream.aclose()
+
+
+def test_who_may_act_is_told_on_every_page_until_it_is_over(
+    as_browser, alice, carol, mallory, rival, acme, connection
+):
+    raise_alert(connection, Alert.DOWN, reason="refused")
+    said = "Aurora does not answer: nothing listens there."
+    for name in ("home", "keys", "providers"):
+        assert said in as_browser(alice).get(reverse(name)).content.decode()
+    assert said in as_browser(alice).get(reverse("home"), headers={"HX-Request": "true"}).content.decode()
+    assert said not in as_browser(carol).get(reverse("home")).content.decode()
+    assert said not in as_browser(mallory).get(reverse("home")).content.decode()
+    resolve_alerts(connection, Alert.DOWN)
+    assert said not in as_browser(alice).get(reverse("home")).content.decode()
+
+
+def test_a_parked_key_says_when_it_is_tried_again(as_browser, alice, acme, connection):
+    keypool.park_refused_key(connection.keys.get().public_id)
+    shown = as_browser(alice).get(reverse("providers-detail", args=[connection.public_id])).content.decode()
+    assert "refused by the provider" in shown
+    assert "It is parked and tried again from time to time." in shown
