@@ -21,6 +21,7 @@ from django.utils import timezone
 from accounts import events
 from accounts.audit import Actor
 from accounts.channel import HEALTH
+from metering.evidence import forget_attempts
 from providers.models import BreakerState, HealthChange, ProbeDay
 
 CLOSED, OPEN, HELD = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HELD
@@ -144,6 +145,7 @@ def forget_old_health(now: datetime | None = None) -> int:
     before = (now or timezone.now()) - timedelta(days=settings.HEALTH_HISTORY_DAYS)
     forgotten, _rows = HealthChange.objects.filter(at__lt=before).delete()
     ProbeDay.objects.filter(day__lt=before.date()).delete()
+    forget_attempts(before)
     BreakerState.objects.filter(since__lt=before).exclude(state=HELD).delete()
     return forgotten
 

@@ -32,6 +32,8 @@ from providers.sealing import open_key
 AT_ONCE = 200
 THREADS = 16
 FAILURES_TO_BE_DOWN = 2
+ASKED_AGAIN_AFTER = 1 / 8
+"""Of an interval: when a first failure is looked at again."""
 MOST_DOUBTED = 2
 TRAFFIC = "traffic"
 STAYS_DOWN = 3
@@ -216,7 +218,7 @@ def _fail(pulse: Pulse, heard: Heard) -> None:
         failures=failures,
         looked_at=now,
         down_until=now + STAYS_DOWN * interval() if is_down else None,
-        next_at=now + (_by_lot(0.4, 0.5) if is_down else interval() / 8),
+        next_at=now + (_by_lot(0.4, 0.5) if is_down else interval() * ASKED_AGAIN_AFTER),
     )
     if changed:
         raise_alert(pulse.connection, Alert.DOWN, reason=heard.code)

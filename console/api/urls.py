@@ -8,6 +8,7 @@ from django.urls.converters import StringConverter
 from console.api import (
     alerts,
     audit,
+    availability,
     cache,
     drills,
     keys,
@@ -46,6 +47,7 @@ urlpatterns = [
     path("providers", providers.ProvidersView.as_view()),
     path(_PROVIDER, providers.ProviderView.as_view()),
     path(f"{_PROVIDER}/test", providers.ProviderTestView.as_view()),
+    path(f"{_PROVIDER}/availability", availability.ProviderAvailabilityView.as_view()),
     path(f"{_PROVIDER}/keys", providers.ProviderKeysView.as_view()),
     path(f"{_PROVIDER}/keys/<slug:key_id>", providers.ProviderKeyView.as_view()),
     path("nodes", nodes.NodesView.as_view()),

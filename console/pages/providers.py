@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import current
 from accounts.roles import Permission
 from console import faults
+from console.availability import availability_of
 from console.forms.providers import AddKeyForm, ConnectionForm, FaultForm, initial_of, initial_of_preset
 from console.health import Vitals, vitals_of
 from console.offers import connections_in_sight
@@ -173,6 +174,7 @@ def about(visit: Visit, connection: Connection) -> dict[str, Any]:
         "vitals": vitals_of(visit.organization, [connection])[connection.pk],
         "keys": list(connection.keys.order_by("created_at")),
         "models": models_of(connection),
+        "availability": availability_of(visit.organization, [connection])[connection.pk],
         "changes": changes_of(connection, tells_all=is_own),
         "is_own": is_own,
         "may_change": may_manage and is_own,

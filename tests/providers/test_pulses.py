@@ -227,3 +227,12 @@ def test_of_several_probers_at_once_one_asks(connect, upstream):
     assert sorted(counts) == [0, 0, 0, 1]
     assert asked(upstream) == ["/v1/models"]
     assert KEY in str(upstream.log.last.headers)
+
+
+@pytest.mark.parametrize("interval_s", [10.0, 30.0, 60.0, 300.0])
+def test_an_outage_is_told_within_two_intervals_at_the_worst(settings, interval_s):
+    """The last proof a moment before the end, a server that accepts and says nothing, and beat as late as can be."""
+    settings.PROBE_INTERVAL_S = interval_s
+    tick_s, patience_s = interval_s / 8, pulses.patience().read_s
+    first, second = tick_s + patience_s, interval_s * pulses.ASKED_AGAIN_AFTER + tick_s + patience_s
+    assert interval_s + first + second <= 2 * interval_s

@@ -47,6 +47,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "providers": ({}, {"POST": NEW_PROVIDER}),
     "providers/<slug:provider_id>": ({"provider_id": "conn_0"}, {"PATCH": {"name": "Taken"}}),
     "providers/<slug:provider_id>/test": ({"provider_id": "conn_0"}, {}),
+    "providers/<slug:provider_id>/availability": ({"provider_id": "conn_0"}, {}),
     "providers/<slug:provider_id>/keys": ({"provider_id": "conn_0"}, {"POST": {"key": "taken"}}),
     "providers/<slug:provider_id>/keys/<slug:key_id>": (
         {"provider_id": "conn_0", "key_id": "ckey_0"},
