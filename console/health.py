@@ -34,13 +34,14 @@ _ATTEMPTS = """
 
 
 class Health(StrEnum):
-    HEALTHY, DEGRADED, DOWN, UNKNOWN, DISABLED, NO_KEY = (
+    HEALTHY, DEGRADED, DOWN, UNKNOWN, DISABLED, NO_KEY, HELD = (
         "healthy",
         "degraded",
         "down",
         "unknown",
         "disabled",
         "no_key",
+        "held_open",
     )
 
 
@@ -51,6 +52,7 @@ TONES = {
     Health.UNKNOWN: "off",
     Health.DISABLED: "off",
     Health.NO_KEY: "bad",
+    Health.HELD: "off",
 }
 WORDS = {
     Health.HEALTHY: _("Healthy"),
@@ -59,6 +61,7 @@ WORDS = {
     Health.UNKNOWN: _("Not seen yet"),
     Health.DISABLED: _("Disabled"),
     Health.NO_KEY: _("All keys parked"),
+    Health.HELD: _("Out of use by hand"),
 }
 
 
@@ -98,7 +101,7 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """`pulse` is what was last proven of the connection; `out` are the states of its models that are out of use."""
+    """`pulse` is what was last proven of the connection; `out` are the states of its models that failed."""
 
     state: Health
     attempts: Attempts
@@ -108,7 +111,7 @@ class Vitals:
     @property
     def why(self) -> str:
         """In words, of what is out of use now or else failed last; "" when nothing did."""
-        if self.state is Health.NO_KEY:
+        if self.state in (Health.NO_KEY, Health.HELD):
             return ""
         if self.out:
             return words.health_reason(self.out[0].reason)
@@ -161,8 +164,13 @@ class _Shared:
     recovered_at: datetime | None
 
     @property
+    def wanted(self) -> tuple[TargetState, ...]:
+        """Without what people took out of use, which is no trouble."""
+        return tuple(state for state in self.states if state.condition is not Condition.HELD_OPEN)
+
+    @property
     def out(self) -> tuple[TargetState, ...]:
-        return tuple(state for state in self.states if state.condition is not Condition.CLOSED)
+        return tuple(state for state in self.wanted if state.condition is not Condition.CLOSED)
 
     def is_over(self, trouble_at: datetime | None) -> bool:
         """Whether something proved, after that failure, that all works again."""
@@ -198,8 +206,10 @@ def _state(connection: Connection, seen: Attempts, shared: _Shared) -> Health:
     keys = list(connection.keys.all())
     if keys and all(key.state == ConnectionKey.PARKED for key in keys):
         return Health.NO_KEY
+    if shared.states and not shared.wanted:
+        return Health.HELD
     if shared.out:
-        return Health.DOWN if len(shared.out) == len(shared.states) else Health.DEGRADED
+        return Health.DOWN if len(shared.out) == len(shared.wanted) else Health.DEGRADED
     if seen.state:
         return Health.HEALTHY if shared.is_over(seen.last_error_at) else seen.state
     if shared.pulse is not None and shared.pulse.state == Pulse.UP:

@@ -14,6 +14,7 @@ from providers import keypool
 from providers.alerts import raise_alert, resolve_alerts
 from providers.models import Alert, Connection, HealthChange, Pulse
 from providers.pulses import note_change
+from routing.health_control import hold_open
 from routing.health_news import Told
 from routing.health_rows import write_breakers
 from tests.console.pages.conftest import answered, failed, record
@@ -55,6 +56,15 @@ def test_one_model_of_two_out_of_use_is_trouble_and_both_are_down(acme, connecti
     assert state(acme, connection) is Health.DEGRADED
     breaker_opens(connection, 1)
     assert state(acme, connection) is Health.DOWN
+
+
+def test_what_a_person_took_out_of_use_is_no_trouble(acme, as_alice, connection):
+    pulse_says(connection, Pulse.UP)
+    for model, expected in zip(
+        connection.served_models.select_related("connection"), (Health.HEALTHY, Health.HELD), strict=True
+    ):
+        hold_open(acme, as_alice, model)
+        assert state(acme, connection) is expected
 
 
 def test_failures_before_the_return_count_no_more(acme, connection, key):
