@@ -61,9 +61,9 @@ def reset(organization: Organization, actor: Actor, row: Row) -> None:
     with changing(organization):
         authority_of(organization, actor).require(_permission(row))
         before = _said(subject)
-        reset_target(subject, actor)
         if subject.connection_id:
-            _doubt_no_more(subject.connection_id, actor)
+            _doubt_no_more(subject.connection_id, actor)  # first, as probes lock a pulse before its breakers
+        reset_target(subject, actor)
         record(
             organization, actor, "target.reset", "target", row.public_id,
             label=subject.name, before=before, after={"state": "closed"},

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import (
     DEFAULT_DB_ALIAS,
+    DatabaseError,
     InterfaceError,
     OperationalError,
     close_old_connections,
@@ -32,6 +33,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 UNAVAILABLE = (OperationalError, InterfaceError)
+HEALTH_UNAVAILABLE = (DatabaseError, InterfaceError)
+"""Serving goes on without news of health whatever is wrong, a table that is not migrated yet included."""
 
 
 def _apart(function: Callable[P, R]) -> Callable[P, R]:

@@ -35,7 +35,7 @@ from routing.listener import listen
 from routing.planner import Planner
 from routing.settlement import drain_counting
 from routing.snapshots import Snapshots
-from routing.sources import LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
+from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Plane:
             secret_key=settings.SECRET_KEY,
             relay_host=settings.NODE_RELAY_HOST,
         )
-        self._news = HealthNews(self._look_at_health, self._write_breakers, UNAVAILABLE)
+        self._news = HealthNews(self._look_at_health, self._write_breakers, HEALTH_UNAVAILABLE)
         self.health = health = self._news.health
         failover = Failover(
             {"direct": self._direct, TUNNEL: self.nodes.transport},
