@@ -5,3 +5,6 @@ CHANNEL = "shareai:versions"
 
 PLATFORM = 0
 """Stands for the organisation id in a message about the platform's own connections."""
+
+HEALTH = "shareai:health"
+"""A message here says no more than that the health of some target changed."""

@@ -9,10 +9,14 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models import Organization
+from accounts.roles import Permission
 from console import navigation
 from console.navigation import Group, Link
-from console.visit import find_visit
+from console.visit import Visit, find_visit
+from providers.alerts import open_alerts
+from providers.models import Alert
 
+_MOST_NOTICES = 3
 THEME_COOKIE = "theme"
 THEMES = ("light", "dark")
 
@@ -23,6 +27,7 @@ class Chrome:
     organizations: tuple[Organization, ...] = ()
     navigation: tuple[Group, ...] = ()
     actions: tuple[Link, ...] = ()
+    notices: tuple[Alert, ...] = ()
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
@@ -39,4 +44,12 @@ def _chrome(request: HttpRequest) -> Chrome:
         return Chrome()
     current = request.resolver_match.url_name if request.resolver_match else ""
     own = Organization.objects.filter(memberships__user=visit.user, deleted_at=None).order_by("name")
-    return Chrome(visit.organization, tuple(own), navigation.groups(visit, current or ""), navigation.actions(visit))
+    groups, actions = navigation.groups(visit, current or ""), navigation.actions(visit)
+    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit))
+
+
+def _notices(visit: Visit) -> tuple[Alert, ...]:
+    """What those who can do something about it are to know on every page."""
+    if not visit.allows(Permission.MANAGE_PROVIDERS):
+        return ()
+    return tuple(open_alerts(visit.organization, of_platform=visit.user.is_staff)[:_MOST_NOTICES])

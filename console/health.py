@@ -1,4 +1,4 @@
-"""How targets and connections have been doing, as far as this organisation's own traffic tells."""
+"""How targets and connections have been doing: by its own organisation's traffic, and by what is shared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from providers.models import Connection, ConnectionKey
+from console import words
+from providers.models import Connection, ConnectionKey, Pulse, ServedModel
+from providers.states import Condition, TargetState, recovered_at, states_of
 
 WINDOW = timedelta(minutes=5)
 _MOST_REQUESTS = 1000
@@ -32,13 +34,14 @@ _ATTEMPTS = """
 
 
 class Health(StrEnum):
-    HEALTHY, DEGRADED, DOWN, UNKNOWN, DISABLED, NO_KEY = (
+    HEALTHY, DEGRADED, DOWN, UNKNOWN, DISABLED, NO_KEY, HELD = (
         "healthy",
         "degraded",
         "down",
         "unknown",
         "disabled",
         "no_key",
+        "held_open",
     )
 
 
@@ -49,14 +52,16 @@ TONES = {
     Health.UNKNOWN: "off",
     Health.DISABLED: "off",
     Health.NO_KEY: "bad",
+    Health.HELD: "off",
 }
 WORDS = {
     Health.HEALTHY: _("Healthy"),
     Health.DEGRADED: _("Failing at times"),
     Health.DOWN: _("Failing"),
-    Health.UNKNOWN: _("No traffic yet"),
+    Health.UNKNOWN: _("Not seen yet"),
     Health.DISABLED: _("Disabled"),
     Health.NO_KEY: _("All keys parked"),
+    Health.HELD: _("Out of use by hand"),
 }
 
 
@@ -96,8 +101,25 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
+    """`pulse` is what was last proven of the connection; `out` are the states of its models that failed."""
+
     state: Health
     attempts: Attempts
+    pulse: Pulse | None = None
+    out: tuple[TargetState, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """In words, of what is out of use now or else failed last; "" when nothing did."""
+        if self.state in (Health.NO_KEY, Health.HELD):
+            return ""
+        if self.out:
+            return words.health_reason(self.out[0].reason)
+        return words.outcome(self.attempts.last_error) if self.attempts.last_error and self.is_trouble else ""
+
+    @property
+    def since(self) -> datetime | None:
+        return self.out[0].since if self.out else None
 
     @property
     def is_trouble(self) -> bool:
@@ -114,11 +136,57 @@ class Vitals:
 
 def vitals_of(organization: Organization, connections: Iterable[Connection]) -> dict[int, Vitals]:
     """By the connection's primary key. `connections` come with their keys prefetched."""
+    connections = list(connections)
     recent: dict[str, Attempts] = {}
     for target, attempts in recent_attempts(organization).items():
         slug = target.partition("/")[0]
         recent[slug] = recent.get(slug, Attempts()) + attempts
-    return {each.pk: _vitals(each, recent.get(each.slug, Attempts())) for each in connections}
+    pulses = {each.connection_id: each for each in Pulse.objects.filter(connection__in=connections)}
+    served = served_by(connections)
+    states = states_of({model: connection for connection, models in served.items() for model in models})
+    recovered = recovered_at(states)
+    found = {}
+    for each in connections:
+        models = served.get(each.pk, [])
+        shared = _Shared(
+            pulses.get(each.pk),
+            tuple(states[model] for model in models),
+            max((recovered[model] for model in models if model in recovered), default=None),
+        )
+        found[each.pk] = _vitals(each, recent.get(each.slug, Attempts()), shared)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    pulse: Pulse | None
+    states: tuple[TargetState, ...]
+    recovered_at: datetime | None
+
+    @property
+    def wanted(self) -> tuple[TargetState, ...]:
+        """Without what people took out of use, which is no trouble."""
+        return tuple(state for state in self.states if state.condition is not Condition.HELD_OPEN)
+
+    @property
+    def out(self) -> tuple[TargetState, ...]:
+        return tuple(state for state in self.wanted if state.condition is not Condition.CLOSED)
+
+    def is_over(self, trouble_at: datetime | None) -> bool:
+        """Whether something proved, after that failure, that all works again."""
+        proofs = [self.recovered_at or _LONG_AGO]
+        if self.pulse is not None and self.pulse.state == Pulse.UP:
+            proofs.append(self.pulse.since)
+        return trouble_at is not None and not self.out and max(proofs) > trouble_at
+
+
+def served_by(connections: Iterable[Connection]) -> dict[int, list[int]]:
+    """The ids of their enabled models."""
+    served: dict[int, list[int]] = {}
+    rows = ServedModel.objects.filter(connection__in=[each.pk for each in connections], enabled=True)
+    for connection_id, model_id in rows.order_by("pk").values_list("connection_id", "pk"):
+        served.setdefault(connection_id, []).append(model_id)
+    return served
 
 
 def recent_attempts(organization: Organization) -> dict[str, Attempts]:
@@ -128,18 +196,24 @@ def recent_attempts(organization: Organization) -> dict[str, Attempts]:
         return {target: Attempts(*counted) for target, *counted in cursor.fetchall()}
 
 
-def _vitals(connection: Connection, seen: Attempts) -> Vitals:
-    return Vitals(_state(connection, seen), seen)
+def _vitals(connection: Connection, seen: Attempts, shared: _Shared) -> Vitals:
+    return Vitals(_state(connection, seen, shared), seen, shared.pulse, shared.out)
 
 
-def _state(connection: Connection, seen: Attempts) -> Health:
+def _state(connection: Connection, seen: Attempts, shared: _Shared) -> Health:
     if not connection.enabled:
         return Health.DISABLED
     keys = list(connection.keys.all())
     if keys and all(key.state == ConnectionKey.PARKED for key in keys):
         return Health.NO_KEY
+    if shared.states and not shared.wanted:
+        return Health.HELD
+    if shared.out:
+        return Health.DOWN if len(shared.out) == len(shared.wanted) else Health.DEGRADED
     if seen.state:
-        return seen.state
+        return Health.HEALTHY if shared.is_over(seen.last_error_at) else seen.state
+    if shared.pulse is not None and shared.pulse.state == Pulse.UP:
+        return Health.HEALTHY
     if connection.last_test:
         return Health.HEALTHY if connection.last_test.get("ok") else Health.DOWN
     return Health.UNKNOWN

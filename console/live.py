@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, Max, Q, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -24,6 +24,7 @@ from console.visit import find_visit
 from metering.models import Usage
 from nodes.models import EnrolmentToken, Node, NodeModel
 from nodes.sightings import presences_of, vitals_of
+from providers.models import ConnectionKey, HealthChange
 
 TICK_S = 1.5
 LONGEST_S = 600
@@ -67,12 +68,21 @@ def _load(organization: Organization) -> Mark:
     return presences_of(ids), vitals_of(ids)
 
 
+def _health(organization: Organization) -> Mark:
+    """What is in use and what is not: targets, providers, their keys; of the platform's providers too."""
+    mine = Q(org=organization) | Q(org=None)
+    changed = HealthChange.objects.filter(mine).aggregate(Max("pk"))
+    keys = ConnectionKey.objects.filter(mine).aggregate(Max("state_changed_at"), Count("pk"))
+    return changed, keys
+
+
 TOPICS: dict[str, Callable[[Organization], Mark]] = {
     "usage": _usage,
     "configuration": _configuration,
     "keys": _keys,
     "nodes": _nodes,
     "load": _load,
+    "health": _health,
 }
 
 

@@ -19,6 +19,8 @@ REASONS: dict[str, Promise] = {
     "not_private": _("Outside your own infrastructure"),
     "cooling_down": _("Asked to be left alone for a while"),
     "breaker_open": _("Failed too often lately"),
+    "probe_failed": _("Does not answer when it is probed"),
+    "held_open": _("Taken out of use by hand"),
     "weight_zero": _("Has weight 0"),
     "drill": _("Counts as down for an outage drill"),
     "node_offline": _("Not connected"),

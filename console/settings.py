@@ -239,6 +239,12 @@ NODE_CANARY_SHARE = env.number("NODE_CANARY_SHARE", 0.01)
 NODE_PRICE_LEAST_USD = env.number("NODE_PRICE_LEAST_USD", 0.0)
 NODE_PRICE_MOST_USD = env.number("NODE_PRICE_MOST_USD", 100.0)
 
+# -- Health ------------------------------------------------------------------------------------
+PROBES = env.boolean("PROBES", True)
+PROBE_INTERVAL_S = env.seconds("PROBE_INTERVAL_S", 30.0)
+HEALTH_HISTORY_DAYS = env.integer("HEALTH_HISTORY_DAYS", 90, 1)
+PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
+
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
@@ -252,11 +258,19 @@ CELERY_BEAT_SCHEDULE = {
     "rollups": {"task": "metering.roll_up", "schedule": 10.0},
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
     "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
-    "parked keys": {"task": "providers.retry_parked_keys", "schedule": 600.0},
+    "parked keys": {"task": "providers.retry_parked_keys", "schedule": PROBE_TICK_S},
+    "alerts": {"task": "providers.mail_alerts", "schedule": 10.0},
+    "old health": {"task": "providers.forget_old_health", "schedule": 3600.0},
     "reaping": {"task": "ledger.reap_leases", "schedule": 10.0},
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
+if PROBES:
+    CELERY_BEAT_SCHEDULE["probes"] = {
+        "task": "providers.probe_connections",
+        "schedule": PROBE_TICK_S,
+        "options": {"expires": PROBE_INTERVAL_S / 2},
+    }
 
 # -- Data plane --------------------------------------------------------------------------------
 JOURNAL_DIR = DATA_DIR / "journal"

@@ -58,6 +58,11 @@ urlpatterns = [
     path("providers/<slug:public_id>/keys/<slug:key_id>", provider_parts.change_key, name="providers-key"),
     path("providers/<slug:public_id>/models", provider_parts.choose_models, name="providers-models"),
     path("providers/<slug:public_id>/models/<slug:model_id>", provider_parts.edit_model, name="providers-model"),
+    path(
+        "providers/<slug:public_id>/models/<slug:model_id>/health",
+        provider_parts.set_health,
+        name="providers-model-health",
+    ),
     path("models", models.index, name="models"),
     path("routes", routes.index, name="routes"),
     path("routes/new", routes.create, name="routes-new"),

@@ -29,6 +29,43 @@ OUTCOMES: dict[str, Promise] = {
     Kind.INTERRUPTED: _("broke off in the middle"),
 }
 
+HEALTH_REASONS: dict[str, Promise] = {
+    "person": _("set by hand"),
+    "probe": _("answered a probe"),
+    "answered": _("answered a request"),
+    "traffic": _("answers requests"),
+    "time_is_up": _("the time was up"),
+    "refused": _("nothing listens there"),
+    "timeout": _("no answer in time"),
+    "unreachable": _("cannot be reached"),
+    "dns": _("its name could not be resolved"),
+    "tls": _("the TLS handshake failed"),
+    "broken": _("broke off the connection"),
+    "egress_refused": _("the address may not be dialled"),
+    "html": _("a web page answered"),
+    "redirect": _("wanted to redirect"),
+    "not_the_api": _("not an answer of this API"),
+    "not_found": _("not found"),
+    "no_models": _("lists no models"),
+    "empty": _("empty answer"),
+    "too_large": _("answer too large"),
+    "rejected": _("rejected the request itself"),
+    "limited": _("rate limited"),
+    "key_refused": _("refused its key"),
+    "key_missing": _("asks for a key"),
+}
+
+CONDITIONS: dict[str, Promise] = {
+    "closed": _("In use"),
+    "open": _("Failing: others go first"),
+    "half_open": _("Being tried again"),
+    "probe_failed": _("Does not answer"),
+    "held_open": _("Out of use by hand"),
+    "up": _("Answers"),
+    "down": _("Does not answer"),
+    "unknown": _("Not known"),
+}
+
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
     "partial": _("charged: what was delivered"),
@@ -81,6 +118,8 @@ ACTIONS: dict[str, Promise] = {
     "route.created": _("created the route"),
     "route.updated": _("changed the route"),
     "route.deleted": _("deleted the route"),
+    "target.held_open": _("took the target out of use:"),
+    "target.reset": _("reset the health of the target"),
     "drill.started": _("started an outage drill of"),
     "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),
@@ -99,6 +138,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "node_token": _("Enrolment token"),
     "organization": _("Organisation"),
     "route": _("Route"),
+    "target": _("Target"),
     "drill": _("Outage drill"),
 }
 
@@ -160,6 +200,14 @@ VISIBILITIES: dict[str, Promise] = {
 
 def outcome(code: str) -> str:
     return str(OUTCOMES.get(code, code.replace("_", " ")))
+
+
+def health_reason(code: str) -> str:
+    return str(HEALTH_REASONS.get(code) or outcome(code))
+
+
+def condition(code: str) -> str:
+    return str(CONDITIONS.get(code, code))
 
 
 def billing_reason(code: str) -> str:

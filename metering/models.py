@@ -104,6 +104,24 @@ class Rollup(TenantModel, UsageFigures):
         return f"{self.period} {self.starts_at:%Y-%m-%d %H:%M} {self.model}"
 
 
+class AttemptSum(TenantModel):
+    """How the attempts at one target went in one hour, those included that another target made good.
+
+    `failed` leaves out what says nothing against the target: a caller's own mistake or leave, a rate limit, a key.
+    """
+
+    starts_at = models.DateTimeField()
+    target = models.CharField(max_length=260)
+    attempts = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "starts_at", "target"], name="attempt_sum_once")]
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%Y-%m-%d %H} {self.target}"
+
+
 class DirtyBucket(models.Model):
     """A mark: this hour got usage that its rollup does not hold yet. Written in the transaction of that usage.
 

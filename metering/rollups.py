@@ -17,7 +17,15 @@ from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from metering.models import DirtyBucket, UsageExpiry
-from metering.sums import DELETE_BUCKETS, FOLD_HOUR, RECOMPUTE_DAY, RECOMPUTE_HOUR, TAKE_MARKS
+from metering.sums import (
+    DELETE_ATTEMPTS,
+    DELETE_BUCKETS,
+    FOLD_HOUR,
+    RECOMPUTE_ATTEMPTS,
+    RECOMPUTE_DAY,
+    RECOMPUTE_HOUR,
+    TAKE_MARKS,
+)
 
 HOURS_AT_ONCE = 500
 
@@ -71,8 +79,11 @@ def sum_marked(cursor: CursorWrapper, org_id: int, before: datetime | None = Non
     expiry = UsageExpiry.objects.filter(org_id=org_id).first()
     kept = [hour for hour in hours if expiry is None or hour >= expiry.expired_before]
     cursor.execute(DELETE_BUCKETS, ["hour", org_id, kept])
+    cursor.execute(DELETE_ATTEMPTS, [org_id, kept])
     for hour in hours:
         cursor.execute(RECOMPUTE_HOUR if hour in kept else FOLD_HOUR, {"org_id": org_id, "hour": hour})
+        if hour in kept:
+            cursor.execute(RECOMPUTE_ATTEMPTS, {"org_id": org_id, "hour": hour})
     _sum_days(cursor, org_id, sorted({hour.astimezone(UTC).replace(hour=0) for hour in hours}))
     return len(hours)
 

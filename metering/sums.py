@@ -36,12 +36,32 @@ def _by_hour(usage: str) -> str:
 _OF_THIS_HOUR = """
     metering_usage WHERE org_id = %(org_id)s AND started_at >= %(hour)s AND started_at < %(hour)s + interval '1 hour'
 """
+_NOT_ITS_FAULT = "'ok', 'cancelled', 'rejected_request', 'rate_limited', 'unauthorized'"
+
+
+def _attempts_by_target(usage: str) -> str:
+    return f"""
+        INSERT INTO metering_attemptsum (org_id, starts_at, target, attempts, failed)
+        SELECT u.org_id, {_HOUR}, left(attempt.target, 260), count(*),
+            count(*) FILTER (WHERE attempt.outcome NOT IN ({_NOT_ITS_FAULT}))
+        FROM {usage} u, jsonb_to_recordset(u.attempts) AS attempt (target text, outcome text)
+        GROUP BY 1, 2, 3
+    """
+
+
+RECOMPUTE_ATTEMPTS = f"WITH kept AS (SELECT * FROM {_OF_THIS_HOUR}) {_attempts_by_target('kept')}"
+DELETE_ATTEMPTS = "DELETE FROM metering_attemptsum WHERE org_id = %s AND starts_at = ANY(%s)"
 RECOMPUTE_HOUR = f"""
     WITH kept AS (SELECT * FROM {_OF_THIS_HOUR})
     INSERT INTO metering_rollup ({_COLUMNS}) {_by_hour("kept")}
 """
 FOLD_HOUR = f"""
-    WITH gone AS (DELETE FROM {_OF_THIS_HOUR} RETURNING *)
+    WITH gone AS (DELETE FROM {_OF_THIS_HOUR} RETURNING *), attempts AS (
+        {_attempts_by_target("gone")}
+        ON CONFLICT ON CONSTRAINT attempt_sum_once DO UPDATE SET
+            attempts = metering_attemptsum.attempts + excluded.attempts,
+            failed = metering_attemptsum.failed + excluded.failed
+    )
     INSERT INTO metering_rollup ({_COLUMNS}) {_by_hour("gone")}
     ON CONFLICT ON CONSTRAINT rollup_bucket_once
     DO UPDATE SET {", ".join(f"{name} = metering_rollup.{name} + excluded.{name}" for name in FIGURES)}

@@ -67,16 +67,23 @@ class Conversation:
         self._client, self._line, self._found = client, line, found
         self._give_up_at = time.monotonic() + whole_s
 
+    @property
+    def host(self) -> str:
+        return self._line.host
+
     def run(self, wanted: Sequence[str]) -> None:
-        self._list()
-        model = self._choose(wanted)
+        self.list_models()
+        self.speak(self._choose(wanted))
+
+    def speak(self, model: str, kind: str = "") -> None:
+        """Asks for the least that a model can answer: one token, or one vector."""
         self._found.model = model
-        if kind_of(model) == "embedding":
+        if (kind or kind_of(model)) == "embedding":
             self._embed(model)
         else:
             self._chat(model)
 
-    def _list(self) -> None:
+    def list_models(self) -> None:
         started = time.monotonic()
         url = self._line.url("/models")
         with self._answer("GET", url, self._line.list_headers()) as response:

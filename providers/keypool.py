@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import timedelta
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -14,9 +16,10 @@ from accounts.audit_values import differences
 from accounts.database import giving_back
 from common.ids import new_id
 from common.secrets import Secret, SecretsError
-from providers import changes, drafts
+from providers import alerts, changes, drafts
+from providers.breakers import announce_change
 from providers.errors import InvalidConnection
-from providers.models import Connection, ConnectionKey
+from providers.models import Alert, Connection, ConnectionKey
 from providers.sealing import open_key, seal_key
 
 logger = logging.getLogger(__name__)
@@ -84,11 +87,14 @@ def remove_key(key: ConnectionKey, actor: Actor) -> None:
         said = changes.said_of_key(key)
         gone, _rows = ConnectionKey.objects.filter(pk=key.pk).delete()
         if gone:
+            alerts.resolve_alerts(connection, Alert.KEY_PARKED, subject=key.public_id)
             changes.record(connection, actor, "connection.key_removed", before=said)
 
 
 def clear_keys(connection: Connection) -> int:
     """Forgets all keys of a connection whose origin changes. For use inside `changing`, which saves it as well."""
+    for public_id in connection.keys.values_list("public_id", flat=True):
+        alerts.resolve_alerts(connection, Alert.KEY_PARKED, subject=public_id)
     cleared, _rows = connection.keys.all().delete()
     if cleared:
         connection.options[NEEDS_KEY] = True
@@ -124,13 +130,33 @@ def park_refused_key(public_id: str) -> bool:
 
 def _move(key: ConnectionKey, actor: Actor, source: str, destination: str, reason: str) -> bool:
     with changes.changing(key.connection.org, actor):
-        before = changes.said_of_key(key)
+        before, now = changes.said_of_key(key), timezone.now()
+        is_refused = destination == ConnectionKey.PARKED and reason == REFUSED
         moved = ConnectionKey.objects.filter(pk=key.pk, state=source).update(
-            state=destination, state_reason=reason[:200], state_changed_at=timezone.now()
+            state=destination,
+            state_reason=reason[:200],
+            state_changed_at=now,
+            retries=0,
+            retry_at=now + first_retry() if is_refused else None,
         )
         if moved:
             key.refresh_from_db()
-            was, now = differences(before, changes.said_of_key(key))
+            was, after = differences(before, changes.said_of_key(key))
             action = "connection.key_parked" if destination == ConnectionKey.PARKED else "connection.key_unparked"
-            changes.record(key.connection, actor, action, before={"key": key.public_id, **was}, after=now)
+            changes.record(key.connection, actor, action, before={"key": key.public_id, **was}, after=after)
+            _tell(key, is_refused=is_refused)
     return bool(moved)
+
+
+def first_retry() -> timedelta:
+    """How long after its refusal a key is tried again for the first time."""
+    return timedelta(seconds=settings.PROBE_INTERVAL_S)
+
+
+def _tell(key: ConnectionKey, *, is_refused: bool) -> None:
+    """An alert is for what nobody did on purpose."""
+    if is_refused:
+        alerts.raise_alert(key.connection, Alert.KEY_PARKED, subject=key.public_id, label=str(key))
+    else:
+        alerts.resolve_alerts(key.connection, Alert.KEY_PARKED, subject=key.public_id)
+    announce_change()

@@ -66,6 +66,8 @@ class ConnectionKey(OwnedModel):
     state = models.CharField(max_length=10, default=ACTIVE)
     state_reason = models.CharField(max_length=200, blank=True)
     state_changed_at = models.DateTimeField(null=True, blank=True)
+    retries = models.PositiveIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True, blank=True, help_text="when a parked key is tried again")
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
@@ -102,3 +104,119 @@ class ServedModel(OwnedModel):
 
     def __str__(self) -> str:
         return f"{self.model_id} at {self.connection}"
+
+
+class Pulse(OwnedModel):
+    """What probes and live traffic last proved of a connection, and when it is looked at again.
+
+    `down_until` is how long a connection that is down stays out of routing without another proof. `reason` is a code
+    of `providers.diagnosis`, `proof` what told: `models`, `token`, `traffic` or `person`.
+    """
+
+    UNKNOWN, UP, DOWN = "unknown", "up", "down"
+
+    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="pulse")
+    state = models.CharField(max_length=10, default=UNKNOWN)
+    since = models.DateTimeField(default=timezone.now)
+    reason = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=400, blank=True)
+    proof = models.CharField(max_length=10, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    latency_ms = models.PositiveIntegerField(null=True)
+    looked_at = models.DateTimeField(null=True)
+    down_until = models.DateTimeField(null=True)
+    next_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} {self.state}"
+
+
+class BreakerState(OwnedModel):
+    """What all processes know of one target with one key, or by `WHOLE` with any, once its breaker ever opened.
+
+    `target_id` is the id of `providers.targets.Target`, negative for a machine's model; `change` is the newest
+    `HealthChange` of it.
+    """
+
+    CLOSED, OPEN, HELD = "closed", "open", "held_open"
+    WHOLE = -1
+
+    target_id = models.BigIntegerField()
+    credential_id = models.BigIntegerField()
+    target = models.CharField(max_length=260)
+    state = models.CharField(max_length=10, default=CLOSED)
+    since = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=40, blank=True)
+    change = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["target_id", "credential_id"], name="breaker_once")]
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.state}"
+
+
+class HealthChange(OwnedModel):
+    """One change of state of a connection (`target_id` 0) or of a target: when, from what, to what, why, by whom."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    connection_id = models.BigIntegerField(default=0, db_index=True)
+    target_id = models.BigIntegerField(default=0, db_index=True)
+    name = models.CharField(max_length=260)
+    credential = models.CharField(max_length=40, blank=True)
+    before = models.CharField(max_length=10)
+    after = models.CharField(max_length=10)
+    reason = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=400, blank=True)
+    actor_label = models.CharField(max_length=254, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.before} → {self.after}"
+
+
+class ProbeDay(OwnedModel):
+    """How the probes of one day, in UTC, went."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="probe_days")
+    day = models.DateField()
+    succeeded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "day"], name="probe_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} {self.day}"
+
+
+class Alert(OwnedModel):
+    """Something of a connection that its admins are told of, by e-mail and in the console, until it is over.
+
+    `subject` is the key's public id for an alert about a key. There is one open alert per trouble.
+    """
+
+    KEY_PARKED, DOWN = "key_parked", "down"
+
+    public_id = models.CharField(max_length=40, unique=True)
+    kind = models.CharField(max_length=20)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="alerts")
+    subject = models.CharField(max_length=40, blank=True)
+    label = models.CharField(max_length=120, blank=True)
+    reason = models.CharField(max_length=40, blank=True)
+    raised_at = models.DateTimeField(default=timezone.now)
+    resolved_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "kind", "subject"],
+                condition=models.Q(resolved_at=None),
+                name="alert_open_once",
+            ),
+        ]
+        indexes = [models.Index(fields=["org", "resolved_at"], name="alert_by_org")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.connection_id} {self.subject}".strip()

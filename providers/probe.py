@@ -110,7 +110,12 @@ def _line_of_row(connection: Connection, key: ConnectionKey | None) -> tuple[Lin
     served = connection.served_models.filter(enabled=True).order_by("kind", "pk")
     wanted = list(served.values_list("upstream_id", flat=True))
     give_back_connection()  # a vendor may take its time
-    return _line(preset_named(connection.preset), connection.base_url, opened, connection.options), wanted
+    return line_to(connection, opened), wanted
+
+
+def line_to(connection: Connection, opened_key: str) -> Line:
+    """Where and with what a saved connection is asked."""
+    return _line(preset_named(connection.preset), connection.base_url, opened_key, connection.options)
 
 
 def _line(preset: Preset, base_url: str, key: str, options: dict[str, Any]) -> Line:

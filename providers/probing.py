@@ -6,8 +6,10 @@ Redirects, cookies and proxies of the environment are off. An answer is read up 
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -93,13 +95,17 @@ class _GuardedBackend(httpcore.NetworkBackend):
         raise EgressRefused("Unix sockets are not dialled.")
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Made once: reading all authorities takes longer than most exchanges."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class _GuardedTransport(httpx.BaseTransport):
     """httpx over httpcore's public interface, since httpx itself takes no network backend."""
 
     def __init__(self, guard: Guard) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_GuardedBackend(guard)
-        )
+        self._pool = httpcore.ConnectionPool(ssl_context=_trusted(), network_backend=_GuardedBackend(guard))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url

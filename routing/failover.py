@@ -276,9 +276,9 @@ class Failover:
                 health.park(target.id, key_id, now)
                 self._on_refused_key(target, attempt.credential)
             else:
-                breaker.failed(now)
+                breaker.failed(now, failure.kind)
         else:
-            breaker.failed(now)
+            breaker.failed(now, failure.kind)
 
 
 async def _until_committed(response: UpstreamResponse, decoder: StreamDecoder) -> bytes:

@@ -27,6 +27,8 @@ REASONS = {
     "not_private": "is outside the organisation's own infrastructure",
     "cooling_down": "asked to be left alone for a while (429)",
     "breaker_open": "failed too often lately",
+    "probe_failed": "does not answer when it is probed",
+    "held_open": "was taken out of use by hand",
     "weight_zero": "has weight 0",
     "drill": "counts as down for an outage drill",
     "limit_reached": "has reached the limit that is set for it",
@@ -44,6 +46,10 @@ REASONS = {
     "model_gone": "does not have the model any more",
     "trial_failed": "did not answer its test prompt",
 }
+
+
+EJECTED = frozenset({"breaker_open", "probe_failed"})
+"""Reasons that rest on evidence, which may be old: the last target of a call is tried in spite of them."""
 
 
 def reject_kind(call: Call, target: Target) -> str | None:
@@ -111,5 +117,7 @@ def unusable_keys(target: Target, health: Health, now: float) -> tuple[str, floa
     """Why no key of a target can be used now, and the earliest time at which one could."""
     pairs = [(target.id, credential.id) for credential in target.credentials] or [(target.id, 0)]
     waits = [until for pair in pairs if (until := health.skipped_until(*pair, now)) is not None]
+    if (reason := health.reason_out_of_use(target.id, now)) is not None:
+        return reason, (waits[0] - now if waits[0] < float("inf") else None)
     cooling = any(health.is_cooling(*pair, now) for pair in pairs)
     return ("cooling_down" if cooling else "breaker_open"), (max(0.0, min(waits) - now) if waits else None)

@@ -1,12 +1,16 @@
-"""What this process has seen of each target lately: breaker, cooldown, speed, how busy.
+"""What this process knows of each target: breaker, cooldown, speed, how busy, and who was taken out of use elsewhere.
 
-Passive evidence only. State is kept per target and credential for breaker and cooldown, per target for speed.
+State is kept per target and credential for breaker and cooldown, per target for speed. What other processes, probes
+and people know comes in through `routing.health_news`, and what breakers do here goes out through it.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
+
+import msgspec
 
 FAILURES_IN_A_ROW = 5
 WINDOW_S = 30.0
@@ -20,15 +24,28 @@ _SMOOTHING = 0.2
 class Breaker:
     """Closed → open after 5 failures in a row or half of ≥ 20 in 30 s → one probe after 15 s, doubling to 5 min."""
 
-    __slots__ = ("_failures", "_in_a_row", "_open_for_s", "_probing", "_recent", "open_until")
+    __slots__ = ("_failures", "_in_a_row", "_open_for_s", "_probing", "_recent", "_tell", "open_until")
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[Breaker, str], None] | None = None) -> None:
+        """`tell` hears that it opened, and why, or closed, by what was seen here."""
+        self._tell = tell
+        self._recent: deque[tuple[float, bool]] = deque()
+        self.reset()
+
+    def reset(self) -> None:
+        """Closes it and forgets what was seen."""
         self.open_until = 0.0
         self._in_a_row = 0
         self._open_for_s = OPEN_S
         self._probing = False
-        self._recent: deque[tuple[float, bool]] = deque()
+        self._recent.clear()
         self._failures = 0
+
+    def open_elsewhere(self, until: float) -> None:
+        """Another process saw enough failures."""
+        if until > self.open_until:
+            self.open_until = until
+            self._probing = False
 
     def allows(self, now: float) -> bool:
         """Whether a request may go now. While half open only the one that `take` handed out may."""
@@ -46,28 +63,32 @@ class Breaker:
     def succeeded(self, now: float) -> None:
         self._in_a_row = 0
         if self.open_until:
-            self.__init__()  # type: ignore[misc]
+            self.reset()
+            if self._tell is not None:
+                self._tell(self, "")
             return
         if self._failures:
             self._note(now, failed=False)
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, why: str = "") -> None:
         if self._probing:
             self._open_for_s = min(self._open_for_s * 2, LONGEST_OPEN_S)
-            self._open(now)
+            self._open(now, why)
             return
         self._in_a_row += 1
         self._note(now, failed=True)
         many = len(self._recent) >= LEAST_IN_WINDOW and self._failures * 2 >= len(self._recent)
         if self.open_until == 0.0 and (self._in_a_row >= FAILURES_IN_A_ROW or many):
-            self._open(now)
+            self._open(now, why)
 
-    def _open(self, now: float) -> None:
+    def _open(self, now: float, why: str) -> None:
         self.open_until = now + self._open_for_s
         self._probing = False
         self._in_a_row = 0
         self._recent.clear()
         self._failures = 0
+        if self._tell is not None:
+            self._tell(self, why)
 
     def _note(self, now: float, *, failed: bool) -> None:
         self._recent.append((now, failed))
@@ -96,10 +117,27 @@ def _smoothed(old: float | None, new: float) -> float:
     return new if old is None else old + _SMOOTHING * (new - old)
 
 
-class Health:
-    """Of all targets, as far as this process has seen them. Times are monotonic."""
+class OutOfUse(msgspec.Struct, frozen=True):
+    """A whole target that gets no work: its connection does not answer probes, or a person holds it open.
 
-    def __init__(self) -> None:
+    `until` is monotonic, infinite where only a reset ends it. `reason` is one of `routing.filters.REASONS`.
+    """
+
+    reason: str
+    until: float
+
+
+Tell = Callable[[int, int, Breaker, str], None]
+"""Target id, credential id, the breaker that opened or closed, and why."""
+
+
+class Health:
+    """Of all targets, as far as this process knows. Times are monotonic."""
+
+    def __init__(self, tell: Tell | None = None) -> None:
+        self._tell = tell
+        self.out_of_use: dict[int, OutOfUse] = {}
+        """By target id. Replaced as a whole."""
         self._breakers: dict[tuple[int, int], Breaker] = {}
         self._skip_until: dict[tuple[int, int], float] = {}
         self._speeds: dict[int, Speed] = {}
@@ -114,8 +152,15 @@ class Health:
         key = (target_id, credential_id)
         breaker = self._breakers.get(key)
         if breaker is None:
-            breaker = self._breakers[key] = Breaker()
+            breaker = self._breakers[key] = Breaker(self._teller(key))
         return breaker
+
+    def find_breaker(self, target_id: int, credential_id: int) -> Breaker | None:
+        return self._breakers.get((target_id, credential_id))
+
+    def _teller(self, key: tuple[int, int]) -> Callable[[Breaker, str], None] | None:
+        tell = self._tell
+        return None if tell is None else lambda breaker, why: tell(*key, breaker, why)
 
     def cool_down(self, target_id: int, credential_id: int, now: float, seconds: float | None) -> None:
         """After a 429: skip this key at this target until the upstream's own time has passed."""
@@ -125,13 +170,24 @@ class Health:
         """After a 401 or 403: skip this key for a while; storing it as parked is the wiring's business."""
         self._skip_until[target_id, credential_id] = now + PARK_S
 
+    def unpark(self, credential_id: int) -> None:
+        """The vendor takes this key again."""
+        for pair in [pair for pair in self._skip_until if pair[1] == credential_id]:
+            del self._skip_until[pair]
+
     def skipped_until(self, target_id: int, credential_id: int, now: float) -> float | None:
         """When this pair may be used again, or None if it may be now. An open breaker counts too."""
+        if self.out_of_use and (out := self.out_of_use.get(target_id)) is not None and out.until > now:
+            return out.until
         until = self._skip_until.get((target_id, credential_id), 0.0)
         breaker = self._breakers.get((target_id, credential_id))
         if breaker is not None and not breaker.allows(now):
             until = max(until, breaker.open_until, now)
         return until if until > now or (breaker is not None and not breaker.allows(now)) else None
+
+    def reason_out_of_use(self, target_id: int, now: float) -> str | None:
+        out = self.out_of_use.get(target_id)
+        return out.reason if out is not None and out.until > now else None
 
     def is_cooling(self, target_id: int, credential_id: int, now: float) -> bool:
         return self._skip_until.get((target_id, credential_id), 0.0) > now

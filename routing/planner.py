@@ -16,7 +16,7 @@ from nodes.fleet import Fleet, Load
 from providers.schema import Call
 from providers.targets import OWN, Credential, Target
 from providers.transport import Deadlines
-from routing.filters import FILTERS, PRIVATE, REASONS, reject_place, unusable_keys
+from routing.filters import EJECTED, FILTERS, PRIVATE, REASONS, reject_place, unusable_keys
 from routing.health import Health, weighted_key
 from routing.plans import Candidate, Plan, Rejected
 from routing.scorers import SCORERS, FairShares, RoundRobin
@@ -138,7 +138,7 @@ class Planner:
                 continue
             reason, until_s = unusable_keys(target, self._health, now)
             refusal = Rejected(target.name, reason, until_s)
-            if reason == "breaker_open":
+            if reason in EJECTED:
                 all_keys = target.credentials or (None,)
                 ejected.append((self._ranked(call, target, weight, tier, strategy, all_keys, now), refusal))
             else:

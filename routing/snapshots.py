@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -29,6 +30,8 @@ from routing.lookups import KeyLookups
 POLL_S = 1.0
 NOBODY = 0
 """The id of no organisation. For an empty list of ids Django would ask PostgreSQL nothing at all."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -274,6 +277,10 @@ class Snapshots:
                 await self._poll()
             except self._unavailable as error:
                 logger.warning("could not poll for new versions: %s", error)
+
+    async def aside(self, function: Callable[[], T]) -> T:
+        """Runs another blocking read in the thread, and so on the connection, that snapshots are loaded by."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _in_thread(self, function: Callable, *args: object):  # type: ignore[no-untyped-def, type-arg]
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import (
     DEFAULT_DB_ALIAS,
+    DatabaseError,
     InterfaceError,
     OperationalError,
     close_old_connections,
@@ -24,6 +25,7 @@ from metering.bounds import limits_of
 from nodes import sources as nodes
 from providers import sources as providers
 from routing.cache_rules import NO_RULES, CacheRule, CacheRules
+from routing.health_rows import load_shared_health, write_breakers
 from routing.models import CachePolicy, CachePurge, Drill, Route
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, SpillOver, snapshot_of
 
@@ -31,6 +33,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 UNAVAILABLE = (OperationalError, InterfaceError)
+HEALTH_UNAVAILABLE = (DatabaseError, InterfaceError)
+"""Serving goes on without news of health whatever is wrong, a table that is not migrated yet included."""
 
 
 def _apart(function: Callable[P, R]) -> Callable[P, R]:
@@ -106,6 +110,8 @@ def route_record(row: Route) -> RouteRecord:
     return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"), row.private, spill_over)
 
 
+LOOK_AT_HEALTH = _apart(load_shared_health)
+WRITE_BREAKERS = giving_back(write_breakers)
 WRITE_LAST_USED = giving_back(accounts.touch_last_used)
 
 LOADER = Loader(

@@ -16,6 +16,8 @@ from providers.schema import Call
 from providers.transport import Deadlines
 from routing.explanation import Explanation, explain, refused
 from routing.health import Health
+from routing.health_news import apply_shared
+from routing.health_rows import load_shared_health
 from routing.planner import Planner
 from routing.snapshots import OrgSnapshot
 from routing.sources import load_snapshot
@@ -28,7 +30,7 @@ def explain_call(organization: Organization, call: Call) -> Explanation:
 
 
 def explain_in(snapshot: OrgSnapshot, call: Call) -> Explanation:
-    """In a process without a data plane nothing is known of health, and own machines count as away."""
+    """In a process without a data plane no more is known of health than all share, and own machines count as away."""
     planner, health = _planner_here()
     try:
         return explain(planner, health, call, snapshot, monotonic())
@@ -41,6 +43,7 @@ def _planner_here() -> tuple[Planner, Health]:
     if plane is not None:
         return plane.planner, plane.health
     health = Health()
+    apply_shared(load_shared_health(), health, {})
     return Planner(health, Deadlines(**settings.DEADLINES), Fleet()), health
 
 

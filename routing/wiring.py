@@ -33,13 +33,13 @@ from routing.cache_store import Shelf
 from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
-from routing.health import Health
+from routing.health_news import HealthNews, Shared, Told
 from routing.last_used import LastUsed
 from routing.listener import listen
 from routing.planner import Planner
 from routing.settlement import counted_usage, drain_counting
 from routing.snapshots import Snapshots
-from routing.sources import LOADER, UNAVAILABLE, WRITE_LAST_USED
+from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ class Plane:
             secret_key=settings.SECRET_KEY,
             relay_host=settings.NODE_RELAY_HOST,
         )
-        self.health = health = Health()
+        self._news = HealthNews(self._look_at_health, self._write_breakers, HEALTH_UNAVAILABLE)
+        self.health = health = self._news.health
         failover = Failover(
             {"direct": self._direct, TUNNEL: self.nodes.transport},
             health,
@@ -99,6 +100,9 @@ class Plane:
         self._keep(asyncio.ensure_future(self.last_used.flush_for_ever()))
         self._keep(asyncio.ensure_future(listen(settings.REDIS_URL, self.snapshots)))
         self._keep(asyncio.ensure_future(watch(settings.REDIS_URL, self._fleet)))
+        self._keep(asyncio.ensure_future(self._news.look_for_ever()))
+        self._keep(asyncio.ensure_future(self._news.write_for_ever()))
+        self._keep(asyncio.ensure_future(self._news.listen_for_ever(settings.REDIS_URL)))
 
     async def aclose(self) -> None:
         await self.flights.aclose(settings.DRAIN_S)
@@ -123,6 +127,12 @@ class Plane:
 
     def _can_record(self) -> bool:
         return not self._journal.is_full
+
+    async def _look_at_health(self) -> Shared:
+        return await self.snapshots.aside(LOOK_AT_HEALTH)
+
+    async def _write_breakers(self, told: list[Told]) -> None:
+        await asyncio.to_thread(WRITE_BREAKERS, told)
 
     def _park_refused_key(self, target: Target, credential: Credential) -> None:
         """Stores that a vendor's key was refused, in a thread; every other process then drops it too."""

@@ -12,8 +12,10 @@ from common.money import usd_from_nanos
 from console.api.evidence import Evidence, evidence_of
 from console.health import Attempts, Health
 from console.offers import machines_in_sight, served_in_sight
+from console.targets import states_of_machines, states_of_served
 from nodes.models import NodeModel
 from providers.models import ServedModel
+from providers.states import Condition, TargetState
 from providers.targets import CLOUD, Target
 from routing.models import Route
 
@@ -50,6 +52,7 @@ class TargetEntry:
     max_output_tokens: int | None
     capabilities: list[str]
     simulated: bool
+    state: Condition
     health: Attempts | None
     first_token_p50_ms: float | None
 
@@ -92,11 +95,14 @@ def models_of(organization: Organization) -> list[ModelEntry]:
 
 
 def _targets(organization: Organization, evidence: Evidence) -> list[TargetEntry]:
-    served = [_target(row, evidence) for row in served_in_sight(organization)]
-    return served + [_machine(target, row, organization, evidence) for target, row in machines_in_sight(organization)]
+    served, machines = list(served_in_sight(organization)), machines_in_sight(organization)
+    states = states_of_served(served) | states_of_machines(row for _target, row in machines)
+    return [_target(row, evidence, states[row.pk]) for row in served] + [
+        _machine(target, row, organization, evidence, states[target.id]) for target, row in machines
+    ]
 
 
-def _target(row: ServedModel, evidence: Evidence) -> TargetEntry:
+def _target(row: ServedModel, evidence: Evidence, state: TargetState) -> TargetEntry:
     connection = row.connection
     name = f"{connection.slug}/{row.model_id}"
     return TargetEntry(
@@ -116,12 +122,15 @@ def _target(row: ServedModel, evidence: Evidence) -> TargetEntry:
         max_output_tokens=row.max_output_tokens,
         capabilities=sorted(row.capabilities),
         simulated=connection.simulated,
+        state=state.condition,
         health=evidence.attempts.get(name),
         first_token_p50_ms=evidence.p50_of_target.get(name),
     )
 
 
-def _machine(target: Target, row: NodeModel, organization: Organization, evidence: Evidence) -> TargetEntry:
+def _machine(
+    target: Target, row: NodeModel, organization: Organization, evidence: Evidence, state: TargetState
+) -> TargetEntry:
     return TargetEntry(
         id=row.public_id,
         name=target.name,
@@ -139,6 +148,7 @@ def _machine(target: Target, row: NodeModel, organization: Organization, evidenc
         max_output_tokens=None,
         capabilities=sorted(target.capabilities),
         simulated=False,
+        state=state.condition,
         health=evidence.attempts.get(target.name),
         first_token_p50_ms=evidence.p50_of_target.get(target.name),
     )

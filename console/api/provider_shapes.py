@@ -22,6 +22,9 @@ class ProviderKeyShown(Shown):
     state = serializers.ChoiceField(["active", "parked"])
     state_reason = serializers.CharField(allow_blank=True)
     state_changed_at = serializers.DateTimeField(allow_null=True)
+    retry_at = serializers.DateTimeField(
+        allow_null=True, help_text="When a key that the provider refused is tried again; null: no such key."
+    )
     created_at = serializers.DateTimeField()
 
 

@@ -12,6 +12,8 @@ from console.api.fields import Kind, PageQuery, Shown, Usd
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
 from console.api.pages import page_of_list
+from console.api.target_health import CONDITIONS
+from providers.states import Condition
 from providers.targets import CLOUD, GUEST, OWN
 
 
@@ -54,6 +56,7 @@ class TargetShown(Shown):
     max_output_tokens = serializers.IntegerField(allow_null=True)
     capabilities = serializers.ListField(child=serializers.CharField())
     simulated = serializers.BooleanField()
+    state = serializers.ChoiceField(list(Condition), help_text=f"{CONDITIONS} See `/targets/{{id}}/health`.")
     health = HealthShown(allow_null=True, help_text="null: no traffic lately.")
     first_token_p50_ms = serializers.FloatField(
         allow_null=True, help_text="The median of this organisation's last day; null: not measured."

@@ -6,7 +6,9 @@ from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from console.api import (
+    alerts,
     audit,
+    availability,
     cache,
     drills,
     keys,
@@ -18,6 +20,7 @@ from console.api import (
     route_tests,
     route_versions,
     routes,
+    target_health,
     targets,
     usage,
 )
@@ -44,6 +47,7 @@ urlpatterns = [
     path("providers", providers.ProvidersView.as_view()),
     path(_PROVIDER, providers.ProviderView.as_view()),
     path(f"{_PROVIDER}/test", providers.ProviderTestView.as_view()),
+    path(f"{_PROVIDER}/availability", availability.ProviderAvailabilityView.as_view()),
     path(f"{_PROVIDER}/keys", providers.ProviderKeysView.as_view()),
     path(f"{_PROVIDER}/keys/<slug:key_id>", providers.ProviderKeyView.as_view()),
     path("nodes", nodes.NodesView.as_view()),
@@ -54,7 +58,9 @@ urlpatterns = [
     path(f"{_NODE}/drain", nodes.NodeDrainView.as_view()),
     path(f"{_NODE}/resume", nodes.NodeResumeView.as_view()),
     path("models", targets.ModelsView.as_view()),
+    path("alerts", alerts.AlertsView.as_view()),
     path("targets", targets.TargetsView.as_view()),
+    path("targets/<slug:target_id>/health", target_health.TargetHealthView.as_view()),
     path("routes", routes.RoutesView.as_view()),
     path("routes/explain", route_tests.ExplainView.as_view()),
     path(f"{_ROUTE}/versions", route_versions.RouteVersionsView.as_view()),

@@ -52,7 +52,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "machines": connected_of(visit.organization),
         "requests": named_keys(visit, newest),
     }
-    return render(request, "home/_live.html" if wants_fragment(request) else "home/index.html", context)
+    return render(request, "home/_all_live.html" if wants_fragment(request) else "home/index.html", context)
 
 
 def today_of(organization: Organization) -> Today:

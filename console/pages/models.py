@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET
 from accounts.models import Organization
 from accounts.roles import Permission
 from common.money import usd_from_nanos
+from console.availability import availability_of
 from console.offers import machines_in_sight, served_in_sight
 from console.visit import Visit, page
 from metering.queries import UsageRow, usage_report
@@ -34,6 +35,7 @@ class Server:
     Args:
         url: of its page; "" for a machine of others, which is not this organisation's to look at.
         bare: whether it answers to the model's bare name, or to `target` alone.
+        uptime: the provider's share of the last 90 days; None where nothing is known of it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Server:
     is_machine: bool = False
     is_simulated: bool = False
     bare: bool = True
+    uptime: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,14 @@ def offers_of(visit: Visit) -> list[Offer]:
 
 def servers_of(organization: Organization) -> list[Server]:
     """By model; providers first, then machines, each as priorities have it."""
-    served = served_in_sight(organization).order_by("model_id", "connection__priority")
+    served = list(served_in_sight(organization).order_by("model_id", "connection__priority"))
+    available = availability_of(organization, {row.connection for row in served})
     machines = [_machine(target, row, organization) for target, row in machines_in_sight(organization)]
-    return sorted([*map(_provider, served), *machines], key=lambda each: each.model)
+    clouds = [_provider(row, available[row.connection_id].share) for row in served]
+    return sorted([*clouds, *machines], key=lambda each: each.model)
 
 
-def _provider(served: ServedModel) -> Server:
+def _provider(served: ServedModel, uptime: float | None) -> Server:
     return Server(
         name=served.connection.name,
         url=reverse("providers-detail", args=[served.connection.public_id]),
@@ -129,6 +134,7 @@ def _provider(served: ServedModel) -> Server:
         context_tokens=served.context_tokens,
         capabilities=tuple(served.capabilities),
         is_simulated=served.connection.simulated,
+        uptime=uptime,
     )
 
 

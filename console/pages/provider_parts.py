@@ -23,6 +23,7 @@ from providers.catalog import SuggestedModel, suggest_models
 from providers.errors import InvalidConnection
 from providers.models import Connection, ConnectionKey, ServedModel
 from providers.probe import ConnectionDraft, test_and_remember, test_connection
+from routing import health_control
 
 
 @require_POST
@@ -134,6 +135,23 @@ def edit_model(request: HttpRequest, visit: Visit, public_id: str, model_id: str
             form.absorb(refusal)
     context = {"form": form, "model": model, "connection": connection}
     return render(request, "providers/model.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@page(Permission.MANAGE_PROVIDERS)
+def set_health(request: HttpRequest, visit: Visit, public_id: str, model_id: str) -> HttpResponse:
+    """Takes a model here out of use, or forgets what was held against it."""
+    connection = get_own(visit, public_id)
+    model = get_object_or_404(
+        ServedModel.objects.select_related("connection"), connection=connection, public_id=model_id
+    )
+    if request.POST.get("wish") == "hold":
+        health_control.hold_open(visit.organization, visit.actor, model)
+        messages.success(request, _("“%(name)s” gets no requests until you reset it.") % {"name": model.model_id})
+    else:
+        health_control.reset(visit.organization, visit.actor, model)
+        messages.success(request, _("“%(name)s” is in use again.") % {"name": model.model_id})
+    return redirect("providers-detail", public_id=public_id)
 
 
 def _choice(suggested: SuggestedModel, served: dict[str, ServedModel]) -> dict[str, Any]:

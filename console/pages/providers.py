@@ -17,14 +17,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import current
 from accounts.roles import Permission
 from console import faults
+from console.availability import availability_of
 from console.forms.providers import AddKeyForm, ConnectionForm, FaultForm, initial_of, initial_of_preset
 from console.health import Vitals, vitals_of
 from console.offers import connections_in_sight
+from console.targets import changes_of, states_of_served
 from console.visit import Visit, page, wants_fragment
 from providers import services
 from providers.errors import InvalidConnection
-from providers.models import Connection
+from providers.models import Connection, ServedModel
 from providers.presets import PRESETS, Preset
+from providers.states import TargetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     )
     vitals = vitals_of(visit.organization, connections)
     rows = [Row(each, vitals[each.pk], host_of(each)) for each in connections]
-    template = "providers/_table.html" if wants_fragment(request) else "providers/index.html"
+    template = "providers/_table_live.html" if wants_fragment(request) else "providers/index.html"
     return render(request, template, {"rows": rows, "may_manage": visit.allows(Permission.MANAGE_PROVIDERS)})
 
 
@@ -84,7 +87,7 @@ def create(request: HttpRequest, visit: Visit, preset_id: str) -> HttpResponse:
 @page(Permission.VIEW)
 def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     connection = get_connection(visit, public_id)
-    template = "providers/_vitals.html" if wants_fragment(request) else "providers/detail.html"
+    template = "providers/_live.html" if wants_fragment(request) else "providers/detail.html"
     return render(request, template, about(visit, connection))
 
 
@@ -170,12 +173,20 @@ def about(visit: Visit, connection: Connection) -> dict[str, Any]:
         "host": host_of(connection),
         "vitals": vitals_of(visit.organization, [connection])[connection.pk],
         "keys": list(connection.keys.order_by("created_at")),
-        "models": list(connection.served_models.order_by("kind", "model_id")),
+        "models": models_of(connection),
+        "availability": availability_of(visit.organization, [connection])[connection.pk],
+        "changes": changes_of(connection, tells_all=is_own),
         "is_own": is_own,
         "may_change": may_manage and is_own,
         "add_key": AddKeyForm(),
         "fault": _fault_form(connection) if may_manage else None,
     }
+
+
+def models_of(connection: Connection) -> list[tuple[ServedModel, TargetState]]:
+    models = list(connection.served_models.order_by("kind", "model_id"))
+    states = states_of_served(models)
+    return [(model, states[model.pk]) for model in models]
 
 
 def _fault_form(connection: Connection) -> FaultForm | None:

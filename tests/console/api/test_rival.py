@@ -19,7 +19,8 @@ from nodes.enrolment import create_token
 from nodes.findings import store_models
 from nodes.models import EnrolmentToken, Node, NodeModel, NodeShare
 from nodes.reports import parse
-from providers.models import Connection, ConnectionKey, ServedModel
+from providers.alerts import raise_alert
+from providers.models import Alert, BreakerState, Connection, ConnectionKey, HealthChange, ServedModel
 from providers.services import create_connection
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
@@ -46,6 +47,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "providers": ({}, {"POST": NEW_PROVIDER}),
     "providers/<slug:provider_id>": ({"provider_id": "conn_0"}, {"PATCH": {"name": "Taken"}}),
     "providers/<slug:provider_id>/test": ({"provider_id": "conn_0"}, {}),
+    "providers/<slug:provider_id>/availability": ({"provider_id": "conn_0"}, {}),
     "providers/<slug:provider_id>/keys": ({"provider_id": "conn_0"}, {"POST": {"key": "taken"}}),
     "providers/<slug:provider_id>/keys/<slug:key_id>": (
         {"provider_id": "conn_0", "key_id": "ckey_0"},
@@ -59,7 +61,9 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "nodes/<slug:node_id>/drain": ({"node_id": "node_0"}, {}),
     "nodes/<slug:node_id>/resume": ({"node_id": "node_0"}, {}),
     "models": ({}, {}),
+    "alerts": ({}, {}),
     "targets": ({}, {}),
+    "targets/<slug:target_id>/health": ({"target_id": "model_0"}, {"PUT": {"state": "held_open"}}),
     "routes": ({}, {}),
     "routes/explain": ({}, {"POST": {"model": f"{MARK}/route"}}),
     "routes/<route_name:name>/versions": ({"name": "no/such"}, {}),
@@ -118,6 +122,7 @@ class World:
             ),
             *(Limit, ServedModel),
             *(CachePolicy, CachePurge),
+            *(Alert, BreakerState, HealthChange),
             *(EnrolmentToken, Node, NodeModel, NodeShare),
         )
         rows = {
@@ -145,6 +150,7 @@ def world(acme, as_alice, bob, log) -> World:
     )
     route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
     save_draft(acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"})
+    raise_alert(connection, Alert.DOWN, reason="refused")
     policy = put_policy(acme, as_alice, scope="model", subject=f"{MARK}-model", ttl_s=60)
     enrolment = create_token(acme, as_alice)
     node = Node.objects.get(public_id=Machine().enrol(enrolment.plain, name=MARK).json()["node"])
@@ -163,6 +169,7 @@ def world(acme, as_alice, bob, log) -> World:
         "node_id": node.public_id,
         "policy_id": policy.public_id,
         "token_id": enrolment.token.public_id,
+        "target_id": connection.served_models.get().public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
         "model": f"{MARK}-model",
         "provider_key": connection.keys.get().public_id,

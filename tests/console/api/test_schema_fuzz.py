@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from accounts import invitations, members
 from nodes.enrolment import create_token
+from providers.models import ServedModel
 from routing.drills import start_drill
 from tests.nodes.machine import Machine
 
@@ -40,6 +41,7 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "member_id": members.members_of(acme).get(user=bob).public_id,
         "token_id": enrolment.token.public_id,
         "node_id": Machine().enrol(enrolment.plain).json()["node"],
+        "target_id": ServedModel.objects.of(acme).get().public_id,
         "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
         "policy_id": api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],
         "invitation_id": invitations.invite(acme, as_alice, email="dana@example.com", role="viewer").public_id,

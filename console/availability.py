@@ -1,0 +1,132 @@
+"""How available a provider was, day by day: what share of attempts it answered, and for how long it was down.
+
+A day's figure is the lower of the two shares, so that neither an outage in a quiet hour nor failures between good
+probes are hidden by the other. Days are in UTC, as the sums of usage are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Organization
+from metering.evidence import attempts_by_day
+from providers.models import Connection, HealthChange, ProbeDay, Pulse
+
+DAYS = 90
+_DAY = timedelta(days=1)
+GOOD, FAIR = 0.995, 0.95
+
+
+@dataclass(slots=True)
+class DayOfConnection:
+    """`down_s` are the seconds that it counted as down, `of_s` those of the day so far."""
+
+    day: date
+    of_s: float = 86_400.0
+    attempts: int = 0
+    failed: int = 0
+    probes: int = 0
+    probes_failed: int = 0
+    down_s: float = 0.0
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1; None for a day of which nothing is known."""
+        if not self.attempts and not self.probes and not self.down_s:
+            return None
+        answered = (self.attempts - self.failed) / self.attempts if self.attempts else 1.0
+        return min(answered, 1 - min(self.down_s / self.of_s, 1.0))
+
+    @property
+    def grade(self) -> str:
+        """`good`, `fair`, `poor`, or `none`: what the bar looks like, besides its height."""
+        share = self.share
+        if share is None:
+            return "none"
+        return "good" if share >= GOOD else "fair" if share >= FAIR else "poor"
+
+
+@dataclass(slots=True)
+class Availability:
+    """The last days of one connection, the oldest first."""
+
+    days: list[DayOfConnection] = field(default_factory=list)
+
+    @property
+    def known(self) -> list[DayOfConnection]:
+        return [day for day in self.days if day.share is not None]
+
+    @property
+    def share(self) -> float | None:
+        """The mean of the days of which something is known."""
+        shares = [day.share for day in self.days if day.share is not None]
+        return sum(shares) / len(shares) if shares else None
+
+    @property
+    def troubled(self) -> list[DayOfConnection]:
+        return [day for day in self.days if day.grade in ("fair", "poor")]
+
+
+def availability_of(
+    organization: Organization, connections: Iterable[Connection], now: datetime | None = None
+) -> dict[int, Availability]:
+    """By primary key: this organisation's own attempts, and what probes and processes share of the connection."""
+    connections, now = list(connections), now or timezone.now()
+    today = now.astimezone(UTC).date()
+    first = today - timedelta(days=DAYS - 1)
+    days = {each.pk: {first + timedelta(days=n): DayOfConnection(first + timedelta(days=n)) for n in range(DAYS)}
+            for each in connections}  # fmt: skip
+    for of_one in days.values():
+        of_one[today].of_s = max((now - _midnight(today)).total_seconds(), 1.0)
+    _add_attempts(organization, {each.slug: days[each.pk] for each in connections}, first)
+    _add_probes(days, first)
+    _add_outages(days, first, now)
+    return {pk: Availability(list(of_one.values())) for pk, of_one in days.items()}
+
+
+def _add_attempts(organization: Organization, by_slug: dict[str, dict[date, DayOfConnection]], first: date) -> None:
+    for row in attempts_by_day(organization, _midnight(first)):
+        day = by_slug.get(row.target.partition("/")[0], {}).get(row.day)
+        if day is not None:
+            day.attempts += row.attempts
+            day.failed += row.failed
+
+
+def _add_probes(days: dict[int, dict[date, DayOfConnection]], first: date) -> None:
+    for row in ProbeDay.objects.filter(connection__in=days, day__gte=first):
+        day = days[row.connection_id].get(row.day)
+        if day is not None:
+            day.probes, day.probes_failed = row.succeeded + row.failed, row.failed
+
+
+def _add_outages(days: dict[int, dict[date, DayOfConnection]], first: date, now: datetime) -> None:
+    """From every change to `down` until the next change, or until now."""
+    went_down: dict[int, datetime] = {}
+    changes = HealthChange.objects.filter(
+        Q(before=Pulse.DOWN) | Q(after=Pulse.DOWN), target_id=0, connection_id__in=days
+    ).order_by("pk")
+    for change in changes:
+        if change.after == Pulse.DOWN:
+            went_down[change.connection_id] = change.at
+        elif (began := went_down.pop(change.connection_id, None)) is not None:
+            _spread(days[change.connection_id], began, change.at)
+    for connection_id, began in went_down.items():
+        _spread(days[connection_id], began, now)
+
+
+def _spread(days: dict[date, DayOfConnection], began: datetime, ended: datetime) -> None:
+    while began < ended:
+        day = began.astimezone(UTC).date()
+        until = min(ended, _midnight(day + _DAY))
+        if day in days:
+            days[day].down_s += (until - began).total_seconds()
+        began = until
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
