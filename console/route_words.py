@@ -22,6 +22,7 @@ REASONS: dict[str, Promise] = {
     "probe_failed": _("Does not answer when it is probed"),
     "held_open": _("Taken out of use by hand"),
     "weight_zero": _("Has weight 0"),
+    "other_cause": _("Comes after other failures only"),
     "drill": _("Counts as down for an outage drill"),
     "node_offline": _("Not connected"),
     "node_paused": _("Paused"),
@@ -56,6 +57,25 @@ STRATEGIES: dict[str, Promise] = {
 }
 
 
+CAUSES: dict[str, Promise] = {
+    "connection": _("a broken connection"),
+    "timeout": _("a timeout"),
+    "server_error": _("a server error"),
+    "rate_limit": _("a rate limit (429)"),
+    "refused_key": _("a refused key"),
+    "missing_model": _("a missing model"),
+    "bad_answer": _("an unusable answer"),
+    "unavailable": _("nobody being available"),
+}
+
+DATA_CLASSES: dict[str, Promise] = {
+    "public": _("public"),
+    "internal": _("internal"),
+    "confidential": _("confidential"),
+    "restricted": _("restricted"),
+}
+
+
 def reason(code: str) -> str:
     return str(REASONS.get(code, code.replace("_", " ")))
 
@@ -66,3 +86,11 @@ def place(code: str) -> str:
 
 def strategy(code: str | None) -> str:
     return str(STRATEGIES.get(code or "", code or ""))
+
+
+def cause(code: str) -> str:
+    return str(CAUSES.get(code, code))
+
+
+def data_class(code: str) -> str:
+    return str(DATA_CLASSES.get(code, code))

@@ -30,6 +30,7 @@ REASONS = {
     "probe_failed": "does not answer when it is probed",
     "held_open": "was taken out of use by hand",
     "weight_zero": "has weight 0",
+    "other_cause": "is fallen back to after other failures only",
     "drill": "counts as down for an outage drill",
     "limit_reached": "has reached the limit that is set for it",
     "node_offline": "is not connected",
