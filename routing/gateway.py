@@ -12,6 +12,7 @@ from routing.admission import Admission
 from routing.asked import Asked
 from routing.cache import Cache
 from routing.cache_keys import wanted
+from routing.checkpoints import Note, nothing_noted
 from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
 from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
@@ -46,8 +47,10 @@ class Gateway:
         clock: Callable[[], float],
         can_record: Callable[[], bool] = lambda: True,
         cache: Cache | None = None,
+        note: Note = nothing_noted,
     ) -> None:
-        """`can_record` says whether `append` will take what a call that begins now has to record."""
+        """`can_record` says whether `append` will take what a call that begins now has to record; `note` writes a
+        checkpoint of a stream."""
         self._snapshots = snapshots
         self._planner = planner
         self._failover = failover
@@ -56,6 +59,7 @@ class Gateway:
         self._append = append
         self._clock = clock
         self._can_record = can_record
+        self._note = note
         self._cache = cache if cache is not None else Cache(Flights())
 
     async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply:
@@ -107,7 +111,7 @@ class Gateway:
         self, call: Call, plan: Plan, opened: OpenedStream, trail: Trail, settlement: Settlement
     ) -> StreamReply:
         attempt, now = opened.attempt, self._clock()
-        source = MeteredStream(call, opened, trail, settlement, self._health, self._clock)
+        source = MeteredStream(call, opened, trail, settlement, self._health, self._clock, self._note)
         headers = answer_headers(
             call.request_id,
             attempt.target.name,

@@ -45,7 +45,7 @@ class Plane:
 
     def __init__(self) -> None:
         self.snapshots = Snapshots(LOADER, UNAVAILABLE, stale_s=settings.AUTHORITY_STALE_S)
-        self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S)
+        self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S, settings.CHECKPOINT_S)
         self._journal: Journal = open_journal()
         self._recorder: Recorder = start_recorder(self._journal)
         self._direct = DirectTransport(Dialer(AllowList.parse(settings.EGRESS_ALLOW)))
@@ -81,6 +81,7 @@ class Plane:
             monotonic,
             self._can_record,
             cache,
+            self._journal.checkpoint,
         )
 
     async def start(self) -> None:
