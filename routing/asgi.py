@@ -52,8 +52,12 @@ class GatewayRequest(ASGIRequest):
     made when somebody asks, and `header` answers from the bytes.
     """
 
-    def __init__(self, scope: Scope, payload: bytes, flight: Flight, request_id: str) -> None:
+    def __init__(
+        self, scope: Scope, by_name: dict[bytes, bytes], payload: bytes, flight: Flight, request_id: str
+    ) -> None:
+        """`by_name` holds the headers, of several of one name the last."""
         self.scope = scope
+        self.by_name = by_name
         self.method = scope["method"]
         self.path = self.path_info = scope["path"]
         self.payload = payload
@@ -71,6 +75,8 @@ class GatewayRequest(ASGIRequest):
     def header(self, name: str) -> str | None:
         """A header by its lower-case name; several of one name are joined, as in `META`."""
         wanted = name.encode()
+        if wanted not in self.by_name:
+            return None
         values = [value for header, value in self.scope["headers"] if header == wanted]
         return b",".join(values).decode("latin-1") if values else None
 
@@ -116,8 +122,9 @@ class LeanHandler:
         try:
             if self.draining:
                 raise Draining()
-            body = await self._body(scope, receive, flight)
-            request = GatewayRequest(scope, body, flight, request_id)
+            by_name = _check_head(scope)
+            body = await self._body(receive, flight)
+            request = GatewayRequest(scope, by_name, body, flight, request_id)
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
@@ -131,8 +138,7 @@ class LeanHandler:
             reply = error_reply(InternalError(), request_id)
         return reply
 
-    async def _body(self, scope: Scope, receive: Receive, flight: Flight) -> bytes:
-        _check_head(scope)
+    async def _body(self, receive: Receive, flight: Flight) -> bytes:
         flight.deadline = flight.started + self._body_deadline_s
         try:
             return await _read_body(receive)
@@ -146,9 +152,10 @@ class LeanHandler:
             flight.deadline = None
 
 
-def _check_head(scope: Scope) -> None:
+def _check_head(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by name. Raises: ShareAIError."""
     headers = scope["headers"]
-    by_name = dict(headers)
+    by_name: dict[bytes, bytes] = dict(headers)
     if by_name.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
         raise UnsupportedMediaType("Send the body without Content-Encoding.")
     length = by_name.get(b"content-length", b"0")
@@ -156,6 +163,7 @@ def _check_head(scope: Scope) -> None:
         raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
     if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
         raise InvalidRequest(f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them.")
+    return by_name
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -24,6 +24,7 @@ from routing.replies import Reply, StreamReply
 from routing.wiring import plane
 
 LARGE_BODY_BYTES = 1 << 20
+IDEMPOTENCY_KEY = b"idempotency-key"
 
 
 class GatewayView(APIView):
@@ -92,7 +93,10 @@ class CallView(GatewayView):
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
         )
-        return await plane().gateway.serve(call, caller, request.flight)
+        key = request.by_name.get(IDEMPOTENCY_KEY)
+        if key is None:
+            return await plane().gateway.serve(call, caller, request.flight)
+        return await plane().errands.serve(key, call, caller, request.flight)
 
 
 class ChatCompletionsView(CallView):

@@ -26,10 +26,12 @@ from providers.upstream import DirectTransport
 from routing.admission import Admission
 from routing.cache import Cache
 from routing.cache_store import Shelf
+from routing.errands import Errands
 from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
 from routing.health import Health
+from routing.kept_replies import KeptReplies
 from routing.last_used import LastUsed
 from routing.listener import listen
 from routing.planner import Planner
@@ -83,6 +85,7 @@ class Plane:
             cache,
             self._journal.checkpoint,
         )
+        self.errands = Errands(self.gateway, self.flights, KeptReplies(settings.REDIS_URL))
 
     async def start(self) -> None:
         await self.nodes.start()
@@ -103,6 +106,7 @@ class Plane:
             task.cancel()
         await self.snapshots.aclose()
         await self._shelf.aclose()
+        await self.errands.aclose()
         self._direct.close()
         await asyncio.to_thread(self._recorder.stop, 10.0)
         self._journal.close()
