@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from functools import lru_cache
 from io import BytesIO
 from itertools import chain
@@ -30,7 +30,7 @@ from common.errors import (
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
-from routing.flights import TIME_UP, WRITER, Flight, Flights, Headers, Receive, Send, refusal_of_ended
+from routing.flights import TIME_UP, WRITER, Flight, Flights, Receive, Send, refusal_of_ended
 from routing.rendering import error_reply
 from routing.replies import Reply, StreamReply
 
@@ -52,10 +52,11 @@ class GatewayRequest(ASGIRequest):
     """
 
     def __init__(
-        self, scope: Scope, by_name: Mapping[bytes, bytes], payload: bytes, flight: Flight, request_id: str
+        self, scope: Scope, by_name: dict[bytes, bytes], payload: bytes, flight: Flight, request_id: str
     ) -> None:
+        """`by_name` holds the headers, of several of one name the last."""
         self.scope = scope
-        self._by_name = by_name
+        self.by_name = by_name
         self.method = scope["method"]
         self.path = self.path_info = scope["path"]
         self.payload = payload
@@ -73,11 +74,11 @@ class GatewayRequest(ASGIRequest):
     def header(self, name: str) -> str | None:
         """A header by its lower-case name; several of one name are joined, as in `META`."""
         wanted = name.encode()
-        value = self._by_name.get(wanted)
+        value = self.by_name.get(wanted)
         if value is None:
             return None
         headers = self.scope["headers"]
-        if len(headers) != len(self._by_name):
+        if len(headers) != len(self.by_name):
             value = b",".join(value for header, value in headers if header == wanted)
         return value.decode("latin-1")
 
@@ -123,8 +124,8 @@ class LeanHandler:
         try:
             if self.draining:
                 raise Draining()
-            by_name = dict(scope["headers"])
-            body = await self._body(scope, by_name, receive, flight)
+            by_name = _check_head(scope)
+            body = await self._body(receive, flight)
             request = GatewayRequest(scope, by_name, body, flight, request_id)
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
@@ -139,8 +140,7 @@ class LeanHandler:
             reply = error_reply(InternalError(), request_id)
         return reply
 
-    async def _body(self, scope: Scope, by_name: Mapping[bytes, bytes], receive: Receive, flight: Flight) -> bytes:
-        _check_head(scope["headers"], by_name)
+    async def _body(self, receive: Receive, flight: Flight) -> bytes:
         flight.deadline = flight.started + self._body_deadline_s
         try:
             return await _read_body(receive)
@@ -154,7 +154,10 @@ class LeanHandler:
             flight.deadline = None
 
 
-def _check_head(headers: Headers, by_name: Mapping[bytes, bytes]) -> None:
+def _check_head(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by name. Raises: ShareAIError."""
+    headers = scope["headers"]
+    by_name: dict[bytes, bytes] = dict(headers)
     if by_name.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
         raise UnsupportedMediaType("Send the body without Content-Encoding.")
     length = by_name.get(b"content-length", b"0")
@@ -162,6 +165,7 @@ def _check_head(headers: Headers, by_name: Mapping[bytes, bytes]) -> None:
         raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
     if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
         raise InvalidRequest(f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them.")
+    return by_name
 
 
 async def _read_body(receive: Receive) -> bytes:

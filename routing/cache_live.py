@@ -16,8 +16,11 @@ from routing.sink import Sink
 
 
 class Live:
-    def __init__(self) -> None:
+    """Holds up to `most_bytes`, and so is whole as long as no more was said."""
+
+    def __init__(self, most_bytes: int = MOST_ENTRY_BYTES) -> None:
         self.is_whole = True
+        self._most_bytes = most_bytes
         self._chunks: list[bytes] = []
         self._dropped = 0
         self._held_bytes = 0
@@ -26,7 +29,7 @@ class Live:
 
     def write(self, chunk: bytes) -> bool:
         """False when it must wait: somebody lags too far behind. The chunk is then to be given to `write_late`."""
-        if self._held_bytes + len(chunk) > MOST_ENTRY_BYTES and not self._has_room():
+        if self._held_bytes + len(chunk) > self._most_bytes and not self._has_room():
             return False
         self._say(chunk)
         return True
@@ -65,7 +68,7 @@ class Live:
         gone, self._chunks = self._chunks[: slowest - self._dropped], self._chunks[slowest - self._dropped :]
         self._dropped = slowest
         self._held_bytes -= sum(map(len, gone))
-        return self._held_bytes <= MOST_ENTRY_BYTES
+        return self._held_bytes <= self._most_bytes
 
 
 class Listener(ABC):

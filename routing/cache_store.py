@@ -1,32 +1,21 @@
 """Where entries lie: in this process, bounded by bytes, and packed in Redis, which all processes share.
 
-Redis away means a miss. Only a request that finds Redis gone waits, and shortly; until a probe has found it back,
-nobody asks it anything.
+Redis away means a miss.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
+from contextlib import suppress
 from time import time
-from typing import Any
-
-import redis.asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from routing.cache_entries import Entry, packed, unpacked
+from routing.redis_door import Door, RedisAway
 
 MEMORY_BYTES = 32 << 20
-MOST_CONNECTIONS = 16
-ANSWER_S = 0.25
-PROBE_S = 1.0
 _LARGE_BYTES = 64 * 1024
 _OVERHEAD_BYTES = 512
-
-logger = logging.getLogger(__name__)
 
 
 class Memory:
@@ -60,29 +49,18 @@ class Shelf:
     """Entries in Redis."""
 
     def __init__(self, redis_url: str) -> None:
-        pool: aioredis.BlockingConnectionPool = aioredis.BlockingConnectionPool.from_url(
-            redis_url,
-            max_connections=MOST_CONNECTIONS,
-            timeout=ANSWER_S,
-            socket_timeout=ANSWER_S,
-            socket_connect_timeout=ANSWER_S,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis = aioredis.Redis(connection_pool=pool)
-        self._probing: asyncio.Task[None] | None = None
+        self._door = Door(redis_url, "the cache")
 
     @property
     def is_up(self) -> bool:
-        return self._probing is None
+        return self._door.is_up
 
     async def find(self, org_id: int, digest: bytes) -> Entry | None:
         if not self.is_up:
             return None
         try:
-            async with asyncio.timeout(ANSWER_S):
-                data: Any = await self._redis.get(key_of(org_id, digest))
-        except (RedisError, OSError) as error:
-            self._lost(error)
+            data = await self._door.ask(self._door.redis.get(key_of(org_id, digest)))
+        except RedisAway:
             return None
         if data is None:
             return None
@@ -96,33 +74,11 @@ class Shelf:
         left_s = round(ttl_s - entry.age_s(time()))
         if left_s <= 0:
             return
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                await self._redis.set(key_of(org_id, digest), data, ex=left_s)
-        except (RedisError, OSError) as error:
-            self._lost(error)
+        with suppress(RedisAway):
+            await self._door.ask(self._door.redis.set(key_of(org_id, digest), data, ex=left_s))
 
     async def aclose(self) -> None:
-        if self._probing is not None:
-            self._probing.cancel()
-        await self._redis.aclose()
-
-    def _lost(self, error: Exception) -> None:
-        if self._probing is None:
-            logger.warning("the cache goes on without Redis: %s", error or type(error).__name__)
-            self._probing = asyncio.create_task(self._probe())
-
-    async def _probe(self) -> None:
-        while True:
-            await asyncio.sleep(PROBE_S)
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    await self._redis.ping()
-            except (RedisError, OSError):
-                continue
-            self._probing = None
-            logger.info("the cache has Redis again")
-            return
+        await self._door.aclose()
 
 
 def key_of(org_id: int, digest: bytes) -> str:

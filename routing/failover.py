@@ -60,18 +60,21 @@ class Trail:
         self.upstream_s = 0.0
 
     def note(self, attempt: Attempt, outcome: str, now: float, status: int | None = None, detail: str = "") -> None:
-        self.attempts.append(
-            AttemptRecord(
-                target=attempt.target.name,
-                target_id=attempt.target.id,
-                credential=attempt.credential.public_id if attempt.credential else "",
-                outcome=outcome,
-                status=status,
-                started_ms=round((attempt.started - self.started) * 1000),
-                duration_ms=round((now - attempt.started) * 1000),
-                ttft_ms=None if attempt.ttft_s is None else round(attempt.ttft_s * 1000),
-                detail=detail,
-            )
+        self.attempts.append(self.record_of(attempt, outcome, now, status, detail))
+
+    def record_of(
+        self, attempt: Attempt, outcome: str, now: float, status: int | None = None, detail: str = ""
+    ) -> AttemptRecord:
+        return AttemptRecord(
+            target=attempt.target.name,
+            target_id=attempt.target.id,
+            credential=attempt.credential.public_id if attempt.credential else "",
+            outcome=outcome,
+            status=status,
+            started_ms=round((attempt.started - self.started) * 1000),
+            duration_ms=round((now - attempt.started) * 1000),
+            ttft_ms=None if attempt.ttft_s is None else round(attempt.ttft_s * 1000),
+            detail=detail,
         )
 
 

@@ -18,6 +18,9 @@ from common.errors import Draining, KeyRevoked, ShareAIError, UpstreamTimeout
 
 SWEEP_S = 0.25
 RECORD_S = 2.0
+CHECKPOINT_S = 5.0
+MOST_CHECKPOINTS = 32
+"""In one sweep: each takes up to a millisecond of the loop, and the next sweep is near."""
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -41,18 +44,26 @@ class Writer(Protocol):
         """Writes a whole answer; `headers` hold its length."""
 
 
+class LongSource(Protocol):
+    """What the sweep tells the source of a stream."""
+
+    def checkpoint(self) -> None: ...
+
+
 class Flight:
     """One request being served. Times are monotonic, in seconds; the loop's own clock ticks in milliseconds only."""
 
     __slots__ = (
         "attempt_by",
         "attempt_is_late",
+        "checked_at",
         "deadline",
         "ended_by",
         "idle_s",
         "key_id",
         "receive",
         "sending_since",
+        "source",
         "started",
         "task",
         "waiting_since",
@@ -68,6 +79,8 @@ class Flight:
         self.deadline: float | None = None
         self.attempt_by: float | None = None
         self.attempt_is_late = False
+        self.checked_at = started
+        self.source: LongSource | None = None
         self.sending_since: float | None = None
         self.waiting_since: float | None = None
         self.idle_s = 60.0
@@ -137,12 +150,19 @@ class Flights:
     Args:
         is_revoked: whether a key's public id has lost its authority.
         write_stall_s: how long a caller may leave unread what was sent.
+        checkpoint_s: how often a stream notes what it has used.
     """
 
-    def __init__(self, is_revoked: Callable[[str], bool] = lambda key_id: False, write_stall_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        is_revoked: Callable[[str], bool] = lambda key_id: False,
+        write_stall_s: float = 60.0,
+        checkpoint_s: float = CHECKPOINT_S,
+    ) -> None:
         self._flights: set[Flight] = set()
         self._is_revoked = is_revoked
         self._write_stall_s = write_stall_s
+        self._checkpoint_s = checkpoint_s
         self._sweeper: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -183,7 +203,13 @@ class Flights:
             self.sweep(monotonic())
 
     def sweep(self, now: float) -> None:
+        checkpoints = 0
         for flight in list(self._flights):
+            if flight.source is not None and now - flight.checked_at > self._checkpoint_s:
+                checkpoints += 1
+                if checkpoints <= MOST_CHECKPOINTS:
+                    flight.checked_at = now
+                    flight.source.checkpoint()
             if flight.deadline is not None and now > flight.deadline:
                 flight.end(TIME_UP)
             elif flight.attempt_by is not None and now > flight.attempt_by:

@@ -15,6 +15,7 @@ from routing.admission import Admission
 from routing.asked import Asked
 from routing.cache import Cache
 from routing.cache_keys import wanted
+from routing.checkpoints import Note, nothing_noted
 from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
 from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
@@ -50,8 +51,10 @@ class Gateway:
         can_record: Callable[[], bool] = lambda: True,
         cache: Cache | None = None,
         recounts: Recounts | None = None,
+        note: Note = nothing_noted,
     ) -> None:
-        """`can_record` says whether `append` will take what a call that begins now has to record."""
+        """`can_record` says whether `append` will take what a call that begins now has to record; `note` writes a
+        checkpoint of a stream."""
         self._recounts = recounts
         self._snapshots = snapshots
         self._planner = planner
@@ -61,6 +64,7 @@ class Gateway:
         self._append = append
         self._clock = clock
         self._can_record = can_record
+        self._note = note
         self._cache = cache if cache is not None else Cache(Flights())
 
     async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply:
@@ -112,7 +116,7 @@ class Gateway:
         self, call: Call, plan: Plan, opened: OpenedStream, trail: Trail, settlement: Settlement
     ) -> StreamReply:
         attempt, now = opened.attempt, self._clock()
-        source = MeteredStream(call, opened, trail, settlement, self._health, self._clock)
+        source = MeteredStream(call, opened, trail, settlement, self._health, self._clock, self._note)
         if attempt.target.place == GUEST:
             source.recounts = self._recounts
         headers = answer_headers(

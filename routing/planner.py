@@ -18,7 +18,7 @@ from providers.targets import OWN, Credential, Target
 from providers.transport import Deadlines
 from routing.facts import BudgetUsed, facts_of, nothing_used
 from routing.fallbacks import fallen_back_to, in_tier, within_reach
-from routing.filters import EJECTED, FILTERS, PRIVATE, REASONS, reject_place, unusable_keys
+from routing.filters import EJECTED, FILTERS, REASONS, reject_place, unusable_keys
 from routing.health import Health, weighted_key
 from routing.plans import MOST_ATTEMPTS, Candidate, Plan, Rejected
 from routing.resolving import Wanted, wanted_by

@@ -57,6 +57,10 @@ class Source(ABC):
         Never raises for an upstream's failure: the last bytes then say what happened.
         """
 
+    def checkpoint(self) -> None:
+        """It has gone on for long: notes what it has used, for the case that the process dies."""
+        return
+
     @abstractmethod
     def note_end(self, code: str) -> None:
         """The stream is broken off before its end; `code` says why, for the record."""
@@ -85,6 +89,7 @@ class StreamReply:
     async def send(self, send: Send, flight: Flight) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         sink = Sink(send, flight)
+        flight.source = self.source
         try:
             flight.waiting_since = monotonic()
             last = await self.source.pour(sink)

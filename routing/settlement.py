@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
+
 from accounts.authentication import Caller
 from common.money import request_cost_nanos
 from metering.admission import Headers, Hold
@@ -29,6 +31,9 @@ COMPLETED, CANCELLED, INTERRUPTED, NO_CHARGE, CACHED = (
     "no_charge_error",
     "cached",
 )
+
+GATEWAY_LOST = "gateway_lost"
+"""The error code of a stream whose process was killed in the middle of it."""
 
 Append = Callable[[UsageRecord], None]
 
@@ -115,6 +120,24 @@ class Settlement:
         """Answered with what another request has paid for."""
         self.cache, self.saved_nanos = HIT, saved_nanos
         self.settle(status=200, billing_reason=CACHED, usage=usage, finish_reason=finish_reason)
+
+    def record_so_far(self, attempt: Attempt, usage: TokenUsage) -> UsageRecord | None:
+        """What is to be recorded if the process dies now; None once the end itself has been recorded."""
+        if self._done:
+            return None
+        trail = self._trail
+        record = self._record_of(
+            200,
+            INTERRUPTED,
+            attempt,
+            attempt.target,
+            usage,
+            cost_of(usage, attempt.target.price),
+            "",
+            GATEWAY_LOST,
+        )
+        attempts = (*trail.attempts, trail.record_of(attempt, GATEWAY_LOST, self._clock(), 200))
+        return msgspec.structs.replace(record, attempts=attempts, attempt_count=len(attempts), overhead_us=None)
 
     async def count(self, text: str) -> TokenUsage:
         """What the gateway itself counts of the prompt and `text`, off the loop."""
@@ -204,7 +227,12 @@ async def drain_counting() -> None:
 
 def counted_usage(call: Call, text: str) -> TokenUsage:
     """What the gateway itself counts, for an upstream that reported nothing believable."""
-    return TokenUsage(count_tokens(_prompt_text(call)), count_tokens(text), 0, COUNTED)
+    return TokenUsage(prompt_tokens(call), count_tokens(text), 0, COUNTED)
+
+
+def prompt_tokens(call: Call) -> int:
+    """Blocks for as long as counting takes."""
+    return count_tokens(_prompt_text(call))
 
 
 def _prompt_text(call: Call) -> str:

@@ -13,6 +13,7 @@ from nodes.recount import Recounts
 from providers.adapters.base import COUNTED
 from providers.failures import Kind, UpstreamFailure
 from providers.schema import Call
+from routing.checkpoints import Checkpoints, Note, nothing_noted
 from routing.failover import OpenedStream, Trail
 from routing.health import Health
 from routing.rendering import DONE, error_event, interrupted_event, trace_event, trace_of, usage_event
@@ -30,7 +31,9 @@ class MeteredStream(Source):
         settlement: Settlement,
         health: Health,
         clock: Callable[[], float],
+        note: Note = nothing_noted,
     ) -> None:
+        """`note` writes a checkpoint."""
         self._call = call
         self._attempt = opened.attempt
         self._response = opened.response
@@ -40,6 +43,8 @@ class MeteredStream(Source):
         self._settlement = settlement
         self._health = health
         self._clock = clock
+        self._note = note
+        self._checkpoints: Checkpoints | None = None
         self._waiting_since = clock()
         self._sink: Sink
         self._over: asyncio.Future[UpstreamFailure | None]
@@ -121,6 +126,13 @@ class MeteredStream(Source):
     def _blame(self) -> None:
         attempt = self._attempt
         self._health.breaker(attempt.target.id, attempt.credential_id).failed(self._clock())
+
+    def checkpoint(self) -> None:
+        if self._settled:
+            return
+        if self._checkpoints is None:
+            self._checkpoints = Checkpoints(self._call, self._settlement, self._note)
+        self._checkpoints.note(self._attempt, self._decoder)
 
     def note_end(self, code: str) -> None:
         if self._outcome == "cancelled":

@@ -24,6 +24,7 @@ from routing.replies import Reply, StreamReply
 from routing.wiring import plane
 
 LARGE_BODY_BYTES = 1 << 20
+IDEMPOTENCY_KEY = b"idempotency-key"
 
 
 class GatewayView(APIView):
@@ -93,7 +94,10 @@ class CallView(GatewayView):
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
         )
-        return await plane().gateway.serve(call, caller, request.flight)
+        key = request.by_name.get(IDEMPOTENCY_KEY)
+        if key is None:
+            return await plane().gateway.serve(call, caller, request.flight)
+        return await plane().errands.serve(key, call, caller, request.flight)
 
 
 class ChatCompletionsView(CallView):

@@ -30,10 +30,12 @@ from providers.upstream import DirectTransport
 from routing.admission import Admission
 from routing.cache import Cache
 from routing.cache_store import Shelf
+from routing.errands import Errands
 from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
 from routing.health_news import HealthNews, Shared, Told
+from routing.kept_replies import KeptReplies
 from routing.last_used import LastUsed
 from routing.listener import listen
 from routing.planner import Planner
@@ -49,7 +51,7 @@ class Plane:
 
     def __init__(self) -> None:
         self.snapshots = Snapshots(LOADER, UNAVAILABLE, stale_s=settings.AUTHORITY_STALE_S)
-        self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S)
+        self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S, settings.CHECKPOINT_S)
         self._journal: Journal = open_journal()
         self._recorder: Recorder = start_recorder(self._journal)
         self._direct = DirectTransport(Dialer(AllowList.parse(settings.EGRESS_ALLOW)))
@@ -90,7 +92,9 @@ class Plane:
             self._can_record,
             cache,
             self._recounts,
+            self._journal.checkpoint,
         )
+        self.errands = Errands(self.gateway, self.flights, KeptReplies(settings.REDIS_URL))
 
     async def start(self) -> None:
         await self.nodes.start()
@@ -116,6 +120,7 @@ class Plane:
             task.cancel()
         await self.snapshots.aclose()
         await self._shelf.aclose()
+        await self.errands.aclose()
         self._direct.close()
         await asyncio.to_thread(self._recorder.stop, 10.0)
         self._journal.close()
