@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "providers",
     "nodes",
     "routing",
+    "billing",
     "console",
 ]
 
@@ -244,6 +245,11 @@ PROBES = env.boolean("PROBES", True)
 PROBE_INTERVAL_S = env.seconds("PROBE_INTERVAL_S", 30.0)
 HEALTH_HISTORY_DAYS = env.integer("HEALTH_HISTORY_DAYS", 90, 1)
 PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
+
+# -- Billing -----------------------------------------------------------------------------------
+USAGE_HOOKS = ["billing.settlement.settler"]
+PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
+NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
