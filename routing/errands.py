@@ -19,10 +19,10 @@ from accounts.authentication import Caller
 from common.errors import InvalidRequest, ShareAIError
 from providers.schema import Call
 from routing.cache_live import Listener, Live
-from routing.flights import Flight, Flights, refusal_of_ended
+from routing.flights import Flight, Flights, Headers, refusal_of_ended
 from routing.kept_replies import MOST_REPLY_BYTES, RENEW_S, Claim, KeptReplies, KeptReply
 from routing.rendering import DONE, error_event, error_reply
-from routing.replies import Headers, Reply, Source, StreamReply
+from routing.replies import Reply, Source, StreamReply
 from routing.sink import Sink
 
 LONGEST_KEY = 255
