@@ -47,6 +47,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("models", _("Models"), "boxes"),
             Entry("routes", _("Routes"), "split"),
             Entry("route-tester", _("Route tester"), "route"),
+            Entry("smoke", _("Smoke test"), "list-checks", Permission.VIEW_USAGE),
             Entry("cache", _("Cache policies"), "database-zap", Permission.VIEW_USAGE),
             Entry("nodes", _("Nodes"), "server"),
             Entry("activity", _("Activity"), "chart-column-stacked", Permission.VIEW_USAGE),

@@ -19,6 +19,7 @@ SECRET_KEY = env.text("SECRET_KEY")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 PUBLIC_URL = env.text("PUBLIC_URL", f"http://127.0.0.1:{env.integer('PORT', 8000)}").rstrip("/")
+GATEWAY_URL = env.text("GATEWAY_URL", PUBLIC_URL).rstrip("/")
 HTTPS = PUBLIC_URL.startswith("https://")
 
 # -- Engines -----------------------------------------------------------------------------------
@@ -253,6 +254,7 @@ CELERY_BEAT_SCHEDULE = {
     "parked keys": {"task": "providers.retry_parked_keys", "schedule": 600.0},
     "reaping": {"task": "ledger.reap_leases", "schedule": 10.0},
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
+    "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
 

@@ -27,6 +27,7 @@ from console.pages import (
     route_tester,
     routes,
     settings,
+    smoke,
 )
 
 urlpatterns = [
@@ -69,6 +70,9 @@ urlpatterns = [
     path("routes/rollback/<int:number>/<path:name>", routes.rollback, name="routes-rollback"),
     path("routes/delete/<path:name>", routes.delete, name="routes-delete"),
     path("route-tester", route_tester.index, name="route-tester"),
+    path("smoke", smoke.index, name="smoke"),
+    path("smoke/<slug:public_id>", smoke.detail, name="smoke-run"),
+    path("smoke/<slug:public_id>/download", smoke.download, name="smoke-download"),
     path("drills", drills.start, name="drills-start"),
     path("drills/<slug:public_id>/end", drills.end, name="drills-end"),
     path("cache", cache.index, name="cache"),

@@ -65,6 +65,8 @@ ACTIONS: dict[str, Promise] = {
     "member.left": _("left:"),
     "member.removed": _("removed the member"),
     "member.role_changed": _("changed the role of"),
+    "smoke.begun": _("began a smoke test"),
+    "smoke.ended": _("ended a smoke test"),
     "organization.created": _("founded the organisation"),
     "organization.updated": _("changed the settings of"),
     "organization.deleted": _("deleted the organisation"),
@@ -100,6 +102,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "organization": _("Organisation"),
     "route": _("Route"),
     "drill": _("Outage drill"),
+    "smoke_run": _("Smoke test"),
 }
 
 

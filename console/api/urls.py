@@ -18,6 +18,7 @@ from console.api import (
     route_tests,
     route_versions,
     routes,
+    smoke,
     targets,
     usage,
 )
@@ -64,6 +65,8 @@ urlpatterns = [
     path(_ROUTE, routes.RouteView.as_view()),
     path("drills", drills.DrillsView.as_view()),
     path("drills/<slug:drill_id>", drills.DrillView.as_view()),
+    path("smoke", smoke.SmokeRunsView.as_view()),
+    path("smoke/<slug:run_id>", smoke.SmokeRunView.as_view()),
     path("cache/policies", cache.CachePoliciesView.as_view()),
     path("cache/policies/<slug:policy_id>", cache.CachePolicyView.as_view()),
     path("cache/purge", cache.CachePurgeView.as_view()),

@@ -113,6 +113,7 @@ ONLY_IN = {
         "billing.tasks",
         "console.api.tasks",
         "console.celery",
+        "console.tasks",
         "ledger.tasks",
         "metering.tasks",
         "providers.tasks",

@@ -36,11 +36,13 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "provider_id": provider["id"],
         "provider_key": provider["keys"][0]["id"],
         "name": "team/fast",
+        "model": "small",
         "request_id": log().request_id,
         "member_id": members.members_of(acme).get(user=bob).public_id,
         "token_id": enrolment.token.public_id,
         "node_id": Machine().enrol(enrolment.plain).json()["node"],
         "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
+        "run_id": api.post("smoke", {"checks": ["answers"]}).json()["id"],
         "policy_id": api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],
         "invitation_id": invitations.invite(acme, as_alice, email="dana@example.com", role="viewer").public_id,
     }

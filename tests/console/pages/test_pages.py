@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from accounts import roles
 from accounts.roles import Permission as P
+from console.smoke import runs
 from routing.cache_services import put_policy
 from routing.services import put_route
 from tests.console.pages import machines
@@ -21,6 +22,7 @@ LISTS = {
     "routes": P.VIEW,
     "routes-new": P.MANAGE_ROUTES,
     "cache": P.VIEW_USAGE,
+    "smoke": P.VIEW_USAGE,
     "cache-new": P.MANAGE_ROUTES,
     "cache-purge": P.MANAGE_ROUTES,
     "nodes": P.VIEW,
@@ -47,6 +49,8 @@ OWNED = {
     "keys-revoke": P.MANAGE_KEYS,
     "keys-first-use": P.VIEW,
     "cache-edit": P.MANAGE_ROUTES,
+    "smoke-run": P.VIEW_USAGE,
+    "smoke-download": P.VIEW_USAGE,
     "logs-detail": P.VIEW_USAGE,
     "routes-show": P.VIEW,
     "routes-edit": P.MANAGE_ROUTES,
@@ -77,6 +81,7 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     things = {
         "keys": [key.public_id],
         "cache": [policy.public_id],
+        "smoke": [runs.begin(acme, as_alice).public_id],
         "logs": [log[0].request_id],
         "members": [other.pk],
         "nodes": [node.public_id],
@@ -150,7 +155,7 @@ def test_a_stranger_sees_nothing_of_another_organisation(
     machines.list_models(machines.new_node(acme, as_alice, "Basement"), "secret-finetune")
     for name in (
         "home", "keys", "models", "logs", "activity", "providers", "members", "audit", "nodes", "nodes-fleets",
-        "playground", "route-tester", "routes",
+        "playground", "route-tester", "routes", "smoke",
     ):  # fmt: skip
         shown = content_of(browser.get(reverse(name))).decode()
         assert "billing service" not in shown
