@@ -17,6 +17,7 @@ from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
 from routing.planner import Planner
 from routing.plans import Plan
+from routing.prompts import Fingerprint
 from routing.rendering import (
     answer_headers,
     cost_header,
@@ -46,6 +47,7 @@ class Gateway:
         clock: Callable[[], float],
         can_record: Callable[[], bool] = lambda: True,
         cache: Cache | None = None,
+        fingerprint: Fingerprint | None = None,
     ) -> None:
         """`can_record` says whether `append` will take what a call that begins now has to record."""
         self._snapshots = snapshots
@@ -55,6 +57,7 @@ class Gateway:
         self._admission = admission
         self._append = append
         self._clock = clock
+        self._fingerprint = fingerprint
         self._can_record = can_record
         self._cache = cache if cache is not None else Cache(Flights())
 
@@ -67,7 +70,7 @@ class Gateway:
         if not self._can_record():
             raise TemporarilyUnavailable("Usage cannot be recorded for the moment.", retry_after_s=5)
         trail = Trail(flight.started)
-        settlement = Settlement(call, caller, trail, self._append, self._clock)
+        settlement = Settlement(call, caller, trail, self._append, self._clock, self._fingerprint)
         try:
             snapshot = self._snapshots.get(caller.org_id)
             check_models(call, caller)

@@ -33,6 +33,7 @@ from routing.health import Health
 from routing.last_used import LastUsed
 from routing.listener import listen
 from routing.planner import Planner
+from routing.prompts import Fingerprint
 from routing.settlement import drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import LOADER, UNAVAILABLE, WRITE_LAST_USED
@@ -81,6 +82,7 @@ class Plane:
             monotonic,
             self._can_record,
             cache,
+            Fingerprint(settings.SECRET_KEY),
         )
 
     async def start(self) -> None:

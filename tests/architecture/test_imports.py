@@ -88,6 +88,7 @@ WITHOUT_DJANGO = [
     "routing.lookups",
     "routing.planner",
     "routing.plans",
+    "routing.prompts",
     "routing.rendering",
     "routing.replies",
     "routing.rules",
