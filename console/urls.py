@@ -11,6 +11,7 @@ from console.pages import (
     drills,
     guides,
     home,
+    insight,
     keys,
     logs,
     members,
@@ -100,6 +101,9 @@ urlpatterns = [
         for name in node_acts.ACTS
     ),
     path("activity", activity.index, name="activity"),
+    path("activity/insight", insight.index, name="activity-insight"),
+    path("activity/insight/cache", insight.cache, name="activity-insight-cache"),
+    path("activity/insight/draft", insight.draft, name="activity-insight-draft"),
     path("activity.csv", activity.export, name="activity-export"),
     path("members", members.index, name="members"),
     path("members/invite", members.invite, name="members-invite"),

@@ -89,6 +89,7 @@ ACTIONS: dict[str, Promise] = {
     "connection.deleted": _("deleted the provider"),
     "connection.enabled": _("enabled the provider"),
     "connection.disabled": _("disabled the provider"),
+    "connection.fault_played": _("let the simulated provider fail"),
     "connection.key_added": _("added a key to the provider"),
     "connection.key_removed": _("removed a key from the provider"),
     "connection.key_parked": _("parked a key of the provider"),
@@ -104,6 +105,7 @@ ACTIONS: dict[str, Promise] = {
     "member.role_changed": _("changed the role of"),
     "smoke.begun": _("began a smoke test"),
     "smoke.ended": _("ended a smoke test"),
+    "limits.updated": _("changed the limits of"),
     "organization.created": _("founded the organisation"),
     "organization.updated": _("changed the settings of"),
     "organization.deleted": _("deleted the organisation"),
@@ -142,6 +144,9 @@ OBJECT_TYPES: dict[str, Promise] = {
     "route": _("Route"),
     "target": _("Target"),
     "drill": _("Outage drill"),
+    "key": _("API key"),
+    "model": _("Model"),
+    "organisation": _("Organisation"),
     "smoke_run": _("Smoke test"),
 }
 

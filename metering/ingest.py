@@ -45,6 +45,7 @@ TYPES = {
     "metadata": "jsonb",
     "cache": "text",
     "saved_nanos": "bigint",
+    "prompt_hash": "bigint",
 }
 # What a caller may choose freely is cut to its column, so that nobody is served unrecorded for a long name.
 CLIPPED = {

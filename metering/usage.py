@@ -70,6 +70,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     metadata: dict[str, str] | None = None
     cache: str = ""
     saved_nanos: int = 0
+    prompt_hash: int = 0
 
 
 def cleaned(record: UsageRecord) -> UsageRecord:

@@ -104,8 +104,7 @@ def create_token(
             created_at=now,
             expires_at=now + timedelta(seconds=ttl_s),
         )
-        after = {"machines": count, "expires_at": token.expires_at.isoformat()}
-        _record_token(token, actor, "node_token.created", after)
+        _record_token(token, actor, "node_token.created", after=_said_of(token))
     return PlainToken(token, plain)
 
 
@@ -116,7 +115,7 @@ def revoke_token(token: EnrolmentToken, actor: Actor) -> EnrolmentToken:
         if row.revoked_at is None:
             row.revoked_at = timezone.now()
             row.save(update_fields=["revoked_at"])
-            _record_token(row, actor, "node_token.revoked", None)
+            _record_token(row, actor, "node_token.revoked", before=_said_of(row))
     return row
 
 
@@ -236,5 +235,9 @@ def _record_node(node: Node, token: EnrolmentToken, ip: str | None) -> None:
     changes.record(node, actor, "node.enrolled", after=told)
 
 
-def _record_token(token: EnrolmentToken, actor: Actor, action: str, after: dict[str, object] | None) -> None:
-    audit.record(token.org, actor, action, "node_token", token.public_id, after=after)
+def _said_of(token: EnrolmentToken) -> dict[str, object]:
+    return {"machines": token.count, "expires_at": token.expires_at.isoformat()}
+
+
+def _record_token(token: EnrolmentToken, actor: Actor, action: str, **said: dict[str, object]) -> None:
+    audit.record(token.org, actor, action, "node_token", token.public_id, **said)

@@ -62,7 +62,8 @@ def end_drill(drill: Drill, actor: Actor) -> None:
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
         now = timezone.now()
         if Drill.objects.of(organization).filter(pk=drill.pk, until__gt=now).update(until=now):
-            record(organization, actor, "drill.ended", "drill", drill.public_id, label=drill.target)
+            before = {"target": drill.target, "until": drill.until.isoformat()}
+            record(organization, actor, "drill.ended", "drill", drill.public_id, label=drill.target, before=before)
 
 
 def running_drills(organization: Organization) -> QuerySet[Drill]:

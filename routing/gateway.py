@@ -21,6 +21,7 @@ from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
 from routing.planner import Planner
 from routing.plans import Plan
+from routing.prompts import Fingerprint
 from routing.rendering import (
     answer_headers,
     cost_header,
@@ -52,6 +53,7 @@ class Gateway:
         cache: Cache | None = None,
         recounts: Recounts | None = None,
         note: Note = nothing_noted,
+        fingerprint: Fingerprint | None = None,
     ) -> None:
         """`can_record` says whether `append` will take what a call that begins now has to record; `note` writes a
         checkpoint of a stream."""
@@ -63,6 +65,7 @@ class Gateway:
         self._admission = admission
         self._append = append
         self._clock = clock
+        self._fingerprint = fingerprint
         self._can_record = can_record
         self._note = note
         self._cache = cache if cache is not None else Cache(Flights())
@@ -76,7 +79,7 @@ class Gateway:
         if not self._can_record():
             raise TemporarilyUnavailable("Usage cannot be recorded for the moment.", retry_after_s=5)
         trail = Trail(flight.started)
-        settlement = Settlement(call, caller, trail, self._append, self._clock)
+        settlement = Settlement(call, caller, trail, self._append, self._clock, self._fingerprint)
         try:
             snapshot = self._snapshots.get(caller.org_id)
             check_models(call, caller)

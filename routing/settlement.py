@@ -23,6 +23,7 @@ from providers.schema import Call
 from providers.targets import Price, Target
 from routing.failover import Attempt, Trail
 from routing.plans import Plan
+from routing.prompts import UNKNOWN, Fingerprint
 
 COMPLETED, CANCELLED, INTERRUPTED, NO_CHARGE, CACHED = (
     "completed",
@@ -57,6 +58,7 @@ class Settlement:
         "_caller",
         "_clock",
         "_done",
+        "_fingerprint",
         "_trail",
         "cache",
         "hold",
@@ -66,7 +68,17 @@ class Settlement:
         "saved_nanos",
     )
 
-    def __init__(self, call: Call, caller: Caller, trail: Trail, append: Append, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        caller: Caller,
+        trail: Trail,
+        append: Append,
+        clock: Callable[[], float],
+        fingerprint: Fingerprint | None = None,
+    ) -> None:
+        """Without a `fingerprint` nobody can tell later which requests asked the same."""
+        self._fingerprint = fingerprint
         self._call = call
         self._caller = caller
         self._trail = trail
@@ -83,7 +95,7 @@ class Settlement:
 
     def handed_over(self) -> Settlement:
         """One in its place, for whoever sees the request to its end; this one records nothing from now on."""
-        successor = Settlement(self._call, self._caller, self._trail, self._append, self._clock)
+        successor = Settlement(self._call, self._caller, self._trail, self._append, self._clock, self._fingerprint)
         successor._began_at, successor._done = self._began_at, self._done
         successor.plan, successor.cache = self.plan, self.cache
         successor.hold, successor.limit_headers = self.hold, self.limit_headers
@@ -216,6 +228,9 @@ class Settlement:
             user_agent=call.user_agent,
             cache=self.cache,
             saved_nanos=self.saved_nanos,
+            prompt_hash=self._fingerprint.of(caller.org_id, call.body)
+            if self._fingerprint is not None and status == 200
+            else UNKNOWN,
         )
 
 

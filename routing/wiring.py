@@ -39,6 +39,7 @@ from routing.kept_replies import KeptReplies
 from routing.last_used import LastUsed
 from routing.listener import listen
 from routing.planner import Planner
+from routing.prompts import Fingerprint
 from routing.settlement import counted_usage, drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
@@ -93,6 +94,7 @@ class Plane:
             cache,
             self._recounts,
             self._journal.checkpoint,
+            Fingerprint(settings.SECRET_KEY),
         )
         self.errands = Errands(self.gateway, self.flights, KeptReplies(settings.REDIS_URL))
 

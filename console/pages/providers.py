@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -14,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import current
+from accounts import audit, current
 from accounts.roles import Permission
 from console import faults
 from console.availability import availability_of
@@ -157,11 +158,27 @@ def set_fault(request: HttpRequest, visit: Visit, public_id: str) -> HttpRespons
         known = faults.read(connection)
         form = FaultForm(request.POST, faults=list(known.faults))
         if form.is_valid():
-            faults.switch(connection, form.cleaned_data["fault"], form.cleaned_data["share"])
+            played = faults.switch(connection, form.cleaned_data["fault"], form.cleaned_data["share"])
+            _note_fault(visit, connection, known, played)
             messages.success(request, _("“%(name)s” plays it from now on.") % {"name": connection.name})
     except faults.ControlAway:
         messages.error(request, _("The simulated provider does not answer."))
     return redirect("providers-detail", public_id=public_id)
+
+
+def _note_fault(visit: Visit, connection: Connection, was: faults.FaultState, now: faults.FaultState) -> None:
+    before, after = ({"fault": state.current, "share": state.share} for state in (was, now))
+    with transaction.atomic():
+        audit.record(
+            visit.organization,
+            visit.actor,
+            "connection.fault_played",
+            "connection",
+            connection.public_id,
+            label=connection.name,
+            before=before,
+            after=after,
+        )
 
 
 def about(visit: Visit, connection: Connection) -> dict[str, Any]:

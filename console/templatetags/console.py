@@ -112,6 +112,11 @@ def money(nanos: int | None) -> SafeString | str:
 
 
 @register.filter
+def kept_for(seconds: int) -> str:
+    return _amount(seconds) or _("a moment")
+
+
+@register.filter
 def price(value: Any) -> str:
     """USD per million tokens as people read it: `$0.15`, `$12`, `–` when unknown."""
     if value is None:

@@ -96,6 +96,7 @@ WITHOUT_DJANGO = [
     "routing.planner",
     "routing.plans",
     "routing.redis_door",
+    "routing.prompts",
     "routing.rendering",
     "routing.replies",
     "routing.rules",

@@ -87,6 +87,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "limits/models/<route_name:model>": ({"model": "no/such"}, {"PUT": {"rpm": 1}}),
     "limits/nodes/<slug:node_id>": ({"node_id": "node_0"}, {"PUT": {"rpm": 1}}),
     "usage": ({}, {}),
+    "insight/prompts": ({}, {}),
+    "insight/targets": ({}, {}),
     "requests": ({}, {}),
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
     "audit-events": ({}, {}),
@@ -162,7 +164,7 @@ def world(acme, as_alice, bob, log) -> World:
     invitation = invitations.invite(acme, as_alice, email=f"{MARK}@example.com", role="viewer")
     member = members.members_of(acme).get(user=bob)
     type(bob).objects.filter(pk=bob.pk).update(name=MARK)
-    request = log(key=key, model=f"{MARK}-model", target=f"{MARK}/{MARK}-model")
+    request = log(key=key, model=f"{MARK}-model", target=f"{MARK}/{MARK}-model", prompt_hash=7)
     ids = {
         "key_id": key.public_id,
         "provider_id": connection.public_id,

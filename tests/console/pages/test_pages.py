@@ -29,6 +29,7 @@ LISTS = {
     "nodes-fleets": P.VIEW,
     "nodes-new": P.MANAGE_NODES,
     "activity": P.VIEW_USAGE,
+    "activity-insight": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
     "logs": P.VIEW_USAGE,
     "logs-export": P.VIEW_USAGE,
@@ -154,8 +155,8 @@ def test_a_stranger_sees_nothing_of_another_organisation(
     browser = as_browser(mallory)
     machines.list_models(machines.new_node(acme, as_alice, "Basement"), "secret-finetune")
     for name in (
-        "home", "keys", "models", "logs", "activity", "providers", "members", "audit", "nodes", "nodes-fleets",
-        "playground", "route-tester", "routes", "smoke",
+        "home", "keys", "models", "logs", "activity", "activity-insight", "providers", "members",
+        "audit", "nodes", "nodes-fleets", "playground", "route-tester", "routes", "smoke",
     ):  # fmt: skip
         shown = content_of(browser.get(reverse(name))).decode()
         assert "billing service" not in shown

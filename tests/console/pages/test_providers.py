@@ -190,6 +190,9 @@ def test_a_simulated_provider_plays_a_fault_and_stops_it(as_browser, alice, acme
         browser.post(of(simulated, "providers-fault"), {"fault": fault, "share": share})
         state = faults.read(simulated)
         assert (state.current, state.share) == (fault, float(share))
+        event = AuditEvent.objects.of(acme).filter(action="connection.fault_played").latest("sequence")
+        assert event.after == {"fault": fault, "share": float(share)}
+        assert event.before["fault"] != fault
 
 
 def test_a_viewer_sees_no_switch_for_faults(as_browser, carol, acme, simulated):

@@ -1,0 +1,198 @@
+"""What usage suggests: a cache policy for prompts that come again, an order of targets for each model.
+
+Nothing is applied by itself. A policy is one click and one more to take it back; an order becomes a draft of a route,
+to be tested and published like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from accounts.audit import Actor
+from accounts.models import Organization
+from metering import comparison, prompts
+from metering.comparison import Served
+from metering.prompts import Order, Prediction, Prompt
+from providers.schema import SUFFIXES
+from providers.targets import Target
+from routing.cache_rules import MODEL, ROUTE
+from routing.cache_services import put_policy
+from routing.drafts import save_draft
+from routing.models import CachePolicy, RouteDraft
+from routing.services import RESERVED_NAMES
+from routing.tester import snapshot_now
+
+WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+TTLS_S = (600, 3600, 86_400, 604_800)
+SHOWN = 20
+ENOUGH_ATTEMPTS = 20
+"""Fewer say nothing of a target."""
+TOO_MANY_FAILURES = 0.05
+CLEARLY = 0.8
+"""Another target has to be a fifth cheaper or faster before it is worth a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """`covered` names what keeps its answers already: a scope and a subject."""
+
+    prompt: Prompt
+    prediction: Prediction | None
+    scope: str
+    subject: str
+    covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A target as it is now, beside what it did. `served` is None where it was not asked in the window."""
+
+    name: str
+    input_usd: float | None
+    output_usd: float | None
+    served: Served | None
+    is_live: bool
+
+    @property
+    def price(self) -> float | None:
+        """For order alone: a prompt is mostly longer than its answer."""
+        return None if self.input_usd is None or self.output_usd is None else 3 * self.input_usd + self.output_usd
+
+    @property
+    def is_known(self) -> bool:
+        return self.served is not None and self.served.attempts >= ENOUGH_ATTEMPTS
+
+    @property
+    def fails(self) -> bool:
+        return self.is_known and self.served is not None and self.served.failure_rate > TOO_MANY_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """`reason` is "cheaper", "faster" or "failing"; `targets` in tiers, the best first."""
+
+    reason: str
+    target: str
+    than: str
+    tiers: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    model: str
+    offers: tuple[Offer, ...]
+    suggestion: Suggestion | None
+
+
+def prompt_rows(
+    organization: Organization, now: datetime, window: str, order: Order, limit: int = SHOWN
+) -> list[PromptRow]:
+    from_ = now - WINDOWS[window]
+    found = prompts.top_prompts(organization, from_, now, order, limit)
+    times = prompts.times_of(organization, [each.hash for each in found if each.repeats], from_, now)
+    rules = snapshot_now(organization).cache
+    rows = []
+    for each in found:
+        scope, subject = (ROUTE, each.route) if each.route else (MODEL, model_of(each.model))
+        covered = rules.find(each.route, model_of(each.model), "") is not None
+        best = prompts.best_ttl(times.get(each.hash, []), TTLS_S)
+        rows.append(PromptRow(each, best, scope, subject, covered))
+    return rows
+
+
+def model_of(asked: str) -> str:
+    """Without a suffix such as `:floor`, which is no part of the name that a policy covers."""
+    name, _colon, suffix = asked.rpartition(":")
+    return name if name and suffix in SUFFIXES else asked
+
+
+def apply_cache(organization: Organization, actor: Actor, scope: str, subject: str, ttl_s: int) -> CachePolicy:
+    """Raises: NotPermitted, InvalidField."""
+    return put_policy(organization, actor, scope=scope, subject=subject, ttl_s=ttl_s)
+
+
+def model_rows(organization: Organization, now: datetime, window: str) -> list[ModelRow]:
+    """Of each model that more than one target serves, or that was asked for; those with a suggestion first."""
+    snapshot = snapshot_now(organization)
+    served = {each.target: each for each in comparison.compare_targets(organization, now - WINDOWS[window], now)}
+    models: dict[str, list[Offer]] = {}
+    for name in sorted({*snapshot.by_name, *served}):
+        target = snapshot.by_name.get(name)
+        models.setdefault(_model_of_target(name, target), []).append(_offer(name, target, served.get(name)))
+    rows = [ModelRow(model, tuple(offers), _suggestion(offers)) for model, offers in models.items()]
+    return sorted(rows, key=lambda row: (row.suggestion is None, -_attempts(row), row.model))
+
+
+def draft_order(
+    organization: Organization, actor: Actor, model: str, now: datetime, window: str
+) -> RouteDraft | None:
+    """The suggestion for this model as a draft of the route of its name. None where nothing is suggested any more.
+
+    Raises: NotPermitted, InvalidField.
+    """
+    row = next((row for row in model_rows(organization, now, window) if row.model == model), None)
+    if row is None or row.suggestion is None:
+        return None
+    name = f"{model}-route" if model in RESERVED_NAMES else model
+    legs = [
+        {"target": target, "tier": tier} for tier, targets in enumerate(row.suggestion.tiers) for target in targets
+    ]
+    return save_draft(organization, actor, name, {"strategy": "priority", "targets": legs})
+
+
+def _attempts(row: ModelRow) -> int:
+    return sum(offer.served.attempts for offer in row.offers if offer.served)
+
+
+def _model_of_target(name: str, target: Target | None) -> str:
+    if target is not None:
+        return target.model_id
+    return name.split("/", 2 if name.startswith("node/") else 1)[-1]
+
+
+def _offer(name: str, target: Target | None, served: Served | None) -> Offer:
+    price = target.price if target else None
+    input_usd = price.input_nanos / 1e9 if price else None
+    output_usd = price.output_nanos / 1e9 if price else None
+    return Offer(name, input_usd, output_usd, served, target is not None)
+
+
+def _suggestion(offers: list[Offer]) -> Suggestion | None:
+    """One failing target goes last; else one that is clearly cheaper or faster goes first."""
+    live = [offer for offer in offers if offer.is_live]
+    sound = [offer for offer in live if offer.is_known and not offer.fails]
+    if len(live) < 2 or not sound:
+        return None
+    failing = [offer for offer in live if offer.fails]
+    if failing:
+        return _ordered("failing", failing[0], sound[0], live, last=failing)
+    busiest = max(sound, key=lambda offer: offer.served.attempts if offer.served else 0)
+    for reason, figure in (("cheaper", _price), ("faster", _first_token)):
+        best = min(sound, key=lambda offer: figure(offer))
+        if best is not busiest and figure(best) <= CLEARLY * figure(busiest) < float("inf"):
+            return _ordered(reason, best, busiest, live, first=[best])
+    return None
+
+
+def _price(offer: Offer) -> float:
+    return float("inf") if offer.price is None else offer.price
+
+
+def _first_token(offer: Offer) -> float:
+    found = offer.served.ttft_p50_ms if offer.served else None
+    return float("inf") if found is None else found
+
+
+def _ordered(
+    reason: str,
+    target: Offer,
+    than: Offer,
+    live: list[Offer],
+    first: list[Offer] | None = None,
+    last: list[Offer] | None = None,
+) -> Suggestion:
+    first, last = first or [], last or []
+    middle = [offer for offer in live if offer not in first and offer not in last]
+    tiers = tuple(tuple(offer.name for offer in tier) for tier in (first, middle, last) if tier)
+    return Suggestion(reason, target.name, than.name, tiers)
