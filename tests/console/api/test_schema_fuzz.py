@@ -36,6 +36,7 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "provider_id": provider["id"],
         "provider_key": provider["keys"][0]["id"],
         "name": "team/fast",
+        "model": "small",
         "request_id": log().request_id,
         "member_id": members.members_of(acme).get(user=bob).public_id,
         "token_id": enrolment.token.public_id,
