@@ -22,9 +22,6 @@ from routing.plans import Candidate, Plan, Rejected
 from routing.scorers import SCORERS, FairShares, RoundRobin
 from routing.snapshots import OrgSnapshot, RouteRecord, SpillOver
 
-LONGEST_RETRY_AFTER_S = 120.0
-
-
 _Ranked = tuple[int, float, float, Candidate]
 """Tier, score, a random tie-break in proportion to the weight, and what is ranked."""
 
