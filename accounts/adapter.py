@@ -1,19 +1,41 @@
-"""allauth's hooks: language, invitations and redirects that stay in the house."""
+"""allauth's hooks: language, invitations, redirects that stay in the house, and a mail server that is away."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language, override
+from django.utils.translation import gettext as _
 
 from accounts import current, invitations
+from accounts.mail import NOT_TAKEN
 from accounts.models import User
+
+logger = logging.getLogger(__name__)
+
+WAITED_FOR = {
+    "account/email/email_confirmation_signup",
+    "account/email/email_confirmation",
+    "account/email/login_code",
+    "account/email/password_reset_key",
+    "account/email/account_already_exists",
+    "account/email/unknown_account",
+}
+"""The mails that the page asks its reader to look for; the last two stand for the others where no account is."""
+
+CLAIMS_OF_SENDING = {"account/messages/email_confirmation_sent.txt", "account/messages/login_code_sent.txt"}
+PAGES_TO_ASK_AGAIN = {"account_reset_password"}
+"""Those whose next page has no way to send again."""
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -51,8 +73,30 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """In the reader's language where the reader is known, else in that of the page."""
         reader = User.objects.filter(email__iexact=email).first()
-        with override(reader.language if reader else get_language()):
-            super().send_mail(template_prefix, email, context)
+        try:
+            with override(reader.language if reader else get_language()):
+                super().send_mail(template_prefix, email, context)
+        except NOT_TAKEN:
+            logger.exception("The mail server did not take %s", template_prefix)
+            if template_prefix in WAITED_FOR:
+                self._tell_undelivered(email)
+
+    def _tell_undelivered(self, email: str) -> None:
+        """What was asked for stands, and its page offers to send again."""
+        text = _("The e-mail to %(email)s could not be sent now. Nothing is lost: ask for it again in a minute.")
+        messages.error(self.request, text % {"email": email})
+        self.request.allauth.is_undelivered = True
+        page = self.request.resolver_match.view_name
+        if page in PAGES_TO_ASK_AGAIN:
+            raise ImmediateHttpResponse(redirect(page))
+
+    def add_message(
+        self, request: HttpRequest, level: int, message_template: str | None = None, *rest: Any, **named: Any
+    ) -> None:
+        """Never says of a mail that it was sent when it was not."""
+        if message_template in CLAIMS_OF_SENDING and getattr(request.allauth, "is_undelivered", False):
+            return
+        super().add_message(request, level, message_template, *rest, **named)
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):

@@ -7,6 +7,7 @@ counts as verified. What is stored is the SHA-256 of the link's token.
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import timedelta
 
@@ -26,6 +27,8 @@ from accounts.models import Invitation, Membership, Organization, User
 from accounts.roles import OWNER, ROLE_NAMES, Permission
 from common.errors import NotFound
 from common.ids import new_id
+
+logger = logging.getLogger(__name__)
 
 VALID_FOR = timedelta(days=7)
 RESEND_AFTER = timedelta(minutes=1)
@@ -199,7 +202,7 @@ def _current(organization: Organization, invitation: Invitation) -> Invitation:
 
 
 def _send_after_commit(invitation: Invitation, actor: audit.Actor, token: str) -> None:
-    """Robust: an unreachable mail server leaves the invitation there, to be sent again."""
+    """A mail server that is away leaves the invitation there, to be sent again."""
     known = User.objects.filter(email=invitation.email).first() or invitation.invited_by
     message = mail.Message(
         template="invitation",
@@ -213,7 +216,15 @@ def _send_after_commit(invitation: Invitation, actor: audit.Actor, token: str) -
             "url": link(token),
         },
     )
-    transaction.on_commit(lambda: mail.send(message), robust=True)
+
+    def send() -> None:
+        try:
+            mail.send(message)
+        except mail.NOT_TAKEN:
+            logger.exception("The mail server did not take an invitation")
+            invitation.is_undelivered = True
+
+    transaction.on_commit(send, robust=True)
 
 
 def _record(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from smtplib import SMTPException
 from typing import Any, NamedTuple
 
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
 from django.utils.translation import override
+
+NOT_TAKEN = (OSError, SMTPException)
+"""What the mail server's client raises when the server is away, too slow, or refuses the message."""
 
 
 class Message(NamedTuple):
@@ -18,7 +22,7 @@ class Message(NamedTuple):
 
 
 def send(message: Message) -> None:
-    """Raises: what the mail server's client raises (OSError, SMTPException)."""
+    """Raises: NOT_TAKEN."""
     values = dict(message.values)
     with override(message.language):
         subject = render_to_string(f"emails/{message.template}_subject.txt", values)

@@ -110,6 +110,9 @@ class Invitation(TenantModel):
     accepted_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    is_undelivered = False
+    """Whether the mail server refused the e-mail just now: told to whoever invites, and not stored."""
+
     class Meta:
         constraints = [
             models.UniqueConstraint(

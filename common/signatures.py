@@ -4,7 +4,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PUBLIC_KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 
 
 def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:

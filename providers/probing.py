@@ -20,9 +20,6 @@ from providers.addresses import Address
 from providers.egress import AllowList, EgressRefused, Guard
 
 MAX_ANSWER_BYTES = 16 << 20
-_CLOSED_OPTIONS = frozenset(
-    {"transport", "mounts", "proxy", "trust_env", "follow_redirects", "cookies", "verify", "cert", "http2"}
-)
 _TIMEOUT = httpx.Timeout(60, connect=5)
 
 

@@ -54,7 +54,10 @@ EJECTED = frozenset({"breaker_open", "probe_failed"})
 
 
 def reject_kind(call: Call, target: Target) -> str | None:
-    return None if target.kind == call.kind else "wrong_kind"
+    """A model that chats may embed as well: machines find out whether theirs does."""
+    if target.kind == call.kind or (call.kind == "embedding" and "embeddings" in target.capabilities):
+        return None
+    return "wrong_kind"
 
 
 def reject_place(place: str | None, target: Target) -> str | None:

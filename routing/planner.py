@@ -25,7 +25,6 @@ from routing.resolving import Wanted, wanted_by
 from routing.scorers import SCORERS, FairShares, RoundRobin
 from routing.snapshots import OrgSnapshot, RouteRecord, SpillOver
 
-LONGEST_RETRY_AFTER_S = 120.0
 MOST_PRIORITY = 1e6
 """Where a route says “in this order”, the order of its legs counts for more than that of the connections."""
 

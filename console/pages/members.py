@@ -33,7 +33,7 @@ def invite(request: HttpRequest, visit: Visit) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             sent = invitations.invite(visit.organization, visit.actor, **form.cleaned_data)
-            messages.success(request, _("The invitation is on its way to %(email)s.") % {"email": sent.email})
+            _tell_of_mail(request, sent, _("The invitation is on its way to %(email)s."))
             return redirect("members")
         except InvalidField as refusal:
             form.absorb(refusal)
@@ -48,8 +48,8 @@ def change_invitation(request: HttpRequest, visit: Visit, public_id: str) -> Htt
     invitation = get_object_or_404(found, public_id=public_id)
     try:
         if request.POST.get("wish") == "resend":
-            invitations.resend_invitation(invitation, visit.actor)
-            messages.success(request, _("Sent again to %(email)s.") % {"email": invitation.email})
+            sent = invitations.resend_invitation(invitation, visit.actor)
+            _tell_of_mail(request, sent, _("Sent again to %(email)s."))
         else:
             invitations.revoke_invitation(invitation, visit.actor)
             messages.success(request, _("The invitation of %(email)s is withdrawn.") % {"email": invitation.email})
@@ -123,6 +123,14 @@ def _accepted(request: HttpRequest, invitation: Invitation) -> HttpResponse:
     current.switch(request, membership.org.public_id)
     messages.success(request, _("Welcome to %(name)s.") % {"name": membership.org.name})
     return redirect("home")
+
+
+def _tell_of_mail(request: HttpRequest, invitation: Invitation, success: str) -> None:
+    if invitation.is_undelivered:
+        text = _("The invitation of %(email)s stands, but its e-mail could not be sent. Send it again in a minute.")
+        messages.warning(request, text % {"email": invitation.email})
+    else:
+        messages.success(request, success % {"email": invitation.email})
 
 
 def _everybody(visit: Visit) -> dict[str, object]:

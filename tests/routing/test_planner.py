@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from common.errors import ModelNotFound, NoProviderAvailable
+from providers.schema import EMBEDDINGS, parse
 from providers.targets import Credential, Price
 from providers.transport import Deadlines
 from routing.health import FAILURES_IN_A_ROW, Health
@@ -146,6 +147,13 @@ def test_an_embedding_model_serves_no_chat(planner):
     with pytest.raises(NoProviderAvailable) as caught:
         planner.plan(call(), snapshot(target("a", kind="embedding")), 0)
     assert reasons(caught.value) == {"a/m": "wrong_kind"}
+
+
+def test_a_chat_model_embeds_when_it_was_found_to(planner):
+    able, unable = target("able", capabilities=frozenset({"chat", "embeddings"})), target("unable")
+    wish = parse(EMBEDDINGS, {"model": "m", "input": "hi"}, request_id="req_1", body_bytes=40)
+    plan = planner.plan(wish, snapshot(able, unable), 0)
+    assert (names(plan), reasons(plan)) == (["able"], {"unable/m": "wrong_kind"})
 
 
 def test_a_prompt_far_beyond_the_context(planner):

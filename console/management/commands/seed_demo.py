@@ -68,10 +68,12 @@ class DemoUpstream:
     capabilities: tuple[str, ...] = ()
 
     def given_models(self, names: list[str]) -> list[dict[str, Any]]:
-        return [self._of(name).as_given(name) | {"capabilities": self.capabilities} for name in names]
+        return [self._given(name) for name in names]
 
-    def _of(self, name: str) -> DemoModel:
-        return self.embedding if self.embedding and "embed" in name else self.chat
+    def _given(self, name: str) -> dict[str, Any]:
+        if self.embedding and "embed" in name:
+            return self.embedding.as_given(name)
+        return self.chat.as_given(name) | {"capabilities": self.capabilities}
 
 
 _SIMULATED_MODELS = ("demo-chat", "demo-embed")

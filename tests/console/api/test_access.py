@@ -12,6 +12,7 @@ from accounts import keys, organizations
 from accounts.models import ApiKey
 from tests.conftest import PASSWORD
 from tests.console.api.conftest import Api, error_of, refused
+from tests.console.api.routes import ADDRESSES, Address
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +41,14 @@ def test_nobody_is_told_how_to_come_in(db):
     response = Api().get("keys")
     assert refused(response, 401, "missing_api_key")
     assert response["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=str)
+def test_no_address_answers_without_a_key_or_with_a_wrong_one(address: Address, db):
+    path = address.path(**dict.fromkeys(address.parameters, "missing"))
+    for method in address.needs:
+        assert refused(Api().send(method, path, {}), 401, "missing_api_key")
+        assert refused(Api(Authorization="Bearer sk-sai-wrong").send(method, path, {}), 401, "invalid_api_key")
 
 
 def test_a_key_for_inference_does_not_manage(acme, as_alice):

@@ -51,7 +51,7 @@ def test_a_button_runs_its_check_and_leads_to_the_report(browser, routed):
 def test_a_report_that_grows_is_fetched_again_with_and_without_a_script(browser, routed):
     run = runs.begin(routed.org, routed.actor, ["answers"])
     address = reverse("smoke-run", args=[run.public_id])
-    assert '<noscript><a ' in browser.get(address).content.decode()
+    assert "<noscript><a " in browser.get(address).content.decode()
     part = browser.get(address, headers={"HX-Request": "true"}).content.decode()
     assert 'hx-trigger="every 700ms"' in part
     assert "<html" not in part
