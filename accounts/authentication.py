@@ -45,6 +45,9 @@ class KeyRecord(msgspec.Struct, frozen=True, gc=False):
     expires_at_s: float | None = None
     revoked_at_s: float | None = None
     is_ephemeral: bool = False
+    member: str = ""
+    """The e-mail address of whose it is, "" for the organisation's own."""
+    tags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"KeyRecord({self.public_id})"

@@ -18,6 +18,8 @@ from accounts.errors import InvalidField
 LONGEST_MODEL_NAME = 200
 MOST_MODELS = 500
 MOST_NETWORKS = 100
+MOST_TAGS = 20
+LONGEST_TAG = 60
 LONGEST_EPHEMERAL_S = 24 * 3600
 
 
@@ -88,6 +90,16 @@ def cleaned_networks(value: Iterable[str]) -> list[str]:
     if len(networks) > MOST_NETWORKS:
         raise InvalidField.one("ip_allow", _("At most %s addresses.") % MOST_NETWORKS)
     return networks
+
+
+def cleaned_tags(value: Iterable[str]) -> list[str]:
+    """Words that rules of routes can ask for. A comma separates tags wherever they are written in one line."""
+    tags = list(dict.fromkeys(cleaned_name(tag, longest=LONGEST_TAG, field="tags") for tag in value))
+    if len(tags) > MOST_TAGS:
+        raise InvalidField.one("tags", _("At most %s tags.") % MOST_TAGS)
+    if any("," in tag for tag in tags):
+        raise InvalidField.one("tags", _("A tag has no comma in it."))
+    return tags
 
 
 def _cleaned_network(text: str) -> str:

@@ -26,7 +26,7 @@ from accounts.roles import Permission, allows
 
 MOST_ACTIVE_KEYS = 1000
 LONGEST_OVERLAP_S = 30 * 24 * 3600
-_CHANGEABLE = ("name", "scopes", "allowed_models", "ip_allow", "expires_at")
+_CHANGEABLE = ("name", "scopes", "allowed_models", "ip_allow", "tags", "expires_at")
 
 
 class PlainKey(NamedTuple):
@@ -53,6 +53,7 @@ def create_key(
     created_by: User | None,
     allowed_models: Iterable[str] | None = None,
     ip_allow: Iterable[str] = (),
+    tags: Iterable[str] = (),
     expires_at: datetime | None = None,
     is_ephemeral: bool = False,
 ) -> PlainKey:
@@ -63,7 +64,13 @@ def create_key(
     """
     now = timezone.now()
     wanted = _cleaned(
-        now, name=name, scopes=scopes, allowed_models=allowed_models, ip_allow=ip_allow, expires_at=expires_at
+        now,
+        name=name,
+        scopes=scopes,
+        allowed_models=allowed_models,
+        ip_allow=ip_allow,
+        tags=tags,
+        expires_at=expires_at,
     )
     if is_ephemeral:
         fields.require_ephemeral(wanted["scopes"], wanted["expires_at"], now)
@@ -85,6 +92,7 @@ def update_key(
     scopes: Iterable[str] | UnsetType = UNSET,
     allowed_models: Iterable[str] | UnsetType | None = UNSET,
     ip_allow: Iterable[str] | UnsetType = UNSET,
+    tags: Iterable[str] | UnsetType = UNSET,
     expires_at: datetime | UnsetType | None = UNSET,
 ) -> ApiKey:
     """Changes what is given. Raises: NotPermitted, InvalidField, KeyNotActive, OrganizationGone."""
@@ -93,6 +101,7 @@ def update_key(
         "scopes": scopes,
         "allowed_models": allowed_models,
         "ip_allow": ip_allow,
+        "tags": tags,
         "expires_at": expires_at,
     }
     now = timezone.now()
@@ -147,7 +156,7 @@ def rotate_key(
         _require_active(old, now)
         if ApiKey.objects.of(held).filter(replaces=old).exists():
             raise KeyNotActive(_("This key is replaced already; rotate the new one."))
-        same = {field: getattr(old, field) for field in ("name", "scopes", "allowed_models", "ip_allow")}
+        same = {field: getattr(old, field) for field in ("name", "scopes", "allowed_models", "ip_allow", "tags")}
         expiry = _renewed(old, now) if expires_at is UNSET else fields.cleaned_expiry(expires_at, now)
         made = _insert(
             held, **same, expires_at=expiry, created_by=old.created_by, is_ephemeral=old.is_ephemeral, replaces=old
@@ -195,6 +204,7 @@ def _cleaned(now: datetime, **given: Any) -> dict[str, Any]:
         "scopes": fields.cleaned_scopes,
         "allowed_models": fields.cleaned_models,
         "ip_allow": fields.cleaned_networks,
+        "tags": fields.cleaned_tags,
         "expires_at": lambda value: fields.cleaned_expiry(value, now),
     }
     wanted: dict[str, Any] = {}
@@ -267,6 +277,7 @@ def _described(key: ApiKey) -> dict[str, Any]:
         "scopes": key.scopes,
         "allowed_models": key.allowed_models,
         "ip_allow": key.ip_allow,
+        "tags": key.tags,
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
     }
 

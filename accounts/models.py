@@ -144,6 +144,7 @@ class ApiKey(TenantModel):
     ip_allow = ArrayField(
         models.CharField(max_length=50), default=list, blank=True, verbose_name=_("allowed addresses")
     )
+    tags = ArrayField(models.CharField(max_length=60), default=list, blank=True, verbose_name=_("tags"))
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -20,6 +20,7 @@ REASONS: dict[str, Promise] = {
     "cooling_down": _("Asked to be left alone for a while"),
     "breaker_open": _("Failed too often lately"),
     "weight_zero": _("Has weight 0"),
+    "other_cause": _("Comes after other failures only"),
     "drill": _("Counts as down for an outage drill"),
     "node_offline": _("Not connected"),
     "node_paused": _("Paused"),

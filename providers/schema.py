@@ -6,7 +6,7 @@ meaning, re-serialised from the parse, so that what was checked is what is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -47,7 +47,8 @@ class Call(msgspec.Struct, frozen=True):
     """One parsed inbound request.
 
     `models` are the names to serve, best first, without suffixes; `prompt_bytes` bounds the prompt's tokens
-    from above, since no tokenizer makes more tokens than there are bytes.
+    from above, since no tokenizer makes more tokens than there are bytes. `headers` are as they came, with lower-case
+    names.
     """
 
     request_id: str
@@ -67,6 +68,7 @@ class Call(msgspec.Struct, frozen=True):
     user_agent: str = ""
     wants_trace: bool = False
     cache_control: str = ""
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property
     def kind(self) -> str:
@@ -83,6 +85,7 @@ def parse(
     user_agent: str = "",
     wants_trace: bool = False,
     cache_control: str = "",
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> Call:
     """Checks the fields that steer the gateway.
 
@@ -112,6 +115,7 @@ def parse(
         user_agent=user_agent,
         wants_trace=wants_trace,
         cache_control=cache_control,
+        headers=headers,
     )
 
 

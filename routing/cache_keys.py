@@ -12,6 +12,7 @@ from accounts.authentication import Caller
 from providers.schema import CHAT, Call
 from routing.cache_rules import CacheRule
 from routing.plans import Plan
+from routing.sentences import rendered
 from routing.snapshots import OrgSnapshot
 
 MOST_PROMPT_BYTES = 1 << 20
@@ -66,8 +67,16 @@ def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wan
     if rule is None or call.prompt_bytes > MOST_PROMPT_BYTES or _holds_results(call):
         return None
     key_id = caller.key_id if rule.per_key else 0
-    head = (caller.org_id, key_id, call.endpoint, *snapshot.cache.purged(name))
+    head: tuple[Any, ...] = (caller.org_id, key_id, call.endpoint, *snapshot.cache.purged(name))
+    if plan.rule:
+        head = (*head, plan.route, _use_of(plan, snapshot))
     return Wanted(_digest(head, call.body), caller.org_id, rule, freshness_of(call.cache_control))
+
+
+def _use_of(plan: Plan, snapshot: OrgSnapshot) -> str:
+    """What decided who answers: a request to which another rule applies is owed an answer from elsewhere."""
+    route = snapshot.routes.get(plan.route)
+    return rendered(route.rules[plan.rule - 1]) if route else ""
 
 
 def freshness_of(cache_control: str) -> Freshness:

@@ -22,6 +22,7 @@ from providers.schema import Call
 from routing.explanation import Explanation
 from routing.models import Route, RouteDraft, RouteVersion
 from routing.services import check_content, put_route, require_targets, route_name
+from routing.snapshots import OrgSnapshot
 from routing.sources import route_record
 from routing.tester import explain_in, snapshot_now
 from routing.versions import CONTENT, current_version
@@ -101,12 +102,17 @@ def roll_back(route: Route, actor: Actor, number: int) -> Route:
     return put_route(route.org, actor, route.name, version.content, restored=number)
 
 
-def explain_draft(draft: RouteDraft, call: Call) -> Explanation:
+def explain_draft(draft: RouteDraft, call: Call, key_id: str = "") -> Explanation:
     """Where a call of the draft's name would go if the draft were live."""
+    return explain_in(snapshot_with(draft), call, key_id)
+
+
+def snapshot_with(draft: RouteDraft) -> OrgSnapshot:
+    """The organisation as it would be if the draft were live."""
     snapshot = snapshot_now(draft.org)
     row = Route(org=draft.org, name=draft.name, **{name: draft.content[name] for name in CONTENT})
     routes = {**snapshot.routes, draft.name: route_record(row)}
-    return explain_in(msgspec.structs.replace(snapshot, routes=routes), call)
+    return msgspec.structs.replace(snapshot, routes=routes)
 
 
 def _said(draft: RouteDraft) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Nothing is sent anywhere and nobody's turn is taken. Pure, like the planner, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +39,8 @@ class Kept(msgspec.Struct, frozen=True):
     first_token_ms: float | None
     in_flight: int
     simulated: bool
+    after: tuple[str, ...] | None = None
+    """The failures after which it is tried; None: any."""
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -65,15 +68,20 @@ class Explanation(msgspec.Struct, frozen=True):
     candidates: tuple[Kept, ...]
     dropped: tuple[Dropped, ...]
     refusal: Refusal | None = None
+    rule: int | None = None
+    """The number of the rule that decided, from 1; None where none fits or the route has none."""
 
 
-def explain(planner: Planner, health: Health, call: Call, snapshot: OrgSnapshot, now: float) -> Explanation:
-    """
+def explain(
+    planner: Planner, health: Health, call: Call, snapshot: OrgSnapshot, now: float, key_id: str = ""
+) -> Explanation:
+    """As if the call came with the key of this public id.
+
     Raises:
         ModelNotFound: as the call itself would be refused.
     """
     try:
-        plan = planner.rehearsal().plan(call, snapshot, now)
+        plan = planner.rehearsal().plan(call, snapshot, now, key_id)
     except NoProviderAvailable as refusal:
         return refused(call, snapshot, refusal)
     return Explanation(
@@ -85,10 +93,16 @@ def explain(planner: Planner, health: Health, call: Call, snapshot: OrgSnapshot,
             _kept(call, candidate, index, plan, health) for index, candidate in enumerate(plan.candidates)
         ),
         dropped=tuple(_dropped(one) for one in plan.rejected),
+        rule=plan.rule or None,
     )
 
 
-def imagined(body: dict[str, Any], body_bytes: int, request_id: str = NO_REQUEST) -> Call:
+def imagined(
+    body: dict[str, Any],
+    body_bytes: int,
+    request_id: str = NO_REQUEST,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> Call:
     """The call that this body would be; what it lacks to be one is made up, so that `{"model": …}` is enough.
 
     Raises:
@@ -100,15 +114,34 @@ def imagined(body: dict[str, Any], body_bytes: int, request_id: str = NO_REQUEST
         endpoint = COMPLETIONS
     else:
         endpoint, body = CHAT, {"messages": [{"role": "user", "content": ""}]} | body
-    return parse(endpoint, body, request_id=request_id, body_bytes=body_bytes)
+    return parse(endpoint, body, request_id=request_id, body_bytes=body_bytes, headers=headers)
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """What an imagined call carries for rules to ask about."""
+
+    tags: Sequence[str] = ()
+    data_class: str = ""
+    headers: Mapping[str, str] = {}
 
 
 def imagined_of_kind(
-    model: str, kind: str, prompt_tokens: int, max_tokens: int | None, needs: frozenset[str]
+    model: str,
+    kind: str,
+    prompt_tokens: int,
+    max_tokens: int | None,
+    needs: frozenset[str],
+    marks: Marks | None = None,
 ) -> Call:
     """A call of so many tokens for targets that can do so much."""
     body: dict[str, Any] = {"model": model} | ({"input": "…"} if kind == "embedding" else {})
-    call = imagined(body, prompt_tokens * EXPECTED_BYTES_PER_TOKEN)
+    headers: list[tuple[bytes, bytes]] = []
+    if marks is not None:
+        body["metadata"] = {"tags": ",".join(marks.tags)} | (
+            {"data_class": marks.data_class} if marks.data_class else {}
+        )
+        headers = [(name.lower().encode(), value.encode()) for name, value in marks.headers.items()]
+    call = imagined(body, prompt_tokens * EXPECTED_BYTES_PER_TOKEN, headers=headers)
     return msgspec.structs.replace(call, max_tokens=max_tokens, requires=needs)
 
 
@@ -127,6 +160,7 @@ def _kept(call: Call, candidate: Candidate, index: int, plan: Plan, health: Heal
         first_token_ms=None if speed.ttft_s is None else round(speed.ttft_s * 1000, 1),
         in_flight=speed.in_flight,
         simulated=target.simulated,
+        after=None if candidate.after is None else tuple(sorted(candidate.after)),
     )
 
 

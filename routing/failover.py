@@ -161,8 +161,14 @@ class Failover:
         """
         failure: UpstreamFailure | None = None
         retrying = False
+        left = plan.most_attempts
         try:
-            for candidate in plan.candidates[: plan.most_attempts]:
+            for candidate in plan.candidates:
+                if candidate.after is not None and failure is not None and failure.kind not in candidate.after:
+                    continue
+                if left == 0:
+                    break
+                left -= 1
                 if failure is not None and not retrying:
                     retrying = self._budget.take()
                     if not retrying:

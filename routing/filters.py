@@ -28,6 +28,7 @@ REASONS = {
     "cooling_down": "asked to be left alone for a while (429)",
     "breaker_open": "failed too often lately",
     "weight_zero": "has weight 0",
+    "other_cause": "is fallen back to after other failures only",
     "drill": "counts as down for an outage drill",
     "limit_reached": "has reached the limit that is set for it",
     "node_offline": "is not connected",

@@ -71,7 +71,7 @@ class Gateway:
         try:
             snapshot = self._snapshots.get(caller.org_id)
             check_models(call, caller)
-            plan = self._planner.plan(call, snapshot, self._clock())
+            plan = self._planner.plan(call, snapshot, self._clock(), caller.key_public_id)
             enter = None
             if snapshot.limits is not None:
                 plan, enter = await self._admission.admit(call, caller, snapshot.limits, plan, settlement)

@@ -11,7 +11,7 @@ from accounts.tenancy import TenantModel
 
 class Route(TenantModel):
     """`targets` is a list of `{"target": "<connection slug>/<model>", "weight": int, "tier": int}`; `spill_over` has
-    the fields of `routing.snapshots.SpillOver`."""
+    the fields of `routing.snapshots.SpillOver`; `rules` are sentences as `routing.sentences` renders them."""
 
     public_id = models.CharField(max_length=40, unique=True)
     name = models.CharField(_("name"), max_length=200)
@@ -20,6 +20,7 @@ class Route(TenantModel):
     timeouts = models.JSONField(default=dict, blank=True)
     private = models.BooleanField(_("own machines only"), default=False)
     spill_over = models.JSONField(null=True, blank=True)
+    rules = models.JSONField(default=list, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)

@@ -16,61 +16,74 @@ from nodes.fleet import Fleet, Load
 from providers.schema import Call
 from providers.targets import OWN, Credential, Target
 from providers.transport import Deadlines
-from routing.filters import FILTERS, PRIVATE, REASONS, reject_place, unusable_keys
+from routing.facts import BudgetUsed, facts_of, nothing_used
+from routing.fallbacks import fallen_back_to, in_tier, within_reach
+from routing.filters import FILTERS, REASONS, reject_place, unusable_keys
 from routing.health import Health, weighted_key
-from routing.plans import Candidate, Plan, Rejected
+from routing.plans import MOST_ATTEMPTS, Candidate, Plan, Rejected
+from routing.resolving import Wanted, wanted_by
 from routing.scorers import SCORERS, FairShares, RoundRobin
 from routing.snapshots import OrgSnapshot, RouteRecord, SpillOver
 
 LONGEST_RETRY_AFTER_S = 120.0
+MOST_PRIORITY = 1e6
+"""Where a route says “in this order”, the order of its legs counts for more than that of the connections."""
 
 
 _Ranked = tuple[int, float, float, Candidate]
 """Tier, score, a random tie-break in proportion to the weight, and what is ranked."""
 
 
-class _Wanted(msgspec.Struct, frozen=True):
-    """What one name of a call stands for: targets with weight and tier, and how to choose among them.
-
-    `place` is where an answer may come from, by the call's wish or because one of its names is a private route.
-    """
-
-    name: str
-    targets: list[tuple[Target, int, int]]
-    route: RouteRecord | None
-    strategy: str
-    place: str | None
-
-
 class Planner:
-    def __init__(self, health: Health, deadlines: Deadlines, fleet: Fleet | None = None) -> None:
+    def __init__(
+        self,
+        health: Health,
+        deadlines: Deadlines,
+        fleet: Fleet | None = None,
+        budget_used: BudgetUsed = nothing_used,
+    ) -> None:
         self._health = health
         self._deadlines = deadlines
         self._fleet = fleet if fleet is not None else Fleet()
+        self._budget_used = budget_used
         self._turns = RoundRobin()
         self._shares = FairShares()
 
     def rehearsal(self) -> Planner:
         """One that knows the same and would decide the same, without taking anybody's turn."""
-        other = Planner(self._health, self._deadlines, self._fleet)
+        other = Planner(self._health, self._deadlines, self._fleet, self._budget_used)
         other._turns, other._shares = self._turns.copy(), self._shares.copy()
         return other
 
-    def plan(self, call: Call, snapshot: OrgSnapshot, now: float) -> Plan:
+    def plan(self, call: Call, snapshot: OrgSnapshot, now: float, key_id: str = "") -> Plan:
         """The order in which to try.
+
+        Args:
+            key_id: the public id of the caller's key, for rules that ask about keys and members.
 
         Raises:
             ModelNotFound: no name of the call is known; the message names near ones.
             NoProviderAvailable: known, but nobody may serve it now; with each one's reason.
         """
-        wanted = _wanted(call, snapshot)
+        wanted = wanted_by(
+            call, snapshot, lambda route: facts_of(call, snapshot, key_id, route.rules, self._budget_used)
+        )
         if not wanted:
             raise _not_found(call, snapshot)
         rejected: list[Rejected] = []
         down = _drills_now(snapshot.drills) if snapshot.drills else snapshot.drills
-        candidates = [found for one in wanted for found in self._ordered(call, one, rejected, now, down)]
+        candidates: list[Candidate] = []
+        for one in wanted:
+            if one.fallback is None:
+                begin = len(candidates)
+                candidates += self._ordered(call, one, rejected, now, down)
+            else:
+                found = self._ordered(call, one, rejected, now, down)
+                candidates += fallen_back_to(one.fallback, found, candidates, begin, rejected)
         if not candidates:
             raise _unavailable(call, rejected)
+        if len(candidates) > MOST_ATTEMPTS and not call.preferences.order:
+            within_reach(candidates, MOST_ATTEMPTS)
         first = wanted[0]
         return Plan(
             route=first.route.name if first.route else "",
@@ -78,6 +91,7 @@ class Planner:
             candidates=tuple(candidates),
             rejected=tuple(rejected),
             deadlines=self._deadlines_of(first.route),
+            rule=first.rule,
         )
 
     def _draw_first(self, name: str, kept: list[_Ranked], weights: dict[int, int]) -> None:
@@ -93,6 +107,7 @@ class Planner:
         target: Target,
         weight: int,
         tier: int,
+        place: int,
         strategy: str,
         keys: tuple[Credential | None, ...],
         now: float,
@@ -101,7 +116,9 @@ class Planner:
             score = self._load(target, now).busy / max(weight, 1)
         else:
             score = SCORERS[strategy](call, target, weight, self._health)
-        return tier, score, weighted_key(weight), Candidate(target, keys, score)
+        if place and strategy == "priority":
+            score += place * MOST_PRIORITY
+        return tier, score, weighted_key(weight), Candidate(target, keys, score, tier)
 
     def _deadlines_of(self, route: RouteRecord | None) -> Deadlines:
         if route is None or route.first_byte_s is None:
@@ -118,13 +135,13 @@ class Planner:
         return reason
 
     def _ordered(
-        self, call: Call, wanted: _Wanted, rejected: list[Rejected], now: float, down: dict[str, float]
+        self, call: Call, wanted: Wanted, rejected: list[Rejected], now: float, down: dict[str, float]
     ) -> list[Candidate]:
         """What may not serve goes to `rejected`. `down` is for how many seconds more a drill holds a name down."""
         strategy = wanted.strategy
         kept: list[_Ranked] = []
         ejected: list[tuple[_Ranked, Rejected]] = []
-        for target, weight, tier in wanted.targets:
+        for target, weight, tier, place in wanted.targets:
             if down and (left_s := _drill_left(down, target)) is not None:
                 rejected.append(Rejected(target.name, "drill", left_s))
                 continue
@@ -134,13 +151,13 @@ class Planner:
                 continue
             keys = _usable_keys(target, self._health, now)
             if keys:
-                kept.append(self._ranked(call, target, weight, tier, strategy, keys, now))
+                kept.append(self._ranked(call, target, weight, tier, place, strategy, keys, now))
                 continue
             reason, until_s = unusable_keys(target, self._health, now)
             refusal = Rejected(target.name, reason, until_s)
             if reason == "breaker_open":
                 all_keys = target.credentials or (None,)
-                ejected.append((self._ranked(call, target, weight, tier, strategy, all_keys, now), refusal))
+                ejected.append((self._ranked(call, target, weight, tier, place, strategy, all_keys, now), refusal))
             else:
                 rejected.append(refusal)
         if kept:
@@ -153,17 +170,18 @@ class Planner:
         ordered = [entry[3] for entry in kept]
         return _preferred_first(ordered, call.preferences.order) if call.preferences.order else ordered
 
-    def _sorted(self, wanted: _Wanted, kept: list[_Ranked], now: float) -> list[_Ranked]:
+    def _sorted(self, wanted: Wanted, kept: list[_Ranked], now: float) -> list[_Ranked]:
         kept.sort(key=_order)
         if wanted.strategy == "round_robin":
             turn = self._turns.rotated(wanted.name, len(kept))
             kept = kept[turn:] + kept[:turn]
         elif wanted.strategy == "weighted":
-            self._draw_first(wanted.name, kept, {target.id: weight for target, weight, _ in wanted.targets})
+            self._draw_first(wanted.name, kept, {target.id: weight for target, weight, _, _ in wanted.targets})
         spill_over = wanted.route.spill_over if wanted.route else None
         if spill_over is not None:
             ranks = {entry[3].target.id: self._spill_rank(entry[3].target, spill_over, now) for entry in kept}
             kept.sort(key=lambda entry: ranks[entry[3].target.id])
+            kept = [(*entry[:3], in_tier(entry[3], ranks[entry[3].target.id])) for entry in kept]
         return kept
 
     def _spill_rank(self, target: Target, spill_over: SpillOver, now: float) -> int:
@@ -188,19 +206,6 @@ def _drills_now(drills: dict[str, float]) -> dict[str, float]:
 def _drill_left(down: dict[str, float], target: Target) -> float | None:
     left = [down[name] for name in (target.name, target.connection_slug) if name in down]
     return max(left, default=None)
-
-
-def _wanted(call: Call, snapshot: OrgSnapshot) -> list[_Wanted]:
-    """For each name of the call that is known. One private route among them makes the whole call private."""
-    found = [(name, resolved) for name in call.models if (resolved := _resolve(name, snapshot)) is not None]
-    place = call.place
-    if place is None and any(route is not None and route.private for _, (_, route) in found):
-        place = PRIVATE
-    sort, default = call.preferences.sort, snapshot.default_strategy
-    return [
-        _Wanted(name, targets, route, sort or (route.strategy if route else default), place)
-        for name, (targets, route) in found
-    ]
 
 
 def _order(entry: _Ranked) -> tuple[int, float, float]:
@@ -233,25 +238,6 @@ def _usable_keys(target: Target, health: Health, now: float) -> tuple[Credential
         return (None,) if health.skipped_until(target.id, 0, now) is None else ()
     usable = [key for key in target.credentials if health.skipped_until(target.id, key.id, now) is None]
     return tuple(sorted(usable, key=lambda key: weighted_key(key.weight)))
-
-
-def _resolve(name: str, snapshot: OrgSnapshot) -> tuple[list[tuple[Target, int, int]], RouteRecord | None] | None:
-    route = snapshot.routes.get(name)
-    if route is not None:
-        legs = [
-            (target, leg.weight, leg.tier) for leg in route.legs for target in _targets_of_leg(leg.target, snapshot)
-        ]
-        return legs, route
-    targets = snapshot.by_model.get(name)
-    if targets is not None:
-        return [(target, target.weight, 0) for target in targets], None
-    pinned = snapshot.by_name.get(name)
-    return ([(pinned, 1, 0)], None) if pinned is not None else None
-
-
-def _targets_of_leg(name: str, snapshot: OrgSnapshot) -> tuple[Target, ...]:
-    pinned = snapshot.by_name.get(name)
-    return (pinned,) if pinned is not None else snapshot.by_model.get(name, ())
 
 
 def _preferred_first(candidates: list[Candidate], order: tuple[str, ...]) -> list[Candidate]:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import msgspec
 
+from providers.failures import Kind
 from providers.targets import Credential, Target
 from providers.transport import Deadlines
 
+MOST_ATTEMPTS = 3
+
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A target with the keys that may be tried on it now, best first, and its score (lower is better)."""
+    """A target with the keys that may be tried on it now, best first, and its score (lower is better).
+
+    `after` are the failures after which it may be tried, None for any.
+    """
 
     target: Target
     credentials: tuple[Credential | None, ...]
     score: float = 0.0
+    tier: int = 0
+    after: frozenset[Kind] | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -25,11 +33,15 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Ordered candidates and the refused ones, how often to try, and the deadlines of each try."""
+    """Ordered candidates and the refused ones, how often to try, and the deadlines of each try.
+
+    `rule` is the number of the route's rule that decided, 0 for none.
+    """
 
     route: str
     strategy: str
     candidates: tuple[Candidate, ...]
     rejected: tuple[Rejected, ...]
     deadlines: Deadlines = Deadlines()
-    most_attempts: int = 3
+    most_attempts: int = MOST_ATTEMPTS
+    rule: int = 0

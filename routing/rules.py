@@ -6,17 +6,20 @@ The grammar is closed: what is not here cannot be said. Nothing here does I/O; w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import chain
 
 import msgspec
 
 from providers.failures import TIMEOUTS, Kind
+from routing.legs import RouteTarget
 from routing.scorers import STRATEGIES
-from routing.snapshots import RouteTarget
 
 DATA_CLASSES = ("public", "internal", "confidential", "restricted")
+SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
 MINUTES_A_DAY = 24 * 60
 MOST_TOKENS = 10_000_000
+MOST_PERCENT = 1000
 MOST_WEIGHT, MOST_TIER = 10_000, 100
 
 UNAVAILABLE = "unavailable"
@@ -48,17 +51,21 @@ class Fallback(msgspec.Struct, frozen=True):
     use: Use
     causes: tuple[str, ...] = ()
 
-    def covers(self, kind: Kind | None) -> bool:
-        """Whether it comes after this failure; None: nothing could be tried."""
-        if not self.causes:
-            return True
-        if kind is None:
-            return UNAVAILABLE in self.causes
-        return any(kind in CAUSES[cause] for cause in self.causes)
+    @property
+    def comes_untried(self) -> bool:
+        """Whether it comes when no target before it may serve at all."""
+        return not self.causes or UNAVAILABLE in self.causes
+
+
+@lru_cache(256)
+def kinds_of(causes: tuple[str, ...]) -> frozenset[Kind] | None:
+    """The failures that these causes are; None: any."""
+    return frozenset().union(*(CAUSES[cause] for cause in causes)) if causes else None
 
 
 class Hours(msgspec.Struct, frozen=True):
-    """From a minute of the UTC day up to, not including, another; past midnight where that is the earlier one."""
+    """From a minute of the organisation's day up to, not including, another; past midnight where that is the earlier
+    one."""
 
     start: int
     end: int
@@ -80,6 +87,7 @@ class When(msgspec.Struct, frozen=True):
     data_classes: tuple[str, ...] = ()
     prompt_over_tokens: int | None = None
     prompt_under_tokens: int | None = None
+    budget_over_percent: int | None = None
     hours: Hours | None = None
 
 
@@ -93,15 +101,17 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a request brings to its rules. `headers` by lower-case names; `minute` of the UTC day."""
+    """What a request brings to its rules. `models` are all names that it asks for, `keys` the id and the name of its
+    key; `headers` by lower-case names; `minute` of the organisation's day."""
 
-    model: str
-    key: str = ""
+    models: frozenset[str]
+    keys: frozenset[str] = frozenset()
     member: str = ""
     tags: frozenset[str] = frozenset()
     headers: Mapping[str, str] = {}
     data_class: str = ""
     prompt_tokens: int = 0
+    budget_percent: float = 0.0
     minute: int = 0
 
 
@@ -111,21 +121,22 @@ class RuleInvalid(ValueError):
 
 def matches(when: When, facts: Facts) -> bool:
     return (
-        (not when.models or facts.model in when.models)
-        and (not when.keys or facts.key in when.keys)
+        (not when.models or not facts.models.isdisjoint(when.models))
+        and (not when.keys or not facts.keys.isdisjoint(when.keys))
         and (not when.members or facts.member in when.members)
         and (not when.tags or not facts.tags.isdisjoint(when.tags))
         and (not when.data_classes or facts.data_class in when.data_classes)
         and all(facts.headers.get(name) in values for name, values in when.headers)
         and (when.prompt_over_tokens is None or facts.prompt_tokens > when.prompt_over_tokens)
         and (when.prompt_under_tokens is None or facts.prompt_tokens < when.prompt_under_tokens)
+        and (when.budget_over_percent is None or facts.budget_percent > when.budget_over_percent)
         and (when.hours is None or when.hours.include(facts.minute))
     )
 
 
-def first_match(rules: Iterable[Rule], facts: Facts) -> Rule | None:
-    """The first rule that fits decides."""
-    return next((rule for rule in rules if matches(rule.when, facts)), None)
+def first_match(rules: Iterable[Rule], facts: Facts) -> tuple[int, Rule] | None:
+    """The first rule that fits decides; with its number, from 1."""
+    return next((found for found in enumerate(rules, 1) if matches(found[1].when, facts)), None)
 
 
 def check(rule: Rule) -> None:
@@ -138,6 +149,8 @@ def check(rule: Rule) -> None:
         raise RuleInvalid("the hours begin and end at the same time")
     if unknown := set(when.data_classes) - set(DATA_CLASSES):
         raise RuleInvalid(f"there is no data class {min(unknown)!r}; there are {', '.join(DATA_CLASSES)}")
+    if any(name in SECRET_HEADERS for name, _values in when.headers):
+        raise RuleInvalid("a rule does not ask for headers that carry secrets")
     _check_fallbacks(rule)
     for use in (rule.use, *(fallback.use for fallback in rule.fallbacks)):
         _check_use(use)

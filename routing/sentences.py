@@ -4,6 +4,7 @@ sentence  = ["when" condition {"and" condition}] "use" use {"then" ["on" causes]
 condition = ("model" | "key" | "member" | "tag" | "data class") "is" texts
           | "header" text "is" texts
           | "prompt is" ("over" | "under") number "tokens"
+          | "budget is over" number "percent"
           | "time is from" HH:MM "to" HH:MM
 use       = strategy "of" leg {"," leg}        leg   = text ["weight" number] ["tier" number]
 texts     = text {"or" text}                   causes = cause {"or" cause}
@@ -17,8 +18,20 @@ from typing import Any
 
 import orjson
 
-from routing.rules import CAUSES, MINUTES_A_DAY, MOST_TOKENS, Fallback, Hours, Rule, RuleInvalid, Use, When, check
-from routing.snapshots import RouteTarget
+from routing.legs import RouteTarget
+from routing.rules import (
+    CAUSES,
+    MINUTES_A_DAY,
+    MOST_PERCENT,
+    MOST_TOKENS,
+    Fallback,
+    Hours,
+    Rule,
+    RuleInvalid,
+    Use,
+    When,
+    check,
+)
 
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\d\d:\d\d|\d+|[a-z_]+|,)')
 _LISTS = {"model": "models", "key": "keys", "member": "members", "tag": "tags", "data class": "data_classes"}
@@ -51,6 +64,8 @@ def _conditions(when: When) -> list[str]:
         said.append(f"prompt is over {when.prompt_over_tokens} tokens")
     if when.prompt_under_tokens is not None:
         said.append(f"prompt is under {when.prompt_under_tokens} tokens")
+    if when.budget_over_percent is not None:
+        said.append(f"budget is over {when.budget_over_percent} percent")
     if when.hours is not None:
         said.append(f"time is from {_clock(when.hours.start)} to {_clock(when.hours.end)}")
     return said
@@ -123,6 +138,11 @@ class _Reader:
         if self._takes("prompt"):
             self._expect("is")
             return self._prompt()
+        if self._takes("budget"):
+            self._expect("is", "over")
+            percent = self._number(MOST_PERCENT)
+            self._expect("percent")
+            return "budget_over_percent", percent
         if self._takes("time"):
             self._expect("is", "from")
             start = self._clock()
@@ -132,7 +152,7 @@ class _Reader:
             if self._takes(*words.split()):
                 self._expect("is")
                 return name, self._texts()
-        raise self._wrong("a condition: model, key, member, tag, header, data class, prompt or time")
+        raise self._wrong("a condition: model, key, member, tag, header, data class, prompt, budget or time")
 
     def _prompt(self) -> tuple[str, int]:
         for word in ("over", "under"):

@@ -20,10 +20,13 @@ from nodes.sources import load_targets as load_machines
 from providers.models import ServedModel
 from routing.cache_services import set_route_ttl
 from routing.models import Route
+from routing.rules import RuleInvalid, targets_of
 from routing.scorers import STRATEGIES
+from routing.sentences import parsed, rendered
 from routing.versions import content_of, keep_version
 
 MOST_TARGETS = 50
+MOST_RULES = 50
 MOST_WEIGHT = 10_000
 LONGEST_FIRST_BYTE_S = 300
 MOST_QUEUE = 100_000
@@ -38,7 +41,8 @@ def put_route(
 
     Args:
         given: `strategy`, `targets` as `[{"target", "weight"?, "tier"?}]`, `timeouts` as `{"first_byte_s"?}`,
-            `enabled`, `private` (own machines only), `spill_over` as `{"queue_above"?, "first_token_above_s"?}`.
+            `enabled`, `private` (own machines only), `spill_over` as `{"queue_above"?, "first_token_above_s"?}`,
+            `rules` as sentences, of which the first that fits a request decides.
         restored: the version that is brought back by this.
 
     Raises:
@@ -87,6 +91,7 @@ def check_content(given: Mapping[str, Any], name: str) -> dict[str, Any]:
         "enabled": bool(given.get("enabled", True)),
         "private": bool(given.get("private", False)),
         "spill_over": _spill_over(given.get("spill_over")),
+        "rules": [_rule(sentence, at, name) for at, sentence in enumerate(_listed(given.get("rules")))],
     }
     if content["private"] and content["spill_over"]:
         raise InvalidField.one("spill_over", _("A private route never leaves your own machines."))
@@ -129,14 +134,45 @@ def _target(given: Any, name: str) -> dict[str, Any]:
 
 def require_targets(organization: Organization, content: Mapping[str, Any]) -> None:
     """What is switched off exists; what another organisation has does not. Raises: InvalidField."""
-    wanted = [leg["target"] for leg in content["targets"]]
     known = _targets_in_sight(organization)
-    for name in wanted:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            message = _("There is no model or target “%(name)s”.") % {"name": name}
-            hint = _("Did you mean “%(name)s”?") % {"name": near[0]} if near else ""
-            raise InvalidField.one("targets", f"{message} {hint}".strip())
+    routes = set(Route.objects.filter(org=organization).values_list("name", flat=True))
+    _require("targets", [leg["target"] for leg in content["targets"]], known, routes)
+    for at, sentence in enumerate(content.get("rules", ())):
+        _require(f"rules.{at}", targets_of(parsed(sentence)), known, routes)
+
+
+def _require(param: str, names: Sequence[str], known: set[str], routes: set[str]) -> None:
+    for name in names:
+        if name in known:
+            continue
+        if name in routes:
+            message = _("“%(name)s” is a route. Routes lead to models and targets only, never in a circle.")
+            raise InvalidField.one(param, message % {"name": name})
+        near = difflib.get_close_matches(name, known, n=1)
+        message = _("There is no model or target “%(name)s”.") % {"name": name}
+        hint = _("Did you mean “%(name)s”?") % {"name": near[0]} if near else ""
+        raise InvalidField.one(param, f"{message} {hint}".strip())
+
+
+def _listed(rules: Any) -> Sequence[Any]:
+    if rules is None:
+        return ()
+    if not isinstance(rules, Sequence) or isinstance(rules, str) or len(rules) > MOST_RULES:
+        raise InvalidField.one("rules", _("Give a list of at most %(most)d rules.") % {"most": MOST_RULES})
+    return rules
+
+
+def _rule(sentence: Any, at: int, name: str) -> str:
+    """In the form in which it is stored."""
+    if not isinstance(sentence, str):
+        raise InvalidField.one(f"rules.{at}", _("A rule is a sentence."))
+    try:
+        rule = parsed(sentence)
+    except RuleInvalid as mistake:
+        raise InvalidField.one(f"rules.{at}", str(mistake)) from None
+    if name.strip() in targets_of(rule):
+        raise InvalidField.one(f"rules.{at}", _("A route cannot lead to itself."))
+    return rendered(rule)
 
 
 def _targets_in_sight(organization: Organization) -> set[str]:

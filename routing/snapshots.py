@@ -24,21 +24,15 @@ from common.errors import TemporarilyUnavailable
 from metering.bounds import Limits
 from providers.targets import Target
 from routing.cache_rules import NO_RULES, CacheRules
+from routing.legs import RouteTarget
 from routing.lookups import KeyLookups
+from routing.rules import Rule
 
 POLL_S = 1.0
 NOBODY = 0
 """The id of no organisation. For an empty list of ids Django would ask PostgreSQL nothing at all."""
 
 logger = logging.getLogger(__name__)
-
-
-class RouteTarget(msgspec.Struct, frozen=True):
-    """One leg of a route. `tier` orders groups, lower first; `weight` 0 gets no traffic."""
-
-    target: str
-    weight: int = 1
-    tier: int = 0
 
 
 class SpillOver(msgspec.Struct, frozen=True):
@@ -50,7 +44,8 @@ class SpillOver(msgspec.Struct, frozen=True):
 
 
 class RouteRecord(msgspec.Struct, frozen=True):
-    """An organisation's alias in front of targets. A private one is never served by anybody else's machine."""
+    """An organisation's alias in front of targets. A private one is never served by anybody else's machine, whatever
+    its rules say. The first of `rules` that fits a request takes the place of `strategy` and `legs`."""
 
     name: str
     strategy: str
@@ -58,6 +53,7 @@ class RouteRecord(msgspec.Struct, frozen=True):
     first_byte_s: float | None = None
     private: bool = False
     spill_over: SpillOver | None = None
+    rules: tuple[Rule, ...] = ()
 
 
 class OrgSnapshot(msgspec.Struct, frozen=True):
@@ -75,6 +71,8 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
     drills: dict[str, float] = {}
     """Until when, in Unix time, a target's or connection's name counts as down."""
     limits: Limits | None = None
+    time_zone: str = "UTC"
+    """In which the hours of rules are meant."""
 
     def model_names(self) -> list[str]:
         """Every name that a caller may ask for: routes, public models, and what serves only who names it."""
@@ -110,6 +108,7 @@ def snapshot_of(
     cache: CacheRules = NO_RULES,
     drills: dict[str, float] | None = None,
     limits: Limits | None = None,
+    time_zone: str = "UTC",
 ) -> OrgSnapshot:
     """Indexes what was loaded."""
     by_model: dict[str, list[Target]] = {}
@@ -130,6 +129,7 @@ def snapshot_of(
         cache=cache,
         drills=drills or {},
         limits=limits,
+        time_zone=time_zone,
     )
 
 

@@ -24,8 +24,10 @@ from metering.bounds import limits_of
 from nodes import sources as nodes
 from providers import sources as providers
 from routing.cache_rules import NO_RULES, CacheRule, CacheRules
+from routing.legs import RouteTarget
 from routing.models import CachePolicy, CachePurge, Drill, Route
-from routing.snapshots import Loader, OrgSnapshot, RouteRecord, RouteTarget, SpillOver, snapshot_of
+from routing.sentences import parsed
+from routing.snapshots import Loader, OrgSnapshot, RouteRecord, SpillOver, snapshot_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,6 +74,7 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
         cache=load_cache_rules(org_id),
         drills=load_drills(org_id),
         limits=limits_of(org_id, accounts.load_limits(org_id)),
+        time_zone=organization.time_zone,
     )
 
 
@@ -103,7 +106,15 @@ def route_record(row: Route) -> RouteRecord:
         for leg in (row.targets if row.enabled else ())
     )
     spill_over = SpillOver(**row.spill_over) if row.spill_over else None
-    return RouteRecord(row.name, row.strategy, legs, row.timeouts.get("first_byte_s"), row.private, spill_over)
+    return RouteRecord(
+        name=row.name,
+        strategy=row.strategy,
+        legs=legs,
+        first_byte_s=row.timeouts.get("first_byte_s"),
+        private=row.private,
+        spill_over=spill_over,
+        rules=tuple(map(parsed, row.rules)) if row.enabled else (),
+    )
 
 
 WRITE_LAST_USED = giving_back(accounts.touch_last_used)

@@ -22,16 +22,16 @@ from routing.sources import load_snapshot
 from routing.wiring import find_plane
 
 
-def explain_call(organization: Organization, call: Call) -> Explanation:
+def explain_call(organization: Organization, call: Call, key_id: str = "") -> Explanation:
     """A name that leads nowhere is explained as the refusal that it would get."""
-    return explain_in(snapshot_now(organization), call)
+    return explain_in(snapshot_now(organization), call, key_id)
 
 
-def explain_in(snapshot: OrgSnapshot, call: Call) -> Explanation:
-    """In a process without a data plane nothing is known of health, and own machines count as away."""
+def explain_in(snapshot: OrgSnapshot, call: Call, key_id: str = "") -> Explanation:
+    """As if the call came with the key of this public id. In a process without a data plane nothing is known of health, and own machines count as away."""
     planner, health = _planner_here()
     try:
-        return explain(planner, health, call, snapshot, monotonic())
+        return explain(planner, health, call, snapshot, monotonic(), key_id)
     except ModelNotFound as refusal:
         return refused(call, snapshot, refusal)
 

@@ -10,7 +10,7 @@ from django.db.models import Max
 from accounts.audit import Actor
 from routing.models import Route, RouteVersion
 
-CONTENT = ("strategy", "targets", "timeouts", "enabled", "private", "spill_over")
+CONTENT = ("strategy", "targets", "timeouts", "enabled", "private", "spill_over", "rules")
 """What a route says besides its name: the fields of a version and of a draft."""
 
 

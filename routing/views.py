@@ -91,6 +91,7 @@ class CallView(GatewayView):
             user_agent=(request.header("user-agent") or "")[:120],
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
+            headers=request.scope["headers"],
         )
         return await plane().gateway.serve(call, caller, request.flight)
 
@@ -111,10 +112,13 @@ class ExplainView(GatewayView):
     """What a body like that of an endpoint would lead to. Nothing is sent to any target."""
 
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply:
-        call = imagined(await _loaded(request.payload), len(request.payload), request.request_id)
+        call = imagined(
+            await _loaded(request.payload), len(request.payload), request.request_id, request.scope["headers"]
+        )
         check_models(call, caller)
         here = plane()
-        told = explain(here.planner, here.health, call, here.snapshots.get(caller.org_id), monotonic())
+        snapshot = here.snapshots.get(caller.org_id)
+        told = explain(here.planner, here.health, call, snapshot, monotonic(), caller.key_public_id)
         explanation = {"object": "route.explanation", **msgspec.to_builtins(told)}
         return json_reply(200, explanation, request.request_id)
 

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts import keys
 from accounts.authentication import INFERENCE, SCOPES
+from accounts.fields import LONGEST_TAG, MOST_TAGS
 from accounts.keys import LONGEST_OVERLAP_S, PlainKey
 from accounts.limits import set_key_limits
 from accounts.models import ApiKey
@@ -34,6 +35,7 @@ class KeyShown(Shown):
         child=serializers.CharField(), source="allowed_models", allow_null=True, help_text="null allows every model."
     )
     ip_allow = serializers.ListField(child=serializers.CharField(), help_text="Empty allows every address.")
+    tags = serializers.ListField(child=serializers.CharField(), help_text="What rules of routes can ask for.")
     status = serializers.SerializerMethodField()
     created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True)
     created_at = serializers.DateTimeField()
@@ -63,6 +65,9 @@ class NewKey(Body):
         child=Text(max_length=200), min_length=1, allow_null=True, required=False, help_text="null: every model."
     )
     ip_allow = serializers.ListField(child=Text(max_length=50), required=False, help_text="Addresses and networks.")
+    tags = serializers.ListField(
+        child=Text(max_length=LONGEST_TAG), max_length=MOST_TAGS, required=False, help_text="For rules of routes."
+    )
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
     limits = LimitWishes(required=False, help_text="Takes the permission to set limits.")
 
@@ -72,6 +77,7 @@ class KeyChanges(Body):
     scopes = serializers.ListField(child=Text(max_length=30), min_length=1)
     models = serializers.ListField(child=Text(max_length=200), min_length=1, allow_null=True)
     ip_allow = serializers.ListField(child=Text(max_length=50))
+    tags = serializers.ListField(child=Text(max_length=LONGEST_TAG), max_length=MOST_TAGS)
     expires_at = serializers.DateTimeField(allow_null=True)
     limits = LimitWishes(help_text="All of them anew. Takes the permission to set limits.")
 

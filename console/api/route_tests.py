@@ -15,8 +15,9 @@ from console.api.openapi import described
 from providers.schema import Call
 from providers.targets import CLOUD, GUEST, OWN
 from routing.drafts import explain_draft
-from routing.explanation import Explanation, imagined_of_kind
+from routing.explanation import Explanation, Marks, imagined_of_kind
 from routing.models import RouteDraft
+from routing.rules import DATA_CLASSES
 from routing.tester import explain_call
 
 MOST_TOKENS = 10_000_000
@@ -32,6 +33,14 @@ class ExplainWishes(Body):
     needs = serializers.ListField(
         child=serializers.ChoiceField(list(NEEDS)), required=False, max_length=len(NEEDS), help_text="Capabilities."
     )
+    key = Text(max_length=12, required=False, help_text="As if it came with the key of this id.")
+    tags = serializers.ListField(
+        child=Text(max_length=200), required=False, max_length=20, help_text="As in `metadata.tags`, for rules."
+    )
+    data_class = serializers.ChoiceField(list(DATA_CLASSES), required=False)
+    headers = serializers.DictField(
+        child=Text(max_length=1000, allow_blank=True), required=False, help_text="Headers that rules ask for."
+    )
 
 
 class KeptShown(Shown):
@@ -44,6 +53,9 @@ class KeptShown(Shown):
     first_token_ms = serializers.FloatField(allow_null=True, help_text="As this process measured it; null: not yet.")
     in_flight = serializers.IntegerField()
     simulated = serializers.BooleanField()
+    after = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="Tried only after these failures; null: after any."
+    )
 
 
 class DroppedShown(Shown):
@@ -67,6 +79,7 @@ class ExplanationShown(Shown):
     most_attempts = serializers.IntegerField()
     candidates = KeptShown(many=True)
     dropped = DroppedShown(many=True)
+    rule = serializers.IntegerField(allow_null=True, help_text="The rule that decided, from 1; null: none fits.")
     refusal = RefusalShown(allow_null=True, help_text="What a call would be answered now, if nobody may serve it.")
 
 
@@ -91,12 +104,13 @@ class ExplainView(ResourceView):
             wishes["prompt_tokens"],
             wishes.get("max_tokens"),
             frozenset(wishes.get("needs", ())),
+            Marks(wishes.get("tags", ()), wishes.get("data_class", ""), wishes.get("headers", {})),
         )
-        told = self._told(call, draft=wishes["draft"])
+        told = self._told(call, wishes.get("key", ""), draft=wishes["draft"])
         return Response(ExplanationShown(msgspec.to_builtins(told)).data)
 
-    def _told(self, call: Call, *, draft: bool) -> Explanation:
+    def _told(self, call: Call, key_id: str, *, draft: bool) -> Explanation:
         if not draft:
-            return explain_call(self.organization, call)
+            return explain_call(self.organization, call, key_id)
         drafts = RouteDraft.objects.of(self.organization).select_related("org")
-        return explain_draft(self.find(drafts, name=call.models[0]), call)
+        return explain_draft(self.find(drafts, name=call.models[0]), call, key_id)

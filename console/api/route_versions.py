@@ -13,7 +13,15 @@ from console.api.fields import Body, Kind, Shown, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
-from console.api.routes import LegShown, RouteShown, RouteWishes, SpillOverShown, TimeoutsShown, with_cache
+from console.api.routes import (
+    LegShown,
+    RouteShown,
+    RouteWishes,
+    RulesShown,
+    SpillOverShown,
+    TimeoutsShown,
+    with_cache,
+)
 from routing import drafts
 from routing.models import Route, RouteDraft, RouteVersion
 
@@ -25,6 +33,7 @@ class ContentShown(Shown):
     enabled = serializers.BooleanField()
     private = serializers.BooleanField()
     spill_over = SpillOverShown(allow_null=True)
+    rules = RulesShown()
 
 
 class RouteVersionShown(Shown):

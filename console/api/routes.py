@@ -21,7 +21,8 @@ from routing.cache_rules import LONGEST_TTL_S, ROUTE
 from routing.cache_services import set_route_ttl
 from routing.models import CachePolicy, Route
 from routing.scorers import STRATEGIES
-from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_TARGETS, MOST_WEIGHT
+from routing.sentences import LONGEST_CHARACTERS
+from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_RULES, MOST_TARGETS, MOST_WEIGHT
 
 
 class LegShown(Shown):
@@ -45,6 +46,13 @@ class RouteCacheShown(Shown):
     ttl_s = serializers.IntegerField(help_text="0 keeps nothing, whatever a wider policy says.")
 
 
+class RulesShown(serializers.ListField):
+    child = serializers.CharField()
+
+    def __init__(self) -> None:
+        super().__init__(help_text="Sentences; the first that fits a request decides, else `strategy` and `targets`.")
+
+
 class RouteShown(Shown):
     object = Kind("route")
     id = serializers.CharField(source="public_id")
@@ -55,6 +63,7 @@ class RouteShown(Shown):
     enabled = serializers.BooleanField()
     private = serializers.BooleanField(help_text="true: served by the organisation's own machines or not at all.")
     spill_over = SpillOverShown(allow_null=True)
+    rules = RulesShown()
     cache = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -93,6 +102,13 @@ class RouteWishes(Body):
     private = Flag(default=False, help_text="Never to a third party, whatever the targets say: 503 instead.")
     spill_over = SpillOverWishes(
         required=False, allow_null=True, help_text="Own machines first, the other targets when those are too busy."
+    )
+    rules = serializers.ListField(
+        child=Text(max_length=LONGEST_CHARACTERS),
+        required=False,
+        max_length=MOST_RULES,
+        help_text='Sentences such as `when tag is "batch" use cheapest of "groq/gpt-oss-120b" '
+        'then on timeout fall back to priority of "node/office/llama"`. The first that fits decides.',
     )
 
 
@@ -134,6 +150,7 @@ class RouteView(ResourceView):
             "strategy": "priority",
             "targets": [{"target": "openai/gpt-5-mini"}, {"target": "groq/gpt-oss-120b", "tier": 1}],
             "timeouts": {"first_byte_s": 20},
+            "rules": ['when tag is "batch" use cheapest of "groq/gpt-oss-120b"'],
         },
     )
     def put(self, request: Request, name: str) -> Response:

@@ -58,6 +58,11 @@ class KeyForm(ConsoleForm):
         label=_("Only from these addresses"),
         help_text=_("One address or network per line, such as 10.0.0.0/8. Empty means from anywhere."),
     )
+    tags = Lines(
+        label=_("Tags"),
+        rows=2,
+        help_text=_("One per line. Rules of routes can treat the requests of tagged keys apart."),
+    )
 
     def __init__(self, *args: Any, may_manage: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -78,6 +83,7 @@ class KeyForm(ConsoleForm):
             "scopes": self.cleaned_data["scopes"],
             "allowed_models": self.cleaned_data["allowed_models"] or None,
             "ip_allow": self.cleaned_data["ip_allow"],
+            "tags": self.cleaned_data["tags"],
             "expires_at": self._expires_at(),
         }
 
@@ -99,6 +105,7 @@ def initial_of(key: ApiKey) -> dict[str, Any]:
         "scopes": key.scopes,
         "allowed_models": "\n".join(key.allowed_models or []),
         "ip_allow": "\n".join(key.ip_allow),
+        "tags": "\n".join(key.tags),
         "expires": _OTHER if last_day else _NEVER,
         "expires_on": last_day,
     }

@@ -19,6 +19,7 @@ def made(acme, as_alice, bob) -> keys.PlainKey:
         scopes=["inference", "manage"],
         allowed_models=["gpt-x"],
         ip_allow=["10.0.0.0/8", "2001:db8::1"],
+        tags=["batch"],
         expires_at=datetime(2099, 1, 1, tzinfo=UTC),
         created_by=bob,
     )
@@ -41,6 +42,8 @@ def test_a_record_holds_what_a_request_is_checked_against(acme, made, bob):
         allowed_models=frozenset({"gpt-x"}),
         ip_networks=(ip_network("10.0.0.0/8"), ip_network("2001:db8::1")),
         expires_at_s=datetime(2099, 1, 1, tzinfo=UTC).timestamp(),
+        member="bob@acme.test",
+        tags=("batch",),
     )
 
 

@@ -11,8 +11,9 @@ from providers.targets import Price
 from providers.transport import Deadlines
 from routing.explanation import explain, imagined
 from routing.health import FAILURES_IN_A_ROW, Health
+from routing.legs import RouteTarget
 from routing.planner import Planner
-from routing.snapshots import RouteRecord, RouteTarget
+from routing.snapshots import RouteRecord
 from tests.routing.builders import call, snapshot, target
 
 

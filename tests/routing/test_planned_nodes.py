@@ -10,9 +10,10 @@ from providers.targets import GUEST, OWN, Target
 from providers.transport import Deadlines
 from routing.filters import REASONS
 from routing.health import Health
+from routing.legs import RouteTarget
 from routing.planner import Planner
 from routing.scorers import STRATEGIES
-from routing.snapshots import RouteRecord, RouteTarget, SpillOver
+from routing.snapshots import RouteRecord, SpillOver
 from tests.routing.builders import call, snapshot, target
 from tests.routing.test_planner import names, reasons
 

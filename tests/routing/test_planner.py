@@ -12,8 +12,9 @@ from common.errors import ModelNotFound, NoProviderAvailable
 from providers.targets import Credential, Price
 from providers.transport import Deadlines
 from routing.health import FAILURES_IN_A_ROW, Health
+from routing.legs import RouteTarget
 from routing.planner import Planner
-from routing.snapshots import RouteRecord, RouteTarget
+from routing.snapshots import RouteRecord
 from tests.routing.builders import call, snapshot, target
 
 

@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from providers.failures import Kind
+from routing.legs import RouteTarget
 from routing.rules import (
     CAUSES,
     DATA_CLASSES,
@@ -20,12 +21,12 @@ from routing.rules import (
     When,
     check,
     first_match,
+    kinds_of,
     matches,
     targets_of,
 )
 from routing.scorers import STRATEGIES
 from routing.sentences import parsed, rendered
-from routing.snapshots import RouteTarget
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 TEXTS = st.lists(TEXT, unique=True, max_size=3).map(tuple)
@@ -43,6 +44,7 @@ WHENS = st.builds(
     st.lists(st.sampled_from(DATA_CLASSES), unique=True, max_size=2).map(tuple),
     TOKENS,
     TOKENS,
+    st.none() | st.integers(0, 1000),
     st.none() | st.builds(Hours, MINUTE, MINUTE),
 )
 WORDS = (
@@ -84,13 +86,14 @@ def test_a_sentence_reads_as_one():
 
 
 FACTS = Facts(
-    model="fast",
-    key="key_1",
+    models=frozenset({"fast"}),
+    keys=frozenset({"key_1", "Night jobs"}),
     member="bob@acme.test",
     tags=frozenset({"batch", "night"}),
     headers={"x-team": "red"},
     data_class="internal",
     prompt_tokens=100,
+    budget_percent=80.5,
     minute=60,
 )
 
@@ -101,6 +104,7 @@ FACTS = Facts(
         ('model is "good" or "fast"', True),
         ('model is "good"', False),
         ('key is "key_1"', True),
+        ('key is "Night jobs"', True),
         ('key is "key_2"', False),
         ('member is "bob@acme.test"', True),
         ('member is "carol@acme.test"', False),
@@ -115,6 +119,8 @@ FACTS = Facts(
         ("prompt is over 100 tokens", False),
         ("prompt is under 101 tokens", True),
         ("prompt is under 100 tokens", False),
+        ("budget is over 80 percent", True),
+        ("budget is over 81 percent", False),
         ("time is from 01:00 to 02:00", True),
         ("time is from 00:00 to 01:00", False),
         ("time is from 22:00 to 06:00", True),
@@ -132,17 +138,19 @@ def test_the_first_rule_that_fits_decides():
         parsed('use priority of "b"'),
         parsed('use priority of "c"'),
     ]
-    assert targets_of(first_match(rules, FACTS)) == ["b"]
+    number, rule = first_match(rules, FACTS)
+    assert (number, targets_of(rule)) == (2, ["b"])
     assert first_match(rules[:1], FACTS) is None
 
 
 def test_a_fallback_covers_its_causes():
-    [limited, rest] = parsed(
+    [limited, late, rest] = parsed(
         'use priority of "a" then on rate_limit or unavailable fall back to priority of "b" '
-        'then fall back to priority of "c"'
+        'then on timeout fall back to priority of "c" then fall back to priority of "d"'
     ).fallbacks
-    assert [limited.covers(kind) for kind in (Kind.RATE_LIMITED, Kind.SERVER_ERROR, None)] == [True, False, True]
-    assert all(rest.covers(kind) for kind in (*Kind, None))
+    assert kinds_of(limited.causes) == {Kind.RATE_LIMITED}
+    assert kinds_of(rest.causes) is None
+    assert [each.comes_untried for each in (limited, late, rest)] == [True, False, True]
 
 
 def test_every_failure_after_which_another_target_is_asked_has_one_cause():
@@ -162,6 +170,7 @@ def test_every_failure_after_which_another_target_is_asked_has_one_cause():
         ('when colour is "red" use cheapest of "a"', "a condition"),
         ('when model is "a" and model is "b" use cheapest of "a"', "said twice"),
         ('when data class is "secret" use cheapest of "a"', "no data class"),
+        ('when header "Authorization" is "Bearer sk" use cheapest of "a"', "carry secrets"),
         ('when prompt is over 9 tokens and prompt is under 10 tokens use cheapest of "a"', "no prompt is"),
         ('when time is from 25:00 to 03:00 use cheapest of "a"', "a time such as"),
         ('when time is from 03:00 to 03:00 use cheapest of "a"', "the same time"),

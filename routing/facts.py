@@ -1,0 +1,86 @@
+"""What a request brings to the rules of its route. Read only for a route that has rules. Pure, but for the clock.
+
+Tags of a request are those of its key, those that `metadata.tags` lists with commas between, and `name=value` for
+every other entry of the body's `metadata`. A data class comes as the tag `data_class=…` or in a header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from providers.schema import Call
+from routing.rules import DATA_CLASSES, Facts, Rule
+from routing.snapshots import OrgSnapshot
+
+DATA_CLASS_HEADER = b"x-shareai-data-class"
+DATA_CLASS_TAG = "data_class="
+BYTES_PER_TOKEN = 4
+
+BudgetUsed = Callable[[int], float]
+"""How much of its budget an organisation has used, by its id, in percent; 0 where it has none."""
+
+
+def nothing_used(org_id: int) -> float:
+    return 0.0
+
+
+def facts_of(
+    call: Call, snapshot: OrgSnapshot, key_id: str, rules: tuple[Rule, ...], budget_used: BudgetUsed
+) -> Facts:
+    """`key_id` is the public id of the caller's key, "" for nobody's."""
+    key = snapshot.keys.get(key_id)
+    tags = frozenset((*_tags_of_body(call), *(key.tags if key else ())))
+    return Facts(
+        models=frozenset((call.model, *call.models)),
+        keys=frozenset((key.public_id, key.name)) if key else frozenset(),
+        member=key.member if key else "",
+        tags=tags,
+        headers=_headers_of(call) if any(rule.when.headers for rule in rules) else {},
+        data_class=_strictest([tag[len(DATA_CLASS_TAG) :] for tag in tags if tag.startswith(DATA_CLASS_TAG)], call),
+        prompt_tokens=call.prompt_bytes // BYTES_PER_TOKEN,
+        budget_percent=budget_used(snapshot.org_id),
+        minute=_minute_in(snapshot.time_zone),
+    )
+
+
+def _tags_of_body(call: Call) -> Iterator[str]:
+    metadata = call.body.get("metadata")
+    if not isinstance(metadata, dict):
+        return
+    for name, value in metadata.items():
+        if not isinstance(value, str):
+            continue
+        if name == "tags":
+            yield from (tag for part in value.split(",") if (tag := part.strip()))
+        else:
+            yield f"{name}={value}"
+
+
+def _strictest(said: list[str], call: Call) -> str:
+    """A class that nobody has defined counts as the strictest: who marks data must not be overheard for a typing
+    error."""
+    said += [value.decode("latin-1") for name, value in call.headers if name == DATA_CLASS_HEADER]
+    if not said:
+        return ""
+    ranks = [DATA_CLASSES.index(word) if word in DATA_CLASSES else len(DATA_CLASSES) - 1 for word in said]
+    return DATA_CLASSES[max(ranks)]
+
+
+def _headers_of(call: Call) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers}
+
+
+def _minute_in(time_zone: str) -> int:
+    now = datetime.now(_zone(time_zone))
+    return now.hour * 60 + now.minute
+
+
+@lru_cache(256)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
