@@ -55,6 +55,25 @@ STRATEGIES: dict[str, Promise] = {
 }
 
 
+CAUSES: dict[str, Promise] = {
+    "connection": _("a broken connection"),
+    "timeout": _("a timeout"),
+    "server_error": _("a server error"),
+    "rate_limit": _("a rate limit (429)"),
+    "refused_key": _("a refused key"),
+    "missing_model": _("a missing model"),
+    "bad_answer": _("an unusable answer"),
+    "unavailable": _("nobody being available"),
+}
+
+DATA_CLASSES: dict[str, Promise] = {
+    "public": _("public"),
+    "internal": _("internal"),
+    "confidential": _("confidential"),
+    "restricted": _("restricted"),
+}
+
+
 def reason(code: str) -> str:
     return str(REASONS.get(code, code.replace("_", " ")))
 
@@ -65,3 +84,11 @@ def place(code: str) -> str:
 
 def strategy(code: str | None) -> str:
     return str(STRATEGIES.get(code or "", code or ""))
+
+
+def cause(code: str) -> str:
+    return str(CAUSES.get(code, code))
+
+
+def data_class(code: str) -> str:
+    return str(DATA_CLASSES.get(code, code))

@@ -20,8 +20,9 @@ Legs = list[tuple[Target, int, int, int]]
 class Wanted(msgspec.Struct, frozen=True):
     """What one name of a call stands for: targets, and how to choose among them.
 
-    `place` is where an answer may come from, by the call's wish or because one of its names is a private route. `rule`
-    is the number of the rule that decided, 0 for none; `fallback` is set for what comes after the rule's own targets.
+    `place` is where an answer may come from, by the call's wish or because one of its names is a private route.
+    `rule` is the number of the rule that decided, 0 for none; `fallback` is set for what comes after the rule's own
+    targets.
     """
 
     name: str

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import chain
 
 import msgspec
+from django.utils.translation import gettext as _
 
 from providers.failures import TIMEOUTS, Kind
 from routing.legs import RouteTarget
@@ -144,13 +145,14 @@ def check(rule: Rule) -> None:
     when = rule.when
     over, under = when.prompt_over_tokens, when.prompt_under_tokens
     if over is not None and under is not None and under <= over + 1:
-        raise RuleInvalid(f"no prompt is over {over} and under {under} tokens")
+        raise RuleInvalid(_("no prompt is over %(over)d and under %(under)d tokens") % {"over": over, "under": under})
     if when.hours is not None and when.hours.start == when.hours.end:
-        raise RuleInvalid("the hours begin and end at the same time")
+        raise RuleInvalid(_("the hours begin and end at the same time"))
     if unknown := set(when.data_classes) - set(DATA_CLASSES):
-        raise RuleInvalid(f"there is no data class {min(unknown)!r}; there are {', '.join(DATA_CLASSES)}")
+        text = _("there is no data class “%(name)s”; there are %(names)s")
+        raise RuleInvalid(text % {"name": min(unknown), "names": ", ".join(DATA_CLASSES)})
     if any(name in SECRET_HEADERS for name, _values in when.headers):
-        raise RuleInvalid("a rule does not ask for headers that carry secrets")
+        raise RuleInvalid(_("a rule does not ask for headers that carry secrets"))
     _check_fallbacks(rule)
     for use in (rule.use, *(fallback.use for fallback in rule.fallbacks)):
         _check_use(use)
@@ -166,16 +168,19 @@ def _check_fallbacks(rule: Rule) -> None:
     caught: set[str] = set()
     for fallback in rule.fallbacks:
         if caught == set(CAUSES) or (fallback.causes and set(fallback.causes) <= caught):
-            raise RuleInvalid("a fallback comes after others that leave nothing to it")
+            raise RuleInvalid(_("a fallback comes after others that leave nothing to it"))
         caught |= set(fallback.causes or CAUSES)
 
 
 def _check_use(use: Use) -> None:
     if use.strategy not in STRATEGIES:
-        raise RuleInvalid(f"there is no strategy {use.strategy!r}; there are {', '.join(STRATEGIES)}")
+        text = _("there is no strategy “%(name)s”; there are %(names)s")
+        raise RuleInvalid(text % {"name": use.strategy, "names": ", ".join(STRATEGIES)})
     if not use.legs:
-        raise RuleInvalid("a rule leads to at least one target")
+        raise RuleInvalid(_("a rule leads to at least one target"))
     if any(leg.weight > MOST_WEIGHT or leg.tier > MOST_TIER for leg in use.legs):
-        raise RuleInvalid(f"a weight is at most {MOST_WEIGHT}, a tier at most {MOST_TIER}")
+        raise RuleInvalid(
+            _("a weight is at most %(weight)d, a tier at most %(tier)d") % {"weight": MOST_WEIGHT, "tier": MOST_TIER}
+        )
     if not any(leg.weight for leg in use.legs):
-        raise RuleInvalid("at least one target has a weight above 0")
+        raise RuleInvalid(_("at least one target has a weight above 0"))

@@ -28,7 +28,10 @@ def explain_call(organization: Organization, call: Call, key_id: str = "") -> Ex
 
 
 def explain_in(snapshot: OrgSnapshot, call: Call, key_id: str = "") -> Explanation:
-    """As if the call came with the key of this public id. In a process without a data plane nothing is known of health, and own machines count as away."""
+    """As if the call came with the key of this public id.
+
+    In a process without a data plane nothing is known of health, and own machines count as away.
+    """
     planner, health = _planner_here()
     try:
         return explain(planner, health, call, snapshot, monotonic(), key_id)

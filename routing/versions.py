@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Max
@@ -36,8 +35,3 @@ def keep_version(route: Route, actor: Actor, restored: int | None = None) -> Rou
 
 def current_version(route: Route) -> int:
     return int(route.versions.aggregate(last=Max("number"))["last"] or 0)
-
-
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What two contents say differently, by field."""
-    return {name: (before.get(name), after.get(name)) for name in CONTENT if before.get(name) != after.get(name)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ConsoleForm, Lines
@@ -60,6 +60,7 @@ class RouteForm(ConsoleForm):
     enabled = forms.BooleanField(label=_("Enabled"), required=False, initial=True)
 
     def clean_use(self) -> list[dict[str, Any]]:
+        """Tiers are for what stands under “then fall back to”."""
         return [_leg(line, 0) for line in self.cleaned_data["use"]]
 
     def clean_fall_back(self) -> list[dict[str, Any]]:
@@ -111,4 +112,4 @@ def _leg(line: str, tier: int) -> dict[str, Any]:
         return {"target": target, "weight": 1, "tier": tier}
     if len(rest) == 2 and rest[0] == "weight" and rest[1].isdecimal() and int(rest[1]) <= MOST_WEIGHT:
         return {"target": target, "weight": int(rest[1]), "tier": tier}
-    raise ValidationError(_now("“%(line)s” is not a target with or without a weight.") % {"line": line})
+    raise ValidationError(gettext("“%(line)s” is not a target with or without a weight.") % {"line": line})

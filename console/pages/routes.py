@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,18 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.errors import InvalidField
 from accounts.roles import Permission
+from console.forms.route_rules import RuleEditor, acted, of_post, of_sentences
 from console.forms.routes import RouteForm, initial_of
-from console.route_sentences import Clause, clauses
+from console.route_sentences import changes, sentences
 from console.route_templates import Offered, offered
+from console.rule_sentences import Clause
 from console.visit import Visit, page
 from routing.drafts import discard_draft, explain_draft, publish_draft, roll_back, save_draft
 from routing.explanation import imagined_of_kind
 from routing.models import Route, RouteDraft
 from routing.services import delete_route
 from routing.tester import explain_call, snapshot_now
-from routing.versions import content_of, differences
+from routing.versions import content_of
 
 _TOKENS = 1000
 _SHOWN_VERSIONS = 50
@@ -35,7 +38,7 @@ class Entry:
     name: str
     route: Route | None
     draft: RouteDraft | None
-    sentence: list[Clause]
+    sentences: list[list[Clause]]
 
 
 @require_GET
@@ -61,30 +64,27 @@ def show(request: HttpRequest, visit: Visit, name: str) -> HttpResponse:
     }
     call = imagined_of_kind(name, "chat", _TOKENS, None, frozenset())
     if draft is not None:
-        live = content_of(route) if route else {}
-        context |= {"draft_sentence": clauses(name, draft.content), "changes": differences(live, draft.content)}
+        context["draft_sentences"] = sentences(name, draft.content)
+        context["changes"] = changes(name, content_of(route), draft.content) if route else []
         context["told"] = explain_draft(draft, call)
     elif route is not None:
         context["told"] = explain_call(visit.organization, call)
     if route is not None:
-        context["sentence"] = clauses(name, content_of(route))
+        context["sentences"] = sentences(name, content_of(route))
     return render(request, "routes/show.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 @page(Permission.MANAGE_ROUTES)
 def create(request: HttpRequest, visit: Visit) -> HttpResponse:
-    return _edited(request, visit, RouteForm(request.POST or None), None)
+    return _edited(request, visit, None, {})
 
 
 @require_http_methods(["GET", "POST"])
 @page(Permission.MANAGE_ROUTES)
 def edit(request: HttpRequest, visit: Visit, name: str) -> HttpResponse:
     route, draft = _find(visit, name)
-    content = draft.content if draft else content_of(route)  # type: ignore[arg-type]
-    form = RouteForm(request.POST or None, initial=initial_of(name, content))
-    form.fields["name"].disabled = True
-    return _edited(request, visit, form, name)
+    return _edited(request, visit, name, draft.content if draft else content_of(route))  # type: ignore[arg-type]
 
 
 @require_POST
@@ -144,15 +144,40 @@ def delete(request: HttpRequest, visit: Visit, name: str) -> HttpResponse:
     return render(request, "routes/delete.html", {"name": name})
 
 
-def _edited(request: HttpRequest, visit: Visit, form: RouteForm, name: str | None) -> HttpResponse:
-    if request.method == "POST" and form.is_valid():
+def _edited(request: HttpRequest, visit: Visit, name: str | None, content: Mapping[str, Any]) -> HttpResponse:
+    """A button of the rules changes the page and saves nothing; only without one is what was sent a draft."""
+    act = request.POST.get("act", "")
+    is_saving = request.method == "POST" and not act
+    form = _route_form(request, name, content, is_saving=is_saving)
+    rules = of_post(request.POST) if request.method == "POST" else of_sentences(content.get("rules", ()))
+    editor = RuleEditor(acted(rules, act) if act else rules, checks=is_saving)
+    if is_saving and all([form.is_valid(), editor.is_valid()]):
         try:
-            draft = save_draft(visit.organization, visit.actor, form.cleaned_data["name"], form.content())
+            given = {**form.content(), "rules": editor.sentences()}
+            draft = save_draft(visit.organization, visit.actor, form.cleaned_data["name"], given)
             return redirect("routes-show", name=draft.name)
         except InvalidField as refusal:
-            form.absorb(refusal)
-    context = {"form": form, "name": name, "known": sorted(snapshot_now(visit.organization).by_name)}
-    return render(request, "routes/edit.html", context, status=422 if form.errors else 200)
+            if (others := editor.absorb(refusal)) is not None:
+                form.absorb(others)
+    context = {
+        "form": form,
+        "editor": editor,
+        "name": name,
+        "known": sorted(snapshot_now(visit.organization).by_name),
+        "time_zone": visit.organization.time_zone,
+    }
+    is_wrong = is_saving and (form.errors or editor.errors)
+    return render(request, "routes/edit.html", context, status=422 if is_wrong else 200)
+
+
+def _route_form(request: HttpRequest, name: str | None, content: Mapping[str, Any], *, is_saving: bool) -> RouteForm:
+    initial = initial_of(name, content) if name else None
+    if request.method == "POST" and not is_saving:
+        initial = {**(initial or {}), **{field: request.POST.get(field, "") for field in RouteForm.base_fields}}
+        initial["name"] = name or initial["name"]
+    form = RouteForm(request.POST if is_saving else None, initial=initial)
+    form.fields["name"].disabled = name is not None
+    return form
 
 
 def _entries(visit: Visit) -> list[Entry]:
@@ -163,7 +188,7 @@ def _entries(visit: Visit) -> list[Entry]:
 
 def _entry(name: str, route: Route | None, draft: RouteDraft | None) -> Entry:
     content = content_of(route) if route else draft.content  # type: ignore[union-attr]
-    return Entry(name, route, draft, clauses(name, content))
+    return Entry(name, route, draft, sentences(name, content))
 
 
 def _versions(route: Route) -> list[dict[str, Any]]:
@@ -171,7 +196,7 @@ def _versions(route: Route) -> list[dict[str, Any]]:
     rows = list(route.versions.order_by("-number")[: _SHOWN_VERSIONS + 1])
     older = [*(row.content for row in rows[1:]), {}]
     shown = [
-        {"row": row, "changes": differences(before, row.content) if before else {}, "is_live": index == 0}
+        {"row": row, "changes": changes(route.name, before, row.content) if before else [], "is_live": index == 0}
         for index, (row, before) in enumerate(zip(rows, older, strict=True))
     ]
     return shown[:_SHOWN_VERSIONS]

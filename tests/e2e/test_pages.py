@@ -11,6 +11,7 @@ from tests.e2e.conftest import keep, overflows, violations
 
 PAGES = (
     "/", "/playground", "/keys", "/keys/new", "/models", "/routes", "/routes/new", "/routes/show/fast",
+    "/routes/edit/fast",
     "/route-tester", "/route-tester?model=sim-chat",
     "/activity", "/logs", "/members", "/members/invite",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/settings/transfer",
@@ -31,8 +32,14 @@ def traffic(tenant, gateway, upstreams):
     call(tenant, gateway, "unheard-of")
     legs = [{"target": "upstream-a/sim-chat"}, {"target": "sim-chat", "tier": 1}]
     put_route(tenant.org, tenant.actor, "fast", {"targets": legs[:1]})
-    put_route(tenant.org, tenant.actor, "fast", {"targets": legs})
-    save_draft(tenant.org, tenant.actor, "fast", {"targets": legs, "strategy": "cheapest"})
+    rules = [
+        'when tag is "batch" and data class is "internal" use weighted of "sim-chat" weight 3, "upstream-b/sim-chat" '
+        'then on timeout or rate_limit fall back to priority of "upstream-a/sim-chat"',
+        'when header "x-team" is "red" and time is from 22:00 to 06:00 use cheapest of "sim-chat"',
+    ]
+    put_route(tenant.org, tenant.actor, "fast", {"targets": legs, "rules": rules[:1]})
+    draft = {"targets": legs, "strategy": "cheapest", "rules": rules[::-1]}
+    save_draft(tenant.org, tenant.actor, "fast", draft)
     return tenant
 
 

@@ -162,7 +162,7 @@ def test_every_failure_after_which_another_target_is_asked_has_one_cause():
     ("sentence", "told"),
     [
         ("", "“use” comes first"),
-        ('use fast of "a"', "there is no strategy 'fast'"),
+        ('use fast of "a"', "there is no strategy “fast”"),
         ("use cheapest of a", "a text in quotation marks"),
         ('use cheapest of ""', "not empty"),
         ('use cheapest of "a" weight 0', "weight above 0"),

@@ -23,7 +23,8 @@ def put(api, *rules, name: str = "fast"):
 
 
 def test_rules_are_put_in_order_and_kept_in_one_form(api):
-    loose = 'when   tag is "batch"   use cheapest of "a/small" weight 1 tier 0,"b/small" then on timeout fall back to priority of "small"'
+    loose = 'when   tag is "batch"   use cheapest of "a/small" weight 1 tier 0,"b/small" '
+    loose += 'then on timeout fall back to priority of "small"'
     answer = put(api, loose, 'when data class is "restricted" use least_busy of "b/small"')
     assert answer.status_code == 200, answer.text
     assert answer.json()["rules"] == [RULE, 'when data class is "restricted" use least_busy of "b/small"']

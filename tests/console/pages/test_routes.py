@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from console.forms.routes import RouteForm, initial_of
-from console.route_sentences import clauses
+from console.route_sentences import sentences
 from nodes.enrolment import create_token
 from nodes.findings import store_models
 from nodes.reports import parse
@@ -123,9 +123,8 @@ def test_a_sentence_says_the_whole_route():
         "spill_over": {"queue_above": 2},
         "private": False,
     }
-    said = [
-        (clause.word, clause.text, [name for name, _weight in clause.targets]) for clause in clauses("m", content)
-    ]
+    [only] = sentences("m", content)
+    said = [(clause.word, clause.text, [name for name, _weight in clause.targets]) for clause in only]
     assert said == [
         ("when", "asked for “m”", []),
         ("use", "the cheapest", ["a/m", "b/m"]),
