@@ -7,7 +7,7 @@ every other entry of the body's `metadata`. A data class comes as the tag `data_
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,12 +23,25 @@ BudgetUsed = Callable[[int], float]
 """How much of its budget an organisation has used, by its id, in percent; 0 where it has none."""
 
 
+MinuteIn = Callable[[str], int]
+"""Which minute of the day it is in a time zone."""
+
+
 def nothing_used(org_id: int) -> float:
     return 0.0
 
 
+def minute_now(time_zone: str) -> int:
+    return minute_of(datetime.now(UTC), time_zone)
+
+
 def facts_of(
-    call: Call, snapshot: OrgSnapshot, key_id: str, rules: tuple[Rule, ...], budget_used: BudgetUsed
+    call: Call,
+    snapshot: OrgSnapshot,
+    key_id: str,
+    rules: tuple[Rule, ...],
+    budget_used: BudgetUsed,
+    minute_in: MinuteIn = minute_now,
 ) -> Facts:
     """`key_id` is the public id of the caller's key, "" for nobody's."""
     key = snapshot.keys.get(key_id)
@@ -42,7 +55,7 @@ def facts_of(
         data_class=_strictest([tag[len(DATA_CLASS_TAG) :] for tag in tags if tag.startswith(DATA_CLASS_TAG)], call),
         prompt_tokens=call.prompt_bytes // BYTES_PER_TOKEN,
         budget_percent=budget_used(snapshot.org_id),
-        minute=_minute_in(snapshot.time_zone),
+        minute=minute_in(snapshot.time_zone),
     )
 
 
@@ -73,9 +86,9 @@ def _headers_of(call: Call) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers}
 
 
-def _minute_in(time_zone: str) -> int:
-    now = datetime.now(_zone(time_zone))
-    return now.hour * 60 + now.minute
+def minute_of(at: datetime, time_zone: str) -> int:
+    there = at.astimezone(_zone(time_zone))
+    return there.hour * 60 + there.minute
 
 
 @lru_cache(256)

@@ -16,7 +16,7 @@ from nodes.fleet import Fleet, Load
 from providers.schema import Call
 from providers.targets import OWN, Credential, Target
 from providers.transport import Deadlines
-from routing.facts import BudgetUsed, facts_of, nothing_used
+from routing.facts import BudgetUsed, MinuteIn, facts_of, minute_now, nothing_used
 from routing.fallbacks import fallen_back_to, in_tier, within_reach
 from routing.filters import EJECTED, FILTERS, REASONS, reject_place, unusable_keys
 from routing.health import Health, weighted_key
@@ -40,17 +40,19 @@ class Planner:
         deadlines: Deadlines,
         fleet: Fleet | None = None,
         budget_used: BudgetUsed = nothing_used,
+        minute_in: MinuteIn = minute_now,
     ) -> None:
         self._health = health
         self._deadlines = deadlines
         self._fleet = fleet if fleet is not None else Fleet()
         self._budget_used = budget_used
+        self._minute_in = minute_in
         self._turns = RoundRobin()
         self._shares = FairShares()
 
     def rehearsal(self) -> Planner:
         """One that knows the same and would decide the same, without taking anybody's turn."""
-        other = Planner(self._health, self._deadlines, self._fleet, self._budget_used)
+        other = Planner(self._health, self._deadlines, self._fleet, self._budget_used, self._minute_in)
         other._turns, other._shares = self._turns.copy(), self._shares.copy()
         return other
 
@@ -65,7 +67,9 @@ class Planner:
             NoProviderAvailable: known, but nobody may serve it now; with each one's reason.
         """
         wanted = wanted_by(
-            call, snapshot, lambda route: facts_of(call, snapshot, key_id, route.rules, self._budget_used)
+            call,
+            snapshot,
+            lambda route: facts_of(call, snapshot, key_id, route.rules, self._budget_used, self._minute_in),
         )
         if not wanted:
             raise _not_found(call, snapshot)

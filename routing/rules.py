@@ -10,7 +10,6 @@ from functools import lru_cache
 from itertools import chain
 
 import msgspec
-from django.utils.translation import gettext as _
 
 from providers.failures import TIMEOUTS, Kind
 from routing.legs import RouteTarget
@@ -116,8 +115,18 @@ class Facts(msgspec.Struct, frozen=True):
     minute: int = 0
 
 
+def gettext_noop(text: str) -> str:
+    """Marks a text for translation, which happens where people read it: what serves requests knows no Django."""
+    return text
+
+
 class RuleInvalid(ValueError):
-    """A rule that cannot be: what is wrong, for the person who wrote it."""
+    """A rule that cannot be: what is wrong, for the person who wrote it. `text` has places for the `values`."""
+
+    def __init__(self, text: str, **values: object) -> None:
+        super().__init__(text % values if values else text)
+        self.text = text
+        self.values = values
 
 
 def matches(when: When, facts: Facts) -> bool:
@@ -145,14 +154,16 @@ def check(rule: Rule) -> None:
     when = rule.when
     over, under = when.prompt_over_tokens, when.prompt_under_tokens
     if over is not None and under is not None and under <= over + 1:
-        raise RuleInvalid(_("no prompt is over %(over)d and under %(under)d tokens") % {"over": over, "under": under})
+        raise RuleInvalid(
+            gettext_noop("no prompt is over %(over)d and under %(under)d tokens"), over=over, under=under
+        )
     if when.hours is not None and when.hours.start == when.hours.end:
-        raise RuleInvalid(_("the hours begin and end at the same time"))
+        raise RuleInvalid(gettext_noop("the hours begin and end at the same time"))
     if unknown := set(when.data_classes) - set(DATA_CLASSES):
-        text = _("there is no data class “%(name)s”; there are %(names)s")
-        raise RuleInvalid(text % {"name": min(unknown), "names": ", ".join(DATA_CLASSES)})
+        text = gettext_noop("there is no data class “%(name)s”; there are %(names)s")
+        raise RuleInvalid(text, name=min(unknown), names=", ".join(DATA_CLASSES))
     if any(name in SECRET_HEADERS for name, _values in when.headers):
-        raise RuleInvalid(_("a rule does not ask for headers that carry secrets"))
+        raise RuleInvalid(gettext_noop("a rule does not ask for headers that carry secrets"))
     _check_fallbacks(rule)
     for use in (rule.use, *(fallback.use for fallback in rule.fallbacks)):
         _check_use(use)
@@ -168,19 +179,18 @@ def _check_fallbacks(rule: Rule) -> None:
     caught: set[str] = set()
     for fallback in rule.fallbacks:
         if caught == set(CAUSES) or (fallback.causes and set(fallback.causes) <= caught):
-            raise RuleInvalid(_("a fallback comes after others that leave nothing to it"))
+            raise RuleInvalid(gettext_noop("a fallback comes after others that leave nothing to it"))
         caught |= set(fallback.causes or CAUSES)
 
 
 def _check_use(use: Use) -> None:
     if use.strategy not in STRATEGIES:
-        text = _("there is no strategy “%(name)s”; there are %(names)s")
-        raise RuleInvalid(text % {"name": use.strategy, "names": ", ".join(STRATEGIES)})
+        text = gettext_noop("there is no strategy “%(name)s”; there are %(names)s")
+        raise RuleInvalid(text, name=use.strategy, names=", ".join(STRATEGIES))
     if not use.legs:
-        raise RuleInvalid(_("a rule leads to at least one target"))
+        raise RuleInvalid(gettext_noop("a rule leads to at least one target"))
     if any(leg.weight > MOST_WEIGHT or leg.tier > MOST_TIER for leg in use.legs):
-        raise RuleInvalid(
-            _("a weight is at most %(weight)d, a tier at most %(tier)d") % {"weight": MOST_WEIGHT, "tier": MOST_TIER}
-        )
+        text = gettext_noop("a weight is at most %(weight)d, a tier at most %(tier)d")
+        raise RuleInvalid(text, weight=MOST_WEIGHT, tier=MOST_TIER)
     if not any(leg.weight for leg in use.legs):
-        raise RuleInvalid(_("at least one target has a weight above 0"))
+        raise RuleInvalid(gettext_noop("at least one target has a weight above 0"))

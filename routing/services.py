@@ -169,7 +169,9 @@ def _rule(sentence: Any, at: int, name: str) -> str:
     try:
         rule = parsed(sentence)
     except RuleInvalid as mistake:
-        raise InvalidField.one(f"rules.{at}", str(mistake)) from None
+        raise InvalidField.one(
+            f"rules.{at}", _(mistake.text) % mistake.values if mistake.values else _(mistake.text)
+        ) from None
     if name.strip() in targets_of(rule):
         raise InvalidField.one(f"rules.{at}", _("A route cannot lead to itself."))
     return rendered(rule)

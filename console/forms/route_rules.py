@@ -12,6 +12,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext
 
 from accounts.errors import InvalidField
 from console.forms.rule_parts import FallbackForm, RuleForm, values_of_fallback, values_of_rule
@@ -159,7 +160,7 @@ def _is_sense(card: Card) -> bool:
     try:
         check(_rule_of(card.form, card.fallbacks))
     except RuleInvalid as mistake:
-        card.form.add_error(None, str(mistake))
+        card.form.add_error(None, gettext(mistake.text) % mistake.values if mistake.values else gettext(mistake.text))
         return False
     return True
 

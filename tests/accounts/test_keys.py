@@ -46,6 +46,7 @@ def test_creation_is_audited_and_seen_by_the_data_plane(acme, as_alice, alice):
         "scopes": ["inference"],
         "allowed_models": None,
         "ip_allow": [],
+        "tags": [],
         "expires_at": None,
     }
     assert Organization.objects.get(pk=acme.pk).version == before + 1
