@@ -7,6 +7,6 @@ REMOVE = "ALTER TABLE metering_usage DROP COLUMN prompt_hash"
 class Migration(migrations.Migration):
     """A column with a constant default: PostgreSQL rewrites no row, in the table or its months."""
 
-    dependencies = [("metering", "0005_usage_tells_of_the_cache")]
+    dependencies = [("metering", "0007_sum_attempts_of_what_is_kept")]
 
     operations = [migrations.RunSQL(ADD, REMOVE)]
