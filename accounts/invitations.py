@@ -74,7 +74,7 @@ def resend_invitation(invitation: Invitation, actor: audit.Actor) -> Invitation:
         _require_unanswered(current)
         if current.expires_at - VALID_FOR > timezone.now() - RESEND_AFTER:
             raise InvalidField.one("email", _("It was sent just now. Wait a minute before sending it again."))
-        before = {"expires_at": current.expires_at}
+        before: dict[str, object] = {"expires_at": current.expires_at}
         token, current.token_hash = _new_token()
         current.expires_at = timezone.now() + VALID_FOR
         current.save(update_fields=["token_hash", "expires_at"])

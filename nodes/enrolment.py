@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from django.db.models import F, QuerySet
@@ -239,5 +239,5 @@ def _said_of(token: EnrolmentToken) -> dict[str, object]:
     return {"machines": token.count, "expires_at": token.expires_at.isoformat()}
 
 
-def _record_token(token: EnrolmentToken, actor: Actor, action: str, **said: dict[str, object]) -> None:
+def _record_token(token: EnrolmentToken, actor: Actor, action: str, **said: Any) -> None:
     audit.record(token.org, actor, action, "node_token", token.public_id, **said)

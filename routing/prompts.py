@@ -18,7 +18,10 @@ UNKNOWN = 0
 
 
 class Fingerprint:
-    """Of one process. Measured on a 2 GHz core: 2.5 µs for a body of 1 kB, 13 µs for 10 kB, never beyond 25 µs."""
+    """Of one process.
+
+    Measured: 3 µs for a body of 1 kB, 13 µs for 10 kB. Beyond 16 KiB only writing its JSON costs more, 65 µs per MB.
+    """
 
     __slots__ = ("_keyed",)
 
