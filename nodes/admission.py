@@ -26,6 +26,7 @@ class Standing(msgspec.Struct, frozen=True):
     public_id: str
     org_id: int
     public_key: bytes
+    origin: str
     revoked: bool
     slots: int
     config: dict[str, Any]
@@ -92,6 +93,7 @@ def _standing(node: Node, offered: list[str]) -> Standing:
         public_id=node.public_id,
         org_id=node.org_id,
         public_key=bytes(node.public_key),
+        origin=node.origin,
         revoked=node.revoked_at is not None,
         slots=node.max_concurrent,
         config=config_of(node, offered),

@@ -144,11 +144,13 @@ def enrol(application: Application, origins: Collection[str], ip: str | None = N
         known = Node.objects.of(held).filter(enrolled_with=token, public_key=public_key, revoked_at=None).first()
         if known is None:
             _take_place(token, now)
-            node = _insert(held, token, public_key, application)
+            node = _insert(held, token, public_key, application, origin)
             _record_node(node, token, ip)
         elif token.expires_at <= now:
             raise TokenExpired
-    return Enrolled(known or node, origin, known is None)
+        else:
+            node = _known_by(known, origin)
+    return Enrolled(node, origin, known is None)
 
 
 def _token_of(text: str) -> EnrolmentToken:
@@ -189,7 +191,17 @@ def _take_place(token: EnrolmentToken, now: datetime) -> None:
     raise refusals.get(token.status(now), TokenUnknown)
 
 
-def _insert(org: Organization, token: EnrolmentToken, public_key: bytes, application: Application) -> Node:
+def _known_by(node: Node, origin: str) -> Node:
+    """It asked again, maybe by another name of this console, which it will sign from now on."""
+    if node.origin != origin:
+        node.origin = origin
+        node.save(update_fields=["origin"])
+    return node
+
+
+def _insert(
+    org: Organization, token: EnrolmentToken, public_key: bytes, application: Application, origin: str
+) -> Node:
     name = _name_of(application)
     return Node.objects.create(
         org=org,
@@ -198,6 +210,7 @@ def _insert(org: Organization, token: EnrolmentToken, public_key: bytes, applica
         name=name,
         public_key=public_key,
         enrolled_with=token,
+        origin=origin,
         hostname=_visible(application.hostname),
         os=application.os,
         os_version=_visible(application.os_version),

@@ -10,6 +10,7 @@ import msgspec
 from django.db import DatabaseError
 
 from nodes import admission, proofs
+from nodes.admission import Standing
 from nodes.consumers import UNKNOWN, UNSUPPORTED, Hello, Refused
 from nodes.link import RESTART, REVOKED
 from nodes.threads import in_thread
@@ -26,7 +27,9 @@ class Gate:
     """
     Args:
         console_url: where nodes reach this console; what they sign names its origin.
-        hosts: other names of the console, under which machines may have enrolled (ALLOWED_HOSTS; patterns are none).
+        hosts: other names of the console (ALLOWED_HOSTS; patterns are none).
+
+    Beside these a machine is let in by the address under which it enrolled, whatever its name and port.
     """
 
     def __init__(self, console_url: str, hosts: Iterable[str] = ()) -> None:
@@ -42,7 +45,7 @@ class Gate:
 
     def _admit(self, hello: Hello, nonce: bytes) -> Entry:
         standing = admission.load_standing(hello.node)
-        if standing is None or not self._is_proven(standing.public_key, hello, nonce):
+        if standing is None or not self._is_proven(standing, hello, nonce):
             raise Refused(UNKNOWN, "this console does not know this machine by this key")
         if standing.revoked:
             raise Refused(REVOKED, "this machine was removed")
@@ -51,11 +54,10 @@ class Gate:
         generation = admission.open_connection(standing.id, hello.version)
         return Entry(standing.public_id, generation, standing.config)
 
-    def _is_proven(self, public_key: bytes, hello: Hello, nonce: bytes) -> bool:
-        signature = proofs.decoded(hello.signature)
-        return any(
-            proofs.proves_connection(public_key, signature, hello.node, origin, nonce) for origin in self._origins
-        )
+    def _is_proven(self, standing: Standing, hello: Hello, nonce: bytes) -> bool:
+        signature, key = proofs.decoded(hello.signature), standing.public_key
+        origins = dict.fromkeys((standing.origin or self.origin, *self._origins))
+        return any(proofs.proves_connection(key, signature, hello.node, origin, nonce) for origin in origins)
 
 
 def _origins(console_url: str, hosts: Iterable[str]) -> tuple[str, ...]:

@@ -57,7 +57,8 @@ class EnrolmentToken(TenantModel):
 class Node(TenantModel):
     """A machine with a key pair of its own. What it may serve, to whom and at which price is the owner's to say.
 
-    `generation` grows with each connection, so that the newest one wins. A removed node keeps its row, for the agent
+    `generation` grows with each connection, so that the newest one wins. `origin` is the console's address as the
+    machine proved it when it enrolled: what it signs at each connection. A removed node keeps its row, for the agent
     to be told that it is not wanted any more; it is in no list.
     """
 
@@ -66,6 +67,7 @@ class Node(TenantModel):
     name = models.CharField(_("name"), max_length=80)
     public_key = models.BinaryField(max_length=32)
     enrolled_with = models.ForeignKey(EnrolmentToken, on_delete=models.SET_NULL, null=True, related_name="nodes")
+    origin = models.CharField(max_length=300, blank=True)
     hostname = models.CharField(max_length=255, blank=True)
     os = models.CharField(max_length=10)  # linux, macos, windows
     os_version = models.CharField(max_length=80, blank=True)

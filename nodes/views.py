@@ -77,10 +77,11 @@ def _application_in(request: HttpRequest) -> Application:
 def _origins_of(request: HttpRequest) -> frozenset[str]:
     """This console's public address, and the one asked for now, which Django has held against ALLOWED_HOSTS."""
     public = origin_of(settings.PUBLIC_URL)
-    host = request.get_host()
-    return frozenset(
-        {public, origin_of(f"{request.scheme}://{host}"), origin_of(f"{public.partition(':')[0]}://{host}")}
-    )
+    host, scheme = request.get_host(), public.partition(":")[0]
+    try:
+        return frozenset({public, origin_of(f"{request.scheme}://{host}"), origin_of(f"{scheme}://{host}")})
+    except ValueError:
+        raise InvalidRequest("The port in the console's address is none.") from None
 
 
 def _told(enrolled: Enrolled) -> dict[str, Any]:

@@ -140,6 +140,21 @@ def test_the_public_address_counts_as_well(token, settings):
     assert answer.json()["connect_url"] == "wss://ai.example.com/nodes/v1/connect"
 
 
+def test_a_machine_that_asks_again_by_another_name_of_the_console_goes_by_that(token, settings):
+    machine = Machine()
+    machine.enrol(token)
+    settings.PUBLIC_URL = "https://ai.example.com"
+    assert machine.enrol(token, origin="https://ai.example.com").status_code == 200
+    assert Node.objects.get().origin == "https://ai.example.com"
+
+
+def test_a_port_that_is_none(token):
+    machine = Machine()
+    said = machine.application(token)
+    assert code_of(machine.post(said, HTTP_HOST="testserver:99999"))[0] == 400
+    assert not Node.objects.exists()
+
+
 @pytest.mark.parametrize("key", ["", "AAAA", "A" * 43, "!" * 43])
 def test_a_key_that_is_none(token, key):
     assert Machine().enrol(token, public_key=key).status_code == 400

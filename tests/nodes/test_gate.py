@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -33,3 +34,18 @@ def test_no_other_console_is(enrolled, origin):
     node = enrolled(machine=machine).public_id
     with pytest.raises(Refused, match="does not know this machine"):
         enter(machine, node, origin)
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:9000", "http://localhost", "https://127.0.0.1"])
+def test_where_a_machine_may_enrol_it_may_connect(token, settings, origin):
+    """Such as by a forwarded port, which is neither the console's nor in any of its settings."""
+    settings.ALLOWED_HOSTS = [*HOSTS[:2], "testserver"]
+    machine, console = Machine(), urlsplit(origin)
+    said = machine.application(token, origin)
+    answer = machine.post(said, HTTP_HOST=console.netloc, secure=console.scheme == "https")
+    assert answer.status_code == 201, answer.content
+    scheme = console.scheme.replace("http", "ws")
+    assert answer.json()["connect_url"] == f"{scheme}://{console.netloc}/nodes/v1/connect"
+    assert enter(machine, answer.json()["node"], origin) == 1
+    with pytest.raises(Refused, match="does not know this machine"):
+        enter(machine, answer.json()["node"], "http://127.0.0.1:9001")
