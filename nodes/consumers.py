@@ -20,8 +20,9 @@ from typing import Annotated, Any, Protocol
 import msgspec
 import orjson
 
-from nodes.link import REPLACED, Link
-from nodes.links import DEAD_AFTER_S, HEARTBEAT_S, Links
+from nodes.heartbeat import Heartbeat
+from nodes.link import Link
+from nodes.links import Links
 from nodes.wire import EXTENSION, Wire
 
 PATH = "/nodes/v1/connect"
@@ -113,9 +114,8 @@ class Door:
         link = Link(entry.node, entry.generation, wire, self._links)
         if not wire.take_over(link):
             raise Refused(BAD_HELLO, "wait for the welcome")
-        await _say(send, _welcome(entry))
-        if not self._links.add(link):
-            link.close(REPLACED, "a newer connection of this node")
+        await _say(send, _welcome(entry, self._links.heartbeat))
+        self._links.add(link)
 
     async def _hello(self, receive: Receive) -> Hello:
         try:
@@ -146,12 +146,12 @@ class Door:
         }
 
 
-def _welcome(entry: Entry) -> dict[str, Any]:
+def _welcome(entry: Entry, heartbeat: Heartbeat) -> dict[str, Any]:
     return {
         "type": "welcome",
         "generation": entry.generation,
-        "heartbeat_s": HEARTBEAT_S,
-        "dead_after_s": DEAD_AFTER_S,
+        "heartbeat_s": heartbeat.every_s,
+        "dead_after_s": heartbeat.dead_after_s,
         "config": entry.config,
     }
 

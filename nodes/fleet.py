@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+from nodes.heartbeat import USUAL, Heartbeat
 from providers.targets import GUEST, Target
 
-DEAD_AFTER_S = 30.0
 MOST_WAITING_PER_SLOT = 8
 """So many of the owner's own requests may stand before a node for each that it serves at a time."""
 
@@ -60,18 +60,22 @@ class Load(msgspec.Struct, frozen=True):
 class Fleet:
     """What this process knows of every node. Times are monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: Heartbeat = USUAL) -> None:
+        self.heartbeat = heartbeat
         self._known: dict[str, tuple[Presence, float]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def note(self, presence: Presence, now: float, lives_s: float = DEAD_AFTER_S) -> bool:
-        """Takes what was said, unless a newer connection has spoken. Returns whether it did."""
+    def note(self, presence: Presence, now: float, lives_s: float = 0) -> bool:
+        """Takes what was said, unless a newer connection has spoken. Returns whether it did.
+
+        Args: lives_s: for how long it holds; 0 is until the node counts as gone.
+        """
         known = self._known.get(presence.node)
         if known is not None and presence.generation < known[0].generation:
             return False
-        self._known[presence.node] = (presence, now + lives_s)
+        self._known[presence.node] = (presence, now + (lives_s or self.heartbeat.dead_after_s))
         return True
 
     def replace(self, presences: dict[str, tuple[Presence, float]], now: float) -> None:

@@ -13,6 +13,7 @@ from nodes import admission, proofs
 from nodes.admission import Standing
 from nodes.consumers import UNKNOWN, UNSUPPORTED, Hello, Refused
 from nodes.link import RESTART, REVOKED
+from nodes.links import GONE
 from nodes.threads import in_thread
 from nodes.versions import LEAST_AGENT, is_supported
 
@@ -48,7 +49,7 @@ class Gate:
         if standing is None or not self._is_proven(standing, hello, nonce):
             raise Refused(UNKNOWN, "this console does not know this machine by this key")
         if standing.revoked:
-            raise Refused(REVOKED, "this machine was removed")
+            raise Refused(REVOKED, GONE)
         if not is_supported(hello.version):
             raise Refused(UNSUPPORTED, f"this console works with version {LEAST_AGENT} or newer")
         generation = admission.open_connection(standing.id, hello.version)

@@ -17,7 +17,7 @@ import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
 from nodes.announcements import PRESENCE, PRESENCE_PREFIX, VITALS_PREFIX
-from nodes.fleet import DEAD_AFTER_S, Fleet, Presence
+from nodes.fleet import Fleet, Presence
 from nodes.history import ANYWAY_S, EVERY_S, Diary, Sample, append, sample_of
 from nodes.link import Link
 from nodes.links import Links
@@ -27,7 +27,6 @@ TELL_S = 0.25
 """For who came, went, or takes work no more."""
 
 TELL_LOAD_S = 1.0
-REFRESH_S = 10.0
 _AT_ONCE = 500
 
 _TELL = """
@@ -96,7 +95,7 @@ class Herald:
                 if now - loads_at >= TELL_LOAD_S:
                     changed, loads_at = changed | self._links.take_changed(), now
                 news, rest = self._presences(changed, now), []
-                if now - refreshed_at >= REFRESH_S:
+                if now - refreshed_at >= self._fleet.heartbeat.every_s:
                     rest, refreshed_at = self._presences(set(self._links) - changed, now), now
                 samples: Mapping[str, Sample] = {}
                 if now - sampled_at >= EVERY_S:
@@ -151,7 +150,7 @@ class Herald:
             return
         try:
             async with client.pipeline(transaction=False) as pipeline:
-                _keep(pipeline, [*news, *rest])
+                _keep(pipeline, [*news, *rest], round(self._fleet.heartbeat.dead_after_s))
                 for presence in gone:
                     pipeline.eval(_FORGET, 1, PRESENCE_PREFIX + presence.node, str(presence.generation))
                 for presence in (*news, *gone):
@@ -168,12 +167,11 @@ class Herald:
 _NO_STATE = State(mode="always", accepting=True)
 _VITALS_LIVE_S = round(2 * ANYWAY_S)
 """Longer than presence: a machine says them again only when they change. Without presence they count for nothing."""
-_EXPIRES_S = str(round(DEAD_AFTER_S))
 
 
-def _keep(pipeline: aioredis.client.Pipeline, presences: list[Presence]) -> None:
+def _keep(pipeline: aioredis.client.Pipeline, presences: list[Presence], lives_s: int) -> None:
     for start in range(0, len(presences), _AT_ONCE):
         part = presences[start : start + _AT_ONCE]
         keys = [PRESENCE_PREFIX + presence.node for presence in part]
         words = [word for presence in part for word in (str(presence.generation), _encode(presence))]
-        pipeline.eval(_TELL, len(part), *keys, _EXPIRES_S, *words)
+        pipeline.eval(_TELL, len(part), *keys, str(lives_s), *words)

@@ -46,7 +46,7 @@ class Holder:
         hosts: Iterable[str] = (),
     ) -> None:
         secret = hmac.new(secret_key.encode(), b"nodes relay", hashlib.sha256).hexdigest()
-        self.links = Links(self)
+        self.links = Links(self, fleet.heartbeat)
         self.door = Door(Gate(console_url, hosts), self.links)
         self._elsewhere = Elsewhere(fleet, secret)
         self.transport = TunnelTransport(self.links, self._elsewhere)

@@ -11,11 +11,14 @@ from itertools import chain, count
 from time import monotonic
 from typing import Any, Protocol
 
-from nodes.link import DEAD, REPLACED, RESTART, Link
+from nodes.heartbeat import USUAL, Heartbeat
+from nodes.link import DEAD, REPLACED, RESTART, REVOKED, Link
 
-HEARTBEAT_S = 10
-DEAD_AFTER_S = 30.0
 SWEEP_S = 1.0
+REMEMBERED_S = 60.0
+"""Longer than a handshake takes."""
+
+GONE = "this machine was removed"
 
 
 class Owner(Protocol):
@@ -29,11 +32,13 @@ class Owner(Protocol):
 
 
 class Links:
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, heartbeat: Heartbeat = USUAL) -> None:
+        self.heartbeat = heartbeat
         self._owner = owner
         self._links: dict[str, Link] = {}
         self._leaving: set[Link] = set()
-        self._beats: list[set[Link]] = [set() for _ in range(HEARTBEAT_S)]
+        self._revoked: dict[str, float] = {}
+        self._beats: list[set[Link]] = [set() for _ in range(heartbeat.every_s)]
         self._beat = 0
         self._next_beat = count()
         self._changed: set[Link] = set()
@@ -48,18 +53,21 @@ class Links:
     def find(self, node: str) -> Link | None:
         return self._links.get(node)
 
-    def add(self, link: Link) -> bool:
-        """Takes a new connection in; an older one of the node is closed. False if a newer one is here already."""
+    def add(self, link: Link) -> None:
+        """Takes a new connection in; of two of a node the older one is closed."""
         known = self._links.get(link.node)
+        if link.node in self._revoked:
+            link.close(REVOKED, GONE)
+            return
         if known is not None and known.generation > link.generation:
-            return False
+            link.close(REPLACED, "a newer connection of this node")
+            return
         self._links[link.node] = link
-        self._beats[next(self._next_beat) % HEARTBEAT_S].add(link)
+        self._beats[next(self._next_beat) % len(self._beats)].add(link)
         self._changed.add(link)
         self._owner.began(link)
         if known is not None:
             self._part_with(known)
-        return True
 
     def replaced(self, node: str, generation: int) -> None:
         """The node has connected elsewhere."""
@@ -68,10 +76,12 @@ class Links:
             del self._links[node]
             self._part_with(known)
 
-    def close(self, node: str, code: int, reason: str) -> None:
+    def revoke(self, node: str) -> None:
+        """Closes what the node has, and what it was about to have: it may have proved itself a moment before."""
+        self._revoked[node] = monotonic()
         for link in [*self._leaving, self._links.get(node)]:
             if link is not None and link.node == node:
-                link.close(code, reason)
+                link.close(REVOKED, GONE)
 
     def take_changed(self) -> set[Link]:
         """Those whose load or standing changed since this was asked last."""
@@ -91,12 +101,13 @@ class Links:
         self.close_all()
 
     def sweep(self, now: float) -> None:
-        """Closes what was not heard of for too long, and pings a tenth of the others."""
-        silent_since = now - DEAD_AFTER_S
+        """Closes what was not heard of for too long, and pings those whose turn it is."""
+        silent_since = now - self.heartbeat.dead_after_s
         silent = [link for link in chain(self._links.values(), self._leaving) if link.heard_at < silent_since]
         for link in silent:
             link.close(DEAD, "nothing was heard")
-        beat, self._beat = self._beats[self._beat], (self._beat + 1) % HEARTBEAT_S
+        self._revoked = {node: at for node, at in self._revoked.items() if at > now - REMEMBERED_S}
+        beat, self._beat = self._beats[self._beat], (self._beat + 1) % len(self._beats)
         for link in list(beat):
             link.ping()
 

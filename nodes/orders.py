@@ -22,7 +22,6 @@ from nodes import admission
 from nodes.admission import Standing
 from nodes.announcements import CHANGED, PRESENCE, REVOKED
 from nodes.fleet import Presence
-from nodes.link import REVOKED as REVOKED_CODE
 from nodes.links import Links
 from nodes.models import Node
 from nodes.threads import in_thread
@@ -90,11 +89,9 @@ class Orders:
             self._heed_presence(data)
             return
         node = data.decode("utf-8", "replace")
-        if self._links.find(node) is None:
-            return
         if channel == REVOKED:
-            self._links.close(node, REVOKED_CODE, "this machine was removed")
-        else:
+            self._links.revoke(node)
+        elif self._links.find(node) is not None:
             await self._send_config(node)
 
     def _heed_presence(self, data: bytes) -> None:
@@ -116,7 +113,7 @@ class Orders:
 
     def _apply(self, news: News) -> None:
         for node in news.revoked:
-            self._links.close(node, REVOKED_CODE, "this machine was removed")
+            self._links.revoke(node)
         for node, generation in news.replaced.items():
             self._links.replaced(node, generation)
         for standing in news.changed:

@@ -18,7 +18,6 @@ from nodes.announcements import PRESENCE, PRESENCE_PREFIX
 from nodes.fleet import Fleet, Presence
 
 RETRY_S = 1.0
-READ_AGAIN_S = 10.0
 _AT_ONCE = 500
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ async def _watch_once(redis_url: str, fleet: Fleet) -> None:
         while True:
             if monotonic() >= due:
                 await read_all(client, fleet)
-                due = monotonic() + READ_AGAIN_S
+                due = monotonic() + fleet.heartbeat.every_s
             message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=max(due - monotonic(), 0.01))
             if message is not None and (presence := _presence_in(message["data"])) is not None:
                 fleet.note(presence, monotonic())

@@ -14,6 +14,7 @@ from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.wiring import open_journal, start_recorder
 from nodes.fleet import Fleet
+from nodes.heartbeat import Heartbeat
 from nodes.holder import Holder
 from nodes.sources import TUNNEL
 from nodes.watch import watch
@@ -51,7 +52,7 @@ class Plane:
         self._direct = DirectTransport(Dialer(AllowList.parse(settings.EGRESS_ALLOW)))
         self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
         self._tasks: set[asyncio.Future[Any]] = set()
-        self._fleet = Fleet()
+        self._fleet = Fleet(Heartbeat.of(settings.NODE_DEAD_AFTER_S))
         self.nodes = Holder(
             self._fleet,
             console_url=settings.PUBLIC_URL,

@@ -27,6 +27,7 @@ from console.vitals import gauges_of
 from console.week import DAY_NAMES, week_of
 from nodes import services
 from nodes.errors import InvalidNode, NodeRevoked
+from nodes.heartbeat import Heartbeat
 from nodes.history import drawn
 from nodes.ladder import DONE
 from nodes.models import Node, NodeModel
@@ -99,6 +100,7 @@ def now_of(visit: Visit, node: Node) -> dict[str, Any]:
     return {
         "machine": machine,
         "node": node,
+        "heartbeat_s": Heartbeat.of(settings.NODE_DEAD_AFTER_S).every_s,
         "gauges": gauges_of(machine, drawn(history_of(node.public_id), time())),
         "rungs": rungs_of(machine),
         "is_climbing": any(rung.state != DONE for rung in machine.rungs[:-1]),

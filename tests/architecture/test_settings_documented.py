@@ -37,9 +37,9 @@ def read_by_settings(monkeypatch) -> dict[str, tuple[str, Any]]:
 
 
 def _listening(kind: str, read: Any, asked: dict[str, tuple[str, Any]]) -> Any:
-    def listening(name: str = "DATABASE_URL", *default: Any) -> Any:
+    def listening(name: str = "DATABASE_URL", *default: Any, **bounds: Any) -> Any:
         asked.setdefault(name, (kind, *default))
-        return read(name, *default)
+        return read(name, *default, **bounds)
 
     return listening
 

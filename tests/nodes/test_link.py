@@ -9,8 +9,9 @@ from time import monotonic
 
 import pytest
 
+from nodes.heartbeat import USUAL
 from nodes.link import REVOKED, Link
-from nodes.links import DEAD_AFTER_S, HEARTBEAT_S
+from nodes.links import REMEMBERED_S
 from providers.failures import Kind, UpstreamFailure
 from shareai_node.tunnel import frames
 from shareai_node.tunnel.errors import Code
@@ -271,7 +272,7 @@ class TestHostileFrames:
 
 class TestHeartbeat:
     async def test_every_node_is_asked_once_in_ten_sweeps(self, console, link, node):
-        for _ in range(HEARTBEAT_S):
+        for _ in range(USUAL.every_s):
             console.links.sweep(monotonic())
         pings = []
         receive = node.session.receive
@@ -286,9 +287,9 @@ class TestHeartbeat:
         asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
         await node.until(lambda: bool(node.seen))
         node.freeze()
-        console.links.sweep(link.heard_at + DEAD_AFTER_S - 1)
+        console.links.sweep(link.heard_at + USUAL.dead_after_s - 1)
         assert console.links.find("node_1") is link
-        console.links.sweep(link.heard_at + DEAD_AFTER_S + 1)
+        console.links.sweep(link.heard_at + USUAL.dead_after_s + 1)
         assert await failure_of(asking) is Kind.RESET
         assert console.links.find("node_1") is None
 
@@ -299,7 +300,7 @@ class TestHeartbeat:
         async with asyncio.timeout(5):
             while link.heard_at == heard_at:
                 await asyncio.sleep(0.005)
-        console.links.sweep(heard_at + DEAD_AFTER_S + 0.001)
+        console.links.sweep(heard_at + USUAL.dead_after_s + 0.001)
         assert console.links.find("node_1") is link
 
     async def test_a_node_that_reads_nothing_makes_nobody_remember_much(self, console, link, node):
@@ -318,10 +319,31 @@ class TestEnding:
         node.answer_with(never)
         asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
         await node.until(lambda: bool(node.seen))
-        console.links.close("node_1", REVOKED, "revoked")
+        console.links.revoke("node_1")
         assert await failure_of(asking) is Kind.RESET
         assert await node.closed() == 4403
         assert len(console.links) == 0
+
+    async def test_one_that_proved_itself_just_before_it_was_revoked_is_closed_too(self, console):
+        node = console.node()
+        await node.dial()
+        console.links.revoke("node_1")  # as if the gate had looked before
+        await node.greet()
+        assert await node.closed() == 4403
+        assert len(console.links) == 0
+        console.links.sweep(monotonic() + REMEMBERED_S + 1)
+        assert not console.links._revoked
+
+    async def test_revoked_it_does_not_finish_what_an_earlier_connection_has(self, console, link, node):
+        node.answer_with(never)
+        asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
+        await node.until(lambda: bool(node.seen))
+        link.server_stops()
+        console.links.replaced("node_1", link.generation + 1)
+        assert console.links.find("node_1") is None
+        console.links.revoke("node_1")
+        assert await failure_of(asking) is Kind.RESET
+        assert await node.closed() == 4403
 
     async def test_a_lost_connection_fails_what_was_on_it(self, console, link, node):
         node.answer_with(never)

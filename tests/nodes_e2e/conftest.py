@@ -14,6 +14,7 @@ from openai import OpenAI
 from demo.llama import running_llama
 from tests.fakes.upstream import FaultUpstream
 from tests.nodes_e2e.machines import Machine, machine_of, until
+from tests.nodes_e2e.networks import OUTSIDE
 from tests.stack import GatewayProcess, Tenant, make_tenant
 
 MODELS = ("sim-chat", "sim-embed")
@@ -34,6 +35,18 @@ def console(django_db_setup, django_db_blocker, cloud_server, tmp_path_factory) 
     with django_db_blocker.unblock():
         allowed = f"127.0.0.1:{cloud_server.port}"
         process = GatewayProcess(tmp_path_factory.mktemp("console"), egress_allow=allowed, workers=2)
+        process.start()
+        yield process
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def quick_console(django_db_setup, django_db_blocker, cloud_server, tmp_path_factory) -> Iterator[GatewayProcess]:
+    """One that bears little silence, and goes by a second name in another network."""
+    with django_db_blocker.unblock():
+        wishes = {"NODE_DEAD_AFTER_S": "5", "ALLOWED_HOSTS": f"127.0.0.1,{OUTSIDE}"}
+        allowed = f"127.0.0.1:{cloud_server.port}"
+        process = GatewayProcess(tmp_path_factory.mktemp("quick"), egress_allow=allowed, workers=2, **wishes)
         process.start()
         yield process
         process.stop()

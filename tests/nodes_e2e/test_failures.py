@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
@@ -72,13 +71,6 @@ def test_killed_after_the_first_byte_the_caller_is_told(backed, http, local):
     assert '"error"' in rest
     assert '"finish_reason":"stop"' not in rest
     all_say(http, MODEL, lambda later: target_of(later) == CLOUD)
-
-
-def test_a_frozen_machine_is_passed_over_and_serves_again_when_it_thaws(backed, http, local):
-    backed.send(signal.SIGSTOP)
-    all_say(http, MODEL, lambda answer: target_of(answer) == CLOUD, within_s=60)
-    backed.send(signal.SIGCONT)
-    all_say(http, PINNED, lambda answer: answer.status_code == 200, within_s=90)
 
 
 def test_revoked_it_is_closed_and_what_it_had_is_answered_elsewhere(backed, tenant, http, local):
