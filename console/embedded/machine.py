@@ -17,6 +17,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from console.embedded.keep import write_private
 from console.embedded.leftovers import MARK
@@ -69,7 +70,7 @@ def command(home: Path, console: str, server: str) -> list[str]:
 def served(stack: ExitStack, data_dir: Path) -> str:
     """The base URL of what it offers: an Ollama that has a model, else a llama.cpp server of its own."""
     if ollama_models():
-        return f"http://{HOST}:{OLLAMA_PORT}"
+        return f"http://{HOST}:{ollama_port()}"
     words = [sys.executable, "-m", "demo.llama", "--data-dir", str(data_dir), "--model-id", MODEL]
     llama = stack.enter_context(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True))
     stack.callback(llama.terminate)
@@ -81,11 +82,20 @@ def served(stack: ExitStack, data_dir: Path) -> str:
 def ollama_models() -> list[str]:
     """What an Ollama on this computer has, [] where there is none."""
     try:
-        status, body = get(OLLAMA_PORT, "/api/tags")
+        status, body = get(ollama_port(), "/api/tags")
         found = json.loads(body)["models"] if status == http.client.OK else []
         return [str(model["name"]) for model in found]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return []
+
+
+def ollama_port() -> int:
+    """Where it listens by its own variable, which is its server's as well as its client's."""
+    said = os.environ.get("OLLAMA_HOST", "")
+    try:
+        return urlsplit(said if "//" in said else f"//{said}").port or OLLAMA_PORT
+    except ValueError:
+        return OLLAMA_PORT
 
 
 def follow(home: Path, console: str) -> None:

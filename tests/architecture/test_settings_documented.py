@@ -14,7 +14,7 @@ from tests.architecture.modules import ROOT, files, is_within, tree_of
 
 KINDS = {"integer": "whole number", "seconds": "seconds", "number": "number", "boolean": "true or false"}
 WHERE_THE_ENVIRONMENT_IS_READ = re.compile(r"(os\.)?environ(ment|\(\))?")
-NOT_OURS = {"DJANGO_SETTINGS_MODULE"}
+NOT_OURS = {"DJANGO_SETTINGS_MODULE", "OLLAMA_HOST"}
 
 
 @pytest.fixture(scope="module")
