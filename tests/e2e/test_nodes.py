@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import monotonic
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from nodes.models import EnrolmentToken, Node
 from tests.console.pages import machines
 from tests.e2e.conftest import keep, overflows, violations
 from tests.fakes.upstream import FaultUpstream
+from tests.figures import note
 from tests.nodes.machine import Machine
 from tests.nodes_e2e.machines import Machine as Owned
 
@@ -110,6 +112,7 @@ def enrolled(page, gateway) -> Node:
 def test_from_the_wizard_to_an_answer_of_one_s_own_machine(page, sign_in, gateway, tmp_path):
     """The real agent, enrolled with the page's token over the real tunnel, in front of a model server."""
     sign_in()
+    began = monotonic()
     page.goto("/nodes/new")
     page.get_by_role("button", name="Show the command").click()
     token = re.search("sai-node-[0-9a-f]+", page.get_by_role("tabpanel").inner_text())[0]
@@ -134,6 +137,7 @@ def test_from_the_wizard_to_an_answer_of_one_s_own_machine(page, sign_in, gatewa
             page.get_by_role("button", name="Send").click()
             expect(page.locator(".try-answer .turn-facts")).to_contain_text("total")
             expect(page.locator(".try-answer .turn-text")).not_to_be_empty()
+            note("the wizard is opened, until one's own machine has answered in it", monotonic() - began)
             assert violations(page) == []
             keep(page, "wizard answered")
             page.get_by_role("link", name="The machine's page").click()

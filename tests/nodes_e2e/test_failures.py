@@ -11,6 +11,7 @@ from django.db import transaction
 from nodes.services import revoke_node, update_node
 from routing.services import put_route
 from tests.fakes.upstream import FaultUpstream
+from tests.figures import timed
 from tests.nodes_e2e.conftest import ASK, all_say, ask, reason_of, until_served
 from tests.nodes_e2e.machines import Machine, until
 
@@ -87,7 +88,8 @@ def test_revoked_it_is_closed_and_what_it_had_is_answered_elsewhere(backed, tena
 def test_one_that_its_owner_pauses_is_out_of_routing_at_once(backed, http):
     done = backed.home.do_now("pause")
     assert done.code == 0, done.err
-    all_say(http, MODEL, lambda answer: target_of(answer) == CLOUD, within_s=5 + 3)
+    with timed("a machine is paused by its owner, until eight answers in a row come from elsewhere"):
+        all_say(http, MODEL, lambda answer: target_of(answer) == CLOUD, within_s=5 + 3)
     assert reason_of(ask(http, PINNED)) == "node_paused"
     assert backed.home.do_now("resume").code == 0
     all_say(http, MODEL, lambda answer: target_of(answer) == PINNED)
@@ -95,10 +97,12 @@ def test_one_that_its_owner_pauses_is_out_of_routing_at_once(backed, http):
 
 def test_busy_in_idle_time_it_is_out_of_routing_and_back_when_it_may_always_serve(backed, tenant, http):
     """Its calendar has one minute a week; and what cannot be told idle is busy."""
-    update_node(
-        backed.row, tenant.actor, {"mode": "idle", "calendar": [{"days": [0], "from": "00:00", "to": "00:01"}]}
-    )
-    all_say(http, MODEL, lambda answer: target_of(answer) == CLOUD, within_s=5 + 3)
+    calendar = [{"days": [0], "from": "00:00", "to": "00:01"}]
+    with timed(
+        "a machine is told to serve in idle time while it is busy, until eight answers in a row come from elsewhere"
+    ):
+        update_node(backed.row, tenant.actor, {"mode": "idle", "calendar": calendar})
+        all_say(http, MODEL, lambda answer: target_of(answer) == CLOUD, within_s=5 + 3)
     assert reason_of(ask(http, PINNED)).startswith("node_")
     update_node(backed.row, tenant.actor, {"mode": "always"})
     all_say(http, MODEL, lambda answer: target_of(answer) == PINNED)

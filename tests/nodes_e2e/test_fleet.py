@@ -16,7 +16,9 @@ from nodes.models import Node
 from shareai_node import enroll, identity
 from shareai_node.agent import Agent
 from shareai_node.config import Server
+from shareai_node.errors import AgentError
 from shareai_node.places import places
+from tests.figures import timed
 from tests.nodes_e2e.conftest import LONG, ask, browser_of
 from tests.nodes_e2e.machines import until
 from tests.stack import GatewayProcess, Tenant, make_tenant
@@ -68,6 +70,7 @@ async def running(agents: list[Agent]) -> AsyncIterator[None]:
 
 
 async def fleet_of(count: int, console: GatewayProcess, tenant: Tenant, folder: Path, server: str) -> list[Agent]:
+    """By one token, which lets in so many and not one more."""
     made = await asyncio.to_thread(create_token, tenant.org, tenant.actor, count=count, ttl_s=3600)
     few = asyncio.Semaphore(4)
 
@@ -76,7 +79,11 @@ async def fleet_of(count: int, console: GatewayProcess, tenant: Tenant, folder: 
             name = f"pc-{number}"
             return await asyncio.to_thread(enrolled, console.url, made.plain, folder / name, server, name)
 
-    return await asyncio.gather(*map(one, range(count)))
+    agents = await asyncio.gather(*map(one, range(count)))
+    with pytest.raises(AgentError, match="was used before"):
+        await one(count)
+    assert await asyncio.to_thread(Node.objects.of(tenant.org).count) == count
+    return agents
 
 
 async def all_answer(http: httpx.Client, count: int, within_s: float) -> None:
@@ -106,8 +113,9 @@ async def test_a_fleet_comes_in_by_one_token_and_back_after_a_restart(other_cons
             await all_answer(http, RESTARTED, 60)
             before = [agent.link.generation for agent in agents]
             await asyncio.to_thread(other_console.stop)
-            await asyncio.to_thread(other_console.start)
-            await all_connected(agents, BACK_WITHIN_S + SLACK_S)
+            with timed(f"a console of two processes starts again, until its {RESTARTED} machines are back"):
+                await asyncio.to_thread(other_console.start)
+                await all_connected(agents, BACK_WITHIN_S + SLACK_S)
             assert all(now > then for now, then in zip((a.link.generation for a in agents), before, strict=True))
             await all_answer(http, RESTARTED, BACK_WITHIN_S + SLACK_S)
 
@@ -115,7 +123,6 @@ async def test_a_fleet_comes_in_by_one_token_and_back_after_a_restart(other_cons
 @pytest.mark.skipif(not LONG, reason="takes minutes: SHAREAI_LONG=1 runs it")
 async def test_fifty_machines_and_not_one_more(other_console, company, tmp_path, local):
     agents = await fleet_of(COMPANY, other_console, company, tmp_path, local.base_url)
-    assert await asyncio.to_thread(Node.objects.of(company.org).count) == COMPANY
     async with running(agents):
         with browser_of(other_console, company) as http:
             await all_connected(agents, 120)

@@ -10,6 +10,7 @@ from openai import OpenAI
 
 from demo.llama import MODEL_ID
 from nodes.models import NodeModel
+from tests.figures import timed
 from tests.nodes_e2e.conftest import ASK, until_served
 from tests.nodes_e2e.machines import until
 
@@ -19,9 +20,12 @@ ROUNDS = 8
 
 @pytest.fixture
 def model(make_machine, llama, http) -> str:
-    machine = make_machine(llama)
-    name = f"node/{machine.row.slug}/{MODEL_ID}"
-    until_served(http, name)
+    name = f"node/box/{MODEL_ID}"
+    with timed(
+        "a token is made, until the enrolled machine has answered from both processes, before a llama.cpp server"
+    ):
+        make_machine(llama)
+        until_served(http, name)
     return name
 
 
