@@ -205,9 +205,9 @@ def _trial_failed(facts: Facts) -> Reason | None:
     if not offered or not all(model.trial_ok is False for model in offered):
         return None
     told = next((model.trial_error for model in offered if model.trial_error), "")
-    message = _("No model answered the test prompt.")
+    message = _("No model answered the test prompt: %(error)s.") if told else _("No model answered the test prompt.")
     fix = _("Ask the model on the machine itself; when it answers there, run “shareai-node doctor”.")
-    return Reason("trial_failed", f"{message} {told}" if told else message, fix)
+    return Reason("trial_failed", message % {"error": told.rstrip(".")} if told else message, fix)
 
 
 def _not_accepting(facts: Facts) -> Reason | None:
