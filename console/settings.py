@@ -235,6 +235,7 @@ EGRESS_ALLOW = env.text("EGRESS_ALLOW")
 # -- Own machines ------------------------------------------------------------------------------
 NODE_RELAY_HOST = env.text("NODE_RELAY_HOST", "127.0.0.1")
 NODE_DEAD_AFTER_S = env.integer("NODE_DEAD_AFTER_S", 30, least=3)
+NODE_CANARY_SHARE = env.number("NODE_CANARY_SHARE", 0.01)
 NODE_PRICE_LEAST_USD = env.number("NODE_PRICE_LEAST_USD", 0.0)
 NODE_PRICE_MOST_USD = env.number("NODE_PRICE_MOST_USD", 100.0)
 

@@ -155,6 +155,29 @@ class NodeModel(TenantModel):
         return f"{self.model_id} on {self.node}"
 
 
+class NodeDoubt(TenantModel):
+    """What was doubted of a machine's word on one day: see `nodes.recount`. `request_id` is of the last time."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="doubts")
+    upstream_id = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20)
+    day = models.DateField()
+    times = models.PositiveIntegerField(default=0)
+    said_tokens = models.BigIntegerField(default=0)
+    counted_tokens = models.BigIntegerField(default=0)
+    request_id = models.CharField(max_length=60, blank=True)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["node", "upstream_id", "kind", "day"], name="node_doubt_once_a_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.node} ({self.times})"
+
+
 class NodeShare(TenantModel):
     """Another organisation that may use a shared node: the models of it that are offered to others."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
+from nodes.recount import Recounts, text_of
 from providers.schema import Call
+from providers.targets import GUEST
 from routing.admission import Admission
 from routing.asked import Asked
 from routing.cache import Cache
@@ -46,8 +49,10 @@ class Gateway:
         clock: Callable[[], float],
         can_record: Callable[[], bool] = lambda: True,
         cache: Cache | None = None,
+        recounts: Recounts | None = None,
     ) -> None:
         """`can_record` says whether `append` will take what a call that begins now has to record."""
+        self._recounts = recounts
         self._snapshots = snapshots
         self._planner = planner
         self._failover = failover
@@ -108,6 +113,8 @@ class Gateway:
     ) -> StreamReply:
         attempt, now = opened.attempt, self._clock()
         source = MeteredStream(call, opened, trail, settlement, self._health, self._clock)
+        if attempt.target.place == GUEST:
+            source.recounts = self._recounts
         headers = answer_headers(
             call.request_id,
             attempt.target.name,
@@ -149,6 +156,8 @@ class Gateway:
             usage=usage,
             finish_reason=completion.finish_reason,
         )
+        if attempt.target.place == GUEST and self._recounts is not None:
+            self._recounts.note(call, attempt.target, usage, partial(text_of, completion.body), attempt.ttft_s or 0.0)
         if call.wants_trace:
             body = with_trace(body, trace_of(plan, trail.attempts))
         headers = answer_headers(

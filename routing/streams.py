@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from common.errors import ShareAIError
+from nodes.recount import Recounts
 from providers.adapters.base import COUNTED
 from providers.failures import Kind, UpstreamFailure
 from providers.schema import Call
@@ -48,6 +49,8 @@ class MeteredStream(Source):
         self._settled = False
         self._outcome = "cancelled"
         self._error_code = "client_closed_request"
+        self.recounts: Recounts | None = None
+        """Set where a machine of others answers, whose word is held against what is counted here."""
 
     async def pour(self, sink: Sink) -> bytes:
         """The first bytes go out, then the upstream is followed: chunks no longer come by here, only the end does."""
@@ -172,6 +175,9 @@ class MeteredStream(Source):
             finish_reason=finish_reason,
             error_code=self._error_code,
         )
+        if complete and self.recounts is not None:
+            took_s = now - self._attempt.started
+            self.recounts.note(self._call, self._attempt.target, usage, self._decoder.delivered_text, took_s)
         if complete and self._attempt.ttft_s is not None:
             duration_s = now - self._attempt.started - self._attempt.ttft_s
             self._attempt.speed.note(self._attempt.ttft_s, usage.output_tokens, duration_s)

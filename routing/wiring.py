@@ -13,9 +13,12 @@ from metering.gate import Gate
 from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.wiring import open_journal, start_recorder
+from nodes import doubts
+from nodes.canaries import Canaries
 from nodes.fleet import Fleet
 from nodes.heartbeat import Heartbeat
 from nodes.holder import Holder
+from nodes.recount import Recounts
 from nodes.sources import TUNNEL
 from nodes.watch import watch
 from providers import keypool
@@ -34,7 +37,7 @@ from routing.health import Health
 from routing.last_used import LastUsed
 from routing.listener import listen
 from routing.planner import Planner
-from routing.settlement import drain_counting
+from routing.settlement import counted_usage, drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import LOADER, UNAVAILABLE, WRITE_LAST_USED
 
@@ -71,6 +74,9 @@ class Plane:
         self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
         self._shelf = Shelf(settings.REDIS_URL)
         cache = Cache(self.flights, self._shelf)
+        self._recounts = Recounts(counted_usage, doubts.keep)
+        self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
+        self._recounts.watcher = self._canaries
         self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
         self.gateway = Gateway(
             self.snapshots,
@@ -82,6 +88,7 @@ class Plane:
             monotonic,
             self._can_record,
             cache,
+            self._recounts,
         )
 
     async def start(self) -> None:
@@ -96,6 +103,8 @@ class Plane:
     async def aclose(self) -> None:
         await self.flights.aclose(settings.DRAIN_S)
         await drain_counting()
+        await self._canaries.aclose()
+        await self._recounts.aclose()
         await self.nodes.aclose()
         await self.last_used.flush()
         await self._gate.aclose()

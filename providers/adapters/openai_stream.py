@@ -210,7 +210,7 @@ def _texts(parsed: Any) -> list[str]:
     for choice in _objects(parsed.get("choices")):
         said = [choice.get("text")]
         for delta in _objects([choice.get("delta")]):
-            said += [delta.get("content"), delta.get("reasoning_content")]
+            said += [delta.get("content"), delta.get("reasoning_content"), delta.get("reasoning")]
             for call in _objects(delta.get("tool_calls")):
                 said += [function.get("arguments") for function in _objects([call.get("function")])]
         texts += [text for text in said if isinstance(text, str)]

@@ -28,6 +28,9 @@ class Ollama:
     asked: list[str] = field(default_factory=list)
     """Paths, in the order in which they were asked for."""
 
+    usage: dict[str, int] = field(default_factory=USAGE.copy)
+    """What it says of each answer."""
+
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
@@ -58,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             message = {"role": "assistant", "content": "".join(WORDS)}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            self._whole(_chunk(asked, "chat.completion", choice) | {"usage": USAGE})
+            self._whole(_chunk(asked, "chat.completion", choice) | {"usage": self.ollama.usage})
 
     def _streamed(self, asked: dict[str, Any]) -> None:
         self.send_response(200)
@@ -69,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._event(_delta(asked, {"role": "assistant", "content": word}, None))
         self._event(_delta(asked, {"role": "assistant", "content": ""}, "stop"))
         if (asked.get("stream_options") or {}).get("include_usage"):
-            self._event(_delta(asked, None, None) | {"usage": USAGE})
+            self._event(_delta(asked, None, None) | {"usage": self.ollama.usage})
         self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
 
