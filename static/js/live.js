@@ -12,6 +12,8 @@ export function startLive() {
   function open() {
     stream = new EventSource(`/live?topics=${[...topics].sort().join(",")}`);
     for (const topic of topics) stream.addEventListener(topic, () => tell(topic));
+    // What changed before the stream was there, or while it was away, is told by nobody else.
+    stream.addEventListener("open", () => topics.forEach(tell));
   }
 
   function close() {
@@ -25,7 +27,6 @@ export function startLive() {
       close();
     } else if (!stream) {
       open();
-      topics.forEach(tell);
     }
   });
   window.addEventListener("pagehide", close);
