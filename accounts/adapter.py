@@ -94,9 +94,9 @@ class AccountAdapter(DefaultAccountAdapter):
         self, request: HttpRequest, level: int, message_template: str | None = None, *rest: Any, **named: Any
     ) -> None:
         """Never says of a mail that it was sent when it was not."""
-        if message_template in CLAIMS_OF_SENDING and getattr(request.allauth, "is_undelivered", False):
-            return
-        super().add_message(request, level, message_template, *rest, **named)
+        was_sent = not getattr(self.request.allauth, "is_undelivered", False)
+        if was_sent or message_template not in CLAIMS_OF_SENDING:
+            super().add_message(request, level, message_template, *rest, **named)
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
