@@ -27,6 +27,7 @@ from console.pages import (
     route_tester,
     routes,
     settings,
+    simulations,
 )
 
 urlpatterns = [
@@ -69,6 +70,9 @@ urlpatterns = [
     path("routes/rollback/<int:number>/<path:name>", routes.rollback, name="routes-rollback"),
     path("routes/delete/<path:name>", routes.delete, name="routes-delete"),
     path("route-tester", route_tester.index, name="route-tester"),
+    path("simulations", simulations.start, name="simulations-start"),
+    path("simulations/<slug:public_id>", simulations.show, name="simulations-show"),
+    path("simulations/<slug:public_id>/cancel", simulations.cancel, name="simulations-cancel"),
     path("drills", drills.start, name="drills-start"),
     path("drills/<slug:public_id>/end", drills.end, name="drills-end"),
     path("cache", cache.index, name="cache"),

@@ -81,6 +81,8 @@ ACTIONS: dict[str, Promise] = {
     "route.created": _("created the route"),
     "route.updated": _("changed the route"),
     "route.deleted": _("deleted the route"),
+    "simulation.started": _("started a simulation of"),
+    "simulation.cancelled": _("cancelled a simulation of"),
     "drill.started": _("started an outage drill of"),
     "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),

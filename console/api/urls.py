@@ -18,6 +18,7 @@ from console.api import (
     route_tests,
     route_versions,
     routes,
+    simulations,
     targets,
     usage,
 )
@@ -56,6 +57,9 @@ urlpatterns = [
     path("models", targets.ModelsView.as_view()),
     path("targets", targets.TargetsView.as_view()),
     path("routes", routes.RoutesView.as_view()),
+    path("routes/simulate", simulations.SimulateView.as_view()),
+    path("simulations", simulations.SimulationsView.as_view()),
+    path("simulations/<slug:simulation_id>", simulations.SimulationView.as_view()),
     path("routes/explain", route_tests.ExplainView.as_view()),
     path(f"{_ROUTE}/versions", route_versions.RouteVersionsView.as_view()),
     path(f"{_ROUTE}/rollback", route_versions.RouteRollbackView.as_view()),

@@ -18,7 +18,10 @@ CONTROL_PLANE_OF_ROUTING = {
     "routing.drafts",
     "routing.drills",
     "routing.models",
+    "routing.past",
     "routing.services",
+    "routing.simulations",
+    "routing.tasks",
     "routing.tester",
     "routing.versions",
 }
@@ -116,6 +119,7 @@ ONLY_IN = {
         "ledger.tasks",
         "metering.tasks",
         "providers.tasks",
+        "routing.tasks",
     ),
 }
 

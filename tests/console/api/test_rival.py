@@ -24,8 +24,9 @@ from providers.services import create_connection
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.drills import start_drill
-from routing.models import CachePolicy, CachePurge, Drill, Route, RouteDraft, RouteVersion
+from routing.models import CachePolicy, CachePurge, Drill, Route, RouteDraft, RouteVersion, Simulation
 from routing.services import put_route
+from routing.simulations import start_simulation
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
 from tests.nodes.machine import Machine
@@ -67,6 +68,9 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "routes/<route_name:name>/draft": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "routes/<route_name:name>/publish": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
+    "routes/simulate": ({}, {"POST": {"name": "mine/route"}}),
+    "simulations": ({}, {}),
+    "simulations/<slug:simulation_id>": ({"simulation_id": "sim_0"}, {}),
     "drills": ({}, {"POST": {"target": "mine", "seconds": 5}}),
     "drills/<slug:drill_id>": ({"drill_id": "drill_0"}, {}),
     "cache/policies": ({}, {"PUT": {"scope": "organization", "ttl_s": 60}}),
@@ -115,6 +119,7 @@ class World:
                 RouteDraft,
                 RouteVersion,
                 Drill,
+                Simulation,
             ),
             *(Limit, ServedModel),
             *(CachePolicy, CachePurge),
@@ -144,7 +149,9 @@ def world(acme, as_alice, bob, log) -> World:
         models=[{"id": f"{MARK}-model", "input_price": "1", "output_price": "2"}],
     )
     route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
-    save_draft(acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"})
+    draft = save_draft(
+        acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"}
+    )
     policy = put_policy(acme, as_alice, scope="model", subject=f"{MARK}-model", ttl_s=60)
     enrolment = create_token(acme, as_alice)
     node = Node.objects.get(public_id=Machine().enrol(enrolment.plain, name=MARK).json()["node"])
@@ -163,6 +170,7 @@ def world(acme, as_alice, bob, log) -> World:
         "node_id": node.public_id,
         "policy_id": policy.public_id,
         "token_id": enrolment.token.public_id,
+        "simulation_id": start_simulation(draft, as_alice, run=int).public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
         "model": f"{MARK}-model",
         "provider_key": connection.keys.get().public_id,
@@ -173,6 +181,7 @@ def world(acme, as_alice, bob, log) -> World:
 @pytest.fixture(params=["session", "key"])
 def intruder(request, rival_api, api_of, mallory) -> Api:
     add_provider(rival_api, "Mine", "model")
+    rival_api.put("routes/mine/route/draft", {"targets": [{"target": "mine/model"}]})
     return rival_api if request.param == "key" else api_of(mallory)
 
 

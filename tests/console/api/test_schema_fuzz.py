@@ -30,6 +30,7 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         {"name": "Up", "base_url": "https://llm.example.com/v1", "api_keys": ["sk-1"], "models": [{"id": "small"}]},
     ).json()
     api.put("routes/team/fast", {"targets": [{"target": "up/small"}]})
+    api.put("routes/team/fast/draft", {"targets": [{"target": "up/small"}]})
     enrolment = create_token(acme, as_alice)
     return {
         "key_id": api.post("keys", {"name": "App"}).json()["id"],
@@ -40,6 +41,7 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "member_id": members.members_of(acme).get(user=bob).public_id,
         "token_id": enrolment.token.public_id,
         "node_id": Machine().enrol(enrolment.plain).json()["node"],
+        "simulation_id": api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
         "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
         "policy_id": api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],
         "invitation_id": invitations.invite(acme, as_alice, email="dana@example.com", role="viewer").public_id,
