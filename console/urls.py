@@ -28,6 +28,7 @@ from console.pages import (
     route_tester,
     routes,
     settings,
+    simulations,
     smoke,
 )
 
@@ -79,6 +80,9 @@ urlpatterns = [
     path("smoke", smoke.index, name="smoke"),
     path("smoke/<slug:public_id>", smoke.detail, name="smoke-run"),
     path("smoke/<slug:public_id>/download", smoke.download, name="smoke-download"),
+    path("simulations", simulations.start, name="simulations-start"),
+    path("simulations/<slug:public_id>", simulations.show, name="simulations-show"),
+    path("simulations/<slug:public_id>/cancel", simulations.cancel, name="simulations-cancel"),
     path("drills", drills.start, name="drills-start"),
     path("drills/<slug:public_id>/end", drills.end, name="drills-end"),
     path("cache", cache.index, name="cache"),

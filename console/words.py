@@ -124,6 +124,8 @@ ACTIONS: dict[str, Promise] = {
     "route.deleted": _("deleted the route"),
     "target.held_open": _("took the target out of use:"),
     "target.reset": _("reset the health of the target"),
+    "simulation.started": _("started a simulation of"),
+    "simulation.cancelled": _("cancelled a simulation of"),
     "drill.started": _("started an outage drill of"),
     "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),

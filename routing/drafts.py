@@ -104,14 +104,14 @@ def roll_back(route: Route, actor: Actor, number: int) -> Route:
 
 def explain_draft(draft: RouteDraft, call: Call, key_id: str = "") -> Explanation:
     """Where a call of the draft's name would go if the draft were live."""
-    return explain_in(snapshot_with(draft), call, key_id)
+    return explain_in(snapshot_with(draft.org, draft.name, draft.content), call, key_id)
 
 
-def snapshot_with(draft: RouteDraft) -> OrgSnapshot:
-    """The organisation as it would be if the draft were live."""
-    snapshot = snapshot_now(draft.org)
-    row = Route(org=draft.org, name=draft.name, **{name: draft.content[name] for name in CONTENT})
-    routes = {**snapshot.routes, draft.name: route_record(row)}
+def snapshot_with(organization: Organization, name: str, content: Mapping[str, Any]) -> OrgSnapshot:
+    """The organisation as it would be if its route of this name said this."""
+    snapshot = snapshot_now(organization)
+    row = Route(org=organization, name=name, **{field: content[field] for field in CONTENT})
+    routes = {**snapshot.routes, name: route_record(row)}
     return msgspec.structs.replace(snapshot, routes=routes)
 
 

@@ -122,3 +122,34 @@ class Drill(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.target} until {self.until}"
+
+
+class Simulation(TenantModel):
+    """What the draft of a route would have done with the requests between two times. `content` is what the draft said
+    when it began; `report` has the fields of `routing.simulation.Report` once it is done."""
+
+    WAITING, RUNNING, DONE, CANCELLED, FAILED = "waiting", "running", "done", "cancelled", "failed"
+
+    public_id = models.CharField(max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    content = models.JSONField()
+    traffic = models.CharField(max_length=200, blank=True)  # the route or model whose requests; empty: all
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    state = models.CharField(max_length=10, default=WAITING)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    report = models.JSONField(null=True)
+    actor_label = models.CharField(max_length=254)
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["org", "-created_at"], name="simulation_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.state}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.state not in (self.WAITING, self.RUNNING)

@@ -10,10 +10,15 @@ from accounts.roles import Permission
 from common.errors import CodedError
 from console.forms.drills import DrillForm
 from console.forms.route_tests import RouteTestForm
+from console.forms.simulations import SimulationForm
 from console.offers import model_names
+from console.pages.simulations import drafts_to_simulate
 from console.visit import Visit, page
 from routing.drills import names_to_drill, running_drills
+from routing.models import Simulation
 from routing.tester import explain_call
+
+_SHOWN_SIMULATIONS = 5
 
 
 @require_GET
@@ -26,6 +31,11 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "names": model_names(visit),
         "drills": running_drills(visit.organization),
     }
+    if visit.allows(Permission.VIEW_USAGE):
+        rows = Simulation.objects.of(visit.organization).order_by("-created_at")
+        context["simulations"] = rows[:_SHOWN_SIMULATIONS]
+    if visit.allows(Permission.MANAGE_ROUTES) and (drafts := drafts_to_simulate(visit)):
+        context["simulation_form"] = SimulationForm(drafts=drafts, auto_id="simulation_%s")
     if visit.allows(Permission.MANAGE_ROUTES) and (names := names_to_drill(visit.organization)):
         context["drill_form"] = DrillForm(names=names, auto_id="drill_%s")
     if asked and form.is_valid():

@@ -20,7 +20,10 @@ CONTROL_PLANE_OF_ROUTING = {
     "routing.health_control",
     "routing.health_rows",
     "routing.models",
+    "routing.past",
     "routing.services",
+    "routing.simulations",
+    "routing.tasks",
     "routing.tester",
     "routing.versions",
 }
@@ -126,6 +129,7 @@ ONLY_IN = {
         "ledger.tasks",
         "metering.tasks",
         "providers.tasks",
+        "routing.tasks",
     ),
 }
 

@@ -27,8 +27,9 @@ from providers.services import create_connection
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.drills import start_drill
-from routing.models import CachePolicy, CachePurge, Drill, Route, RouteDraft, RouteVersion
+from routing.models import CachePolicy, CachePurge, Drill, Route, RouteDraft, RouteVersion, Simulation
 from routing.services import put_route
+from routing.simulations import start_simulation
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
 from tests.nodes.machine import Machine
@@ -73,6 +74,9 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "routes/<route_name:name>/draft": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "routes/<route_name:name>/publish": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
+    "routes/simulate": ({}, {"POST": {"name": "mine/route"}}),
+    "simulations": ({}, {}),
+    "simulations/<slug:simulation_id>": ({"simulation_id": "sim_0"}, {}),
     "drills": ({}, {"POST": {"target": "mine", "seconds": 5}}),
     "drills/<slug:drill_id>": ({"drill_id": "drill_0"}, {}),
     "smoke": ({}, {"POST": {"checks": ["answers"]}}),
@@ -125,6 +129,7 @@ class World:
                 RouteDraft,
                 RouteVersion,
                 Drill,
+                Simulation,
             ),
             *(Limit, ServedModel),
             *(CachePolicy, CachePurge, SmokeRun),
@@ -155,7 +160,9 @@ def world(acme, as_alice, bob, log) -> World:
         models=[{"id": f"{MARK}-model", "input_price": "1", "output_price": "2"}],
     )
     route = put_route(acme, as_alice, f"{MARK}/route", {"targets": [{"target": f"{MARK}/{MARK}-model"}]})
-    save_draft(acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"})
+    draft = save_draft(
+        acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"}
+    )
     raise_alert(connection, Alert.DOWN, reason="refused")
     policy = put_policy(acme, as_alice, scope="model", subject=f"{MARK}-model", ttl_s=60)
     enrolment = create_token(acme, as_alice)
@@ -177,6 +184,7 @@ def world(acme, as_alice, bob, log) -> World:
         "token_id": enrolment.token.public_id,
         "target_id": connection.served_models.get().public_id,
         "run_id": runs.begin(acme, as_alice, ["answers"], prompt=MARK).public_id,
+        "simulation_id": start_simulation(draft, as_alice, run=int).public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
         "model": f"{MARK}-model",
         "provider_key": connection.keys.get().public_id,
@@ -187,6 +195,7 @@ def world(acme, as_alice, bob, log) -> World:
 @pytest.fixture(params=["session", "key"])
 def intruder(request, rival_api, api_of, mallory) -> Api:
     add_provider(rival_api, "Mine", "model")
+    rival_api.put("routes/mine/route/draft", {"targets": [{"target": "mine/model"}]})
     return rival_api if request.param == "key" else api_of(mallory)
 
 

@@ -32,6 +32,7 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         {"name": "Up", "base_url": "https://llm.example.com/v1", "api_keys": ["sk-1"], "models": [{"id": "small"}]},
     ).json()
     api.put("routes/team/fast", {"targets": [{"target": "up/small"}]})
+    api.put("routes/team/fast/draft", {"targets": [{"target": "up/small"}]})
     enrolment = create_token(acme, as_alice)
     return {
         "key_id": api.post("keys", {"name": "App"}).json()["id"],
@@ -44,6 +45,7 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "token_id": enrolment.token.public_id,
         "node_id": Machine().enrol(enrolment.plain).json()["node"],
         "target_id": ServedModel.objects.of(acme).get().public_id,
+        "simulation_id": api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
         "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
         "run_id": api.post("smoke", {"checks": ["answers"]}).json()["id"],
         "policy_id": api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],

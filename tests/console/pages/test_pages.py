@@ -8,7 +8,9 @@ from accounts import roles
 from accounts.roles import Permission as P
 from console.smoke import runs
 from routing.cache_services import put_policy
+from routing.drafts import save_draft
 from routing.services import put_route
+from routing.simulations import start_simulation
 from tests.console.pages import machines
 from tests.console.pages.conftest import connect, record
 
@@ -56,6 +58,7 @@ OWNED = {
     "routes-show": P.VIEW,
     "routes-edit": P.MANAGE_ROUTES,
     "routes-delete": P.MANAGE_ROUTES,
+    "simulations-show": P.VIEW_USAGE,
     "providers-detail": P.VIEW,
     "providers-edit": P.MANAGE_PROVIDERS,
     "providers-delete": P.MANAGE_PROVIDERS,
@@ -79,6 +82,8 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     policy = put_policy(acme, as_alice, scope="organization", ttl_s=60)
     node = machines.new_node(acme, as_alice)
     machines.list_models(node)
+    route = put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]})
+    draft = save_draft(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}], "private": True})
     things = {
         "keys": [key.public_id],
         "cache": [policy.public_id],
@@ -87,7 +92,8 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
         "members": [other.pk],
         "nodes": [node.public_id],
         "providers": [connection.public_id],
-        "routes": [put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]}).name],
+        "routes": [route.name],
+        "simulations": [start_simulation(draft, as_alice, run=int).public_id],
     }
 
     def address(name: str) -> str:

@@ -1,0 +1,61 @@
+"""Past requests for simulations, read from the usage rows in batches, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from accounts.models import Organization
+from metering.models import Usage
+from metering.usage import HIT
+from routing.simulation import OK, Met, Past
+
+BATCH = 2000
+_FIELDS = (
+    *("started_at", "key_id", "endpoint", "stream", "status", "input_tokens", "cached_tokens", "output_tokens"),
+    *("cost_nanos", "ttft_ms", "attempts"),
+)
+
+
+def rows_of(organization: Organization, traffic: str, begins_at: datetime, ends_at: datetime) -> QuerySet[Usage]:
+    """What was answered, or could not be by anybody's fault but the caller's; nothing that the cache answered."""
+    rows = Usage.objects.of(organization).filter(started_at__gte=begins_at, started_at__lt=ends_at)
+    rows = rows.filter(Q(status=200) | Q(status__gte=500)).exclude(cache=HIT)
+    return rows.filter(Q(route=traffic) | Q(model=traffic)) if traffic else rows
+
+
+def batches(rows: QuerySet[Usage], keys: Mapping[int, str]) -> Iterator[list[Past]]:
+    """`keys` gives the public id of each key."""
+    batch: list[Past] = []
+    for row in rows.order_by("started_at").values_list(*_FIELDS).iterator(chunk_size=BATCH):
+        batch.append(_past(row, keys))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _past(row: tuple[Any, ...], keys: Mapping[int, str]) -> Past:
+    at, key_id, endpoint, stream, status, input_tokens, cached_tokens, output_tokens, cost_nanos, ttft_ms, met = row
+    return Past(
+        at=at,
+        key_id=keys.get(key_id, ""),
+        endpoint=endpoint,
+        stream=stream,
+        failed=status != 200,
+        input_tokens=input_tokens,
+        cached_tokens=cached_tokens,
+        output_tokens=output_tokens,
+        cost_nanos=cost_nanos,
+        first_token_ms=ttft_ms,
+        met=tuple(map(_met, met)),
+    )
+
+
+def _met(attempt: Mapping[str, Any]) -> Met:
+    ttft_ms = attempt.get("ttft_ms") if attempt["outcome"] == OK else None
+    return Met(attempt["target"], attempt["outcome"], attempt["duration_ms"] if ttft_ms is None else ttft_ms)
