@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "providers",
     "nodes",
     "routing",
+    "billing",
     "console",
 ]
 
@@ -236,6 +237,11 @@ EGRESS_ALLOW = env.text("EGRESS_ALLOW")
 NODE_RELAY_HOST = env.text("NODE_RELAY_HOST", "127.0.0.1")
 NODE_PRICE_LEAST_USD = env.number("NODE_PRICE_LEAST_USD", 0.0)
 NODE_PRICE_MOST_USD = env.number("NODE_PRICE_MOST_USD", 100.0)
+
+# -- Billing -----------------------------------------------------------------------------------
+USAGE_HOOKS = ["billing.settlement.settler"]
+PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
+NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL

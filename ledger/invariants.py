@@ -1,10 +1,11 @@
 """What must hold of the ledger at any moment, each proven by one query over all of it.
 
-Read in one snapshot, so that postings meanwhile disturb nothing. I5, I7, I8 and I9 belong to what billing adds.
+Read in one snapshot, so that postings meanwhile disturb nothing. Rooms above add what must hold of theirs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -118,6 +119,19 @@ INVARIANTS = (
 )
 
 
+_further: list[Invariant] = []
+
+
+def register(invariants: Sequence[Invariant]) -> None:
+    """Adds what must hold of another room's tables."""
+    _further.extend(invariants)
+
+
+def all_invariants() -> list[Invariant]:
+    """In the order of their numbers."""
+    return sorted((*INVARIANTS, *_further), key=lambda invariant: int(invariant.name[1:]))
+
+
 def reconcile() -> list[Finding]:
     """Returns: what does not hold, at most 100 per invariant; nothing is repaired.
 
@@ -127,7 +141,7 @@ def reconcile() -> list[Finding]:
     with transaction.atomic(), connection.cursor() as cursor:
         if not connection.savepoint_ids:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for invariant in INVARIANTS:
+        for invariant in all_invariants():
             cursor.execute(f"SELECT * FROM ({invariant.query}) AS violations LIMIT {WORST}")  # noqa: S608  constants
             findings += [Finding(invariant.name, subject, detail) for subject, detail in cursor.fetchall()]
     return findings

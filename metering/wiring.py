@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.conf import settings
 from django.db import connection
+from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
 from metering.ingest import BatchHook
@@ -17,10 +16,15 @@ def open_journal() -> Journal:
     return Journal(settings.JOURNAL_DIR)
 
 
-def start_recorder(journal: Journal, on_batch: Sequence[BatchHook] = ()) -> Recorder:
-    recorder = Recorder(journal, conninfo(), on_batch=on_batch)
+def start_recorder(journal: Journal) -> Recorder:
+    recorder = Recorder(journal, conninfo(), on_batch=batch_hooks())
     recorder.start()
     return recorder
+
+
+def batch_hooks() -> list[BatchHook]:
+    """Fresh ones, of the rooms above that want to hear of usage in the transaction that records it."""
+    return [import_string(path)() for path in settings.USAGE_HOOKS]
 
 
 def conninfo() -> str:

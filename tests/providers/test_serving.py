@@ -117,12 +117,12 @@ def test_an_embedding_model_costs_nothing_for_output(connect):
 
 def test_the_sync_touches_only_the_catalogue_s_own_prices(acme, as_alice, openai, capsys):
     services.set_models(openai, as_alice, [MINI, {"id": "gpt-4o", "input_price": "1", "output_price": "2"}])
-    ServedModel.objects.update(input_price="7")
+    ServedModel.objects.update(input_price="7", price_version=2)
     version = type(acme).objects.get(pk=acme.pk).version
     call_command("sync_prices")
     assert capsys.readouterr().out == "1 of 1 prices changed.\n"
     listed = catalog.find_price("openai", "gpt-4o-mini")
-    assert (model().input_price, model().price_version) == (listed.input, 2)
+    assert (model().input_price, model().price_version) == (listed.input, 3)
     assert model("gpt-4o").input_price == 7
     assert type(acme).objects.get(pk=acme.pk).version > version
 

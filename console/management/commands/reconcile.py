@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ledger.invariants import INVARIANTS, reconcile
+from ledger.invariants import all_invariants, reconcile
 
 
 class Command(BaseCommand):
@@ -14,7 +14,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         findings = reconcile()
-        for invariant in INVARIANTS:
+        for invariant in all_invariants():
             found = [finding for finding in findings if finding.invariant == invariant.name]
             self.stdout.write(f"{invariant.name} {'BROKEN' if found else 'holds'}: {invariant.says}")
             for finding in found:

@@ -1,0 +1,85 @@
+"""What billing remembers: prices as they were, and what each request was charged."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class PriceVersion(models.Model):
+    """One price of one target, in force from `valid_from` until `valid_until`. Nano-USD per million tokens.
+
+    Written by triggers on the rows that the targets come from, so that no price is ever charged that is not here.
+    `target_id` is that of the usage rows: a model of a connection, or, negative, of a machine. `owner_id` is whose it
+    is: an organisation's, or the platform's where it is empty. Without `input_nanos` no price was known.
+    """
+
+    target_id = models.BigIntegerField()
+    version = models.IntegerField()
+    owner_id = models.BigIntegerField(null=True)
+    valid_from = models.DateTimeField(db_default=Now())
+    valid_until = models.DateTimeField(null=True)
+    input_nanos = models.BigIntegerField(null=True)
+    cached_input_nanos = models.BigIntegerField(null=True)
+    output_nanos = models.BigIntegerField(null=True)
+    request_nanos = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["target_id", "version"], name="billing_price_version_once")]
+
+    def __str__(self) -> str:
+        return f"price {self.version} of target {self.target_id}"
+
+
+class Charge(models.Model):
+    """What one request cost whom, and who gets it. Append-only; nano-USD.
+
+    Revision 0 is its settlement; each further one is a re-rating and holds the differences. What neither the
+    provider nor the machine's owner gets of `charge_nanos` is the platform's; the wallet did not cover
+    `written_off_nanos` of it.
+    """
+
+    pk = models.CompositePrimaryKey("request_id", "revision")
+    request_id = models.CharField(max_length=40)
+    revision = models.SmallIntegerField()
+    started_at = models.DateTimeField()
+    org_id = models.BigIntegerField()
+    target_id = models.BigIntegerField()
+    price_version = models.IntegerField()
+    input_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    charge_nanos = models.BigIntegerField()
+    written_off_nanos = models.BigIntegerField(default=0)
+    provider_nanos = models.BigIntegerField(default=0)
+    owner_nanos = models.BigIntegerField(default=0)
+    owner_id = models.BigIntegerField(null=True)
+    transfer_id = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["target_id", "started_at"], name="billing_charge_target")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(revision__gt=0) | Q(charge_nanos__gte=0, written_off_nanos__gte=0, owner_nanos__gte=0),
+                name="billing_charge_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.charge_nanos} for {self.request_id}"
+
+
+class Unsettled(models.Model):
+    """A request that could not be charged: why, and what it used. Nobody paid for it."""
+
+    request_id = models.CharField(max_length=40, primary_key=True)
+    started_at = models.DateTimeField()
+    org_id = models.BigIntegerField()
+    target_id = models.BigIntegerField()
+    price_version = models.IntegerField(null=True)
+    reason = models.CharField(max_length=30)
+    noted_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.request_id}: {self.reason}"

@@ -1,0 +1,66 @@
+"""What must hold of charges, beside what the ledger itself proves."""
+
+from __future__ import annotations
+
+from ledger.invariants import Invariant
+
+PRICED = """
+div((c.input_tokens - c.cached_tokens)::numeric * p.input_nanos
+    + c.cached_tokens::numeric * coalesce(p.cached_input_nanos, p.input_nanos)
+    + c.output_tokens::numeric * p.output_nanos + 500000, 1000000) + p.request_nanos
+"""
+
+INVARIANTS = (
+    Invariant(
+        "I5",
+        "a request is settled at most once, and what its charge says it used is what its usage says",
+        """
+        SELECT 'request ' || c.request_id, 'its usage says otherwise' FROM billing_charge c
+        JOIN metering_usage u ON u.started_at = c.started_at AND u.request_id = c.request_id
+        WHERE (c.org_id, c.target_id, c.input_tokens, c.cached_tokens, c.output_tokens)
+            IS DISTINCT FROM (u.org_id, u.target_id, u.input_tokens, u.cached_tokens, u.output_tokens)
+        UNION ALL
+        SELECT 'request ' || request_id, 'settled ' || count(*) FILTER (WHERE revision = 0) || ' times'
+        FROM billing_charge GROUP BY request_id HAVING count(*) FILTER (WHERE revision = 0) <> 1
+            OR max(revision) <> count(*) - 1
+        UNION ALL
+        SELECT 'request ' || c.request_id, 'both charged and unsettled'
+        FROM billing_charge c JOIN billing_unsettled USING (request_id)
+        """,
+    ),
+    Invariant(
+        "I7",
+        "a charge is usage by the version of its price, and a transfer of settlement is the sum of its charges",
+        f"""
+        SELECT 'request ' || c.request_id, 'charged ' || s.total || ', not ' || coalesce(({PRICED})::text, 'priced')
+        FROM billing_charge c
+        JOIN (SELECT request_id, max(revision) AS revision, sum(charge_nanos) AS total FROM billing_charge
+              GROUP BY request_id) s USING (request_id, revision)
+        LEFT JOIN billing_priceversion p ON p.target_id = c.target_id AND p.version = c.price_version
+        WHERE s.total IS DISTINCT FROM ({PRICED})
+        UNION ALL
+        SELECT t.business_id, 'its charges sum to ' || coalesce(c.total, 0) || ', it took ' || coalesce(e.taken, 0)
+        FROM ledger_transfer t
+        LEFT JOIN (SELECT transfer_id, sum(charge_nanos - written_off_nanos) AS total,
+                          sum(provider_nanos) AS provider, sum(owner_nanos) AS owner
+                   FROM billing_charge GROUP BY transfer_id) c ON c.transfer_id = t.id
+        LEFT JOIN (SELECT e.transfer_id, -sum(amount) FILTER (WHERE kind = 'wallet') AS taken,
+                          sum(amount) FILTER (WHERE kind = 'provider_cost') AS provider,
+                          sum(amount) FILTER (WHERE kind = 'rewards_escrow') AS owner
+                   FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id GROUP BY e.transfer_id
+                  ) e ON e.transfer_id = t.id
+        WHERE t.kind IN ('settlement', 'rerating')
+        AND (coalesce(c.total, 0), coalesce(c.provider, 0), coalesce(c.owner, 0))
+            <> (coalesce(e.taken, 0), coalesce(e.provider, 0), coalesce(e.owner, 0))
+        UNION ALL
+        SELECT 'request ' || u.request_id, 'used ' || u.target || ' and was neither charged nor set aside'
+        FROM metering_usage u
+        JOIN billing_priceversion p ON p.target_id = u.target_id AND p.version = u.price_version
+        LEFT JOIN billing_charge c ON c.request_id = u.request_id AND c.revision = 0
+        LEFT JOIN billing_unsettled n ON n.request_id = u.request_id
+        WHERE u.started_at >= now() - interval '2 days' AND u.started_at >= p.valid_from
+        AND p.owner_id IS DISTINCT FROM u.org_id AND u.cost_nanos > 0
+        AND u.billing_reason NOT IN ('no_charge_error', 'cached') AND c.request_id IS NULL AND n.request_id IS NULL
+        """,  # noqa: S608  made of the constant above
+    ),
+)

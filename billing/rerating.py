@@ -1,0 +1,129 @@
+"""Charges requests anew, by another version of their target's price: differences only, by transfers of their own.
+
+For the platform's own connections. What a machine's owner earned by a price that held stays earned.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import connection, transaction
+
+from billing.errors import InvalidRerating
+from billing.prices import PLATFORM, PriceBook, Rates
+from billing.settlement import Part, cost_of, draft_of, keep
+from billing.terms import Terms
+from ledger import kinds
+from ledger.accounts import AccountIds
+from ledger.posting import lock_accounts, post_all
+
+if TYPE_CHECKING:
+    import psycopg
+
+RERATING = "rerating"
+AT_ONCE = 5_000
+FIND = """
+SELECT request_id, max(started_at)::text, max(org_id), max(target_id), max(input_tokens), max(cached_tokens),
+       max(output_tokens), max(revision), sum(charge_nanos)::bigint, sum(written_off_nanos)::bigint,
+       sum(provider_nanos)::bigint
+FROM billing_charge
+WHERE target_id = %s AND started_at >= %s AND started_at < %s AND request_id > %s
+GROUP BY request_id HAVING (array_agg(price_version ORDER BY revision DESC))[1] <> %s
+ORDER BY request_id LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rerated:
+    """`nanos`: what was charged in addition; negative for what was given back."""
+
+    requests: int
+    nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A request as its charges tell of it so far; `price_version` is the one that it is to have."""
+
+    price_version: int
+    request_id: str
+    started_at: str
+    org_id: int
+    target_id: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    revision: int
+    charge: int
+    written_off: int
+    provider: int
+
+
+def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Rerated:
+    """Charges what the target served in [from_, until) by that version of its price. Repeating it changes nothing.
+
+    Raises: InvalidRerating: there is no such price, or the target is not the platform's.
+    """
+    total, after = Rerated(0, 0), ""
+    while True:
+        with transaction.atomic(), connection.cursor() as wrapper:
+            cursor = wrapper.cursor
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.rerating'))")
+            rates = _rates(cursor, target_id, version)
+            cursor.execute(FIND, (target_id, from_, until, after, version, AT_ONCE))
+            found = [Settled(version, *row) for row in cursor.fetchall()]
+            if not found:
+                return total
+            after = found[-1].request_id
+            changed = _post(cursor, found, rates)
+            total = Rerated(total.requests + changed.requests, total.nanos + changed.nanos)
+
+
+def _rates(cursor: psycopg.Cursor, target_id: int, version: int) -> Rates:
+    book = PriceBook()
+    rates = book.find(cursor, target_id, version)
+    if rates is None or book.owners[target_id] != PLATFORM:
+        raise InvalidRerating
+    return rates
+
+
+def _post(cursor: psycopg.Cursor, found: Iterable[Settled], rates: Rates) -> Rerated:
+    by_org: defaultdict[int, list[tuple[Settled, int]]] = defaultdict(list)
+    for settled in found:
+        nanos = cost_of(settled, rates)
+        if nanos is not None and nanos != settled.charge:
+            by_org[settled.org_id].append((settled, nanos))
+    if not by_org:
+        return Rerated(0, 0)
+    platform = [(kind, None) for kind in (kinds.REVENUE, kinds.PROVIDER_COST, kinds.WRITE_OFF)]
+    ids = AccountIds().ensure(cursor, [*((kinds.WALLET, org_id) for org_id in by_org), *platform])
+    locked = lock_accounts(cursor, ids.values())
+    terms = Terms.from_settings()
+    requests = nanos = 0
+    for org_id, wanted in by_org.items():
+        wallet = locked[ids[kinds.WALLET, org_id]]
+        parts = _parts(wanted, max(0, wallet.balance - wallet.held), terms)
+        first = parts[0]
+        draft = draft_of(f"{RERATING}:{first.revision}:{first.used.request_id}", RERATING, org_id, parts, ids)
+        keep(cursor, [(transfer.id, parts) for transfer in post_all(cursor, [draft])])
+        requests, nanos = requests + len(parts), nanos + sum(part.charge for part in parts)
+    return Rerated(requests, nanos)
+
+
+def _parts(wanted: Iterable[tuple[Settled, int]], covered: int, terms: Terms) -> list[Part]:
+    """The differences. What was written off is given back first, for nobody paid it."""
+    parts = []
+    for settled, nanos in wanted:
+        more = nanos - settled.charge
+        if more > 0:
+            written_off = more - min(more, covered)
+            covered -= more - written_off
+        else:
+            written_off = -min(settled.written_off, -more)
+        provider = terms.provider_nanos(nanos) - settled.provider
+        parts.append(Part(settled, PLATFORM, more, written_off, provider, revision=settled.revision + 1))
+    return parts
