@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 
 from console.api import (
     audit,
+    billing,
     cache,
     drills,
     keys,
@@ -68,6 +69,9 @@ urlpatterns = [
     path("cache/policies/<slug:policy_id>", cache.CachePolicyView.as_view()),
     path("cache/purge", cache.CachePurgeView.as_view()),
     path("cache/savings", cache.CacheSavingsView.as_view()),
+    path("billing/balance", billing.BalanceView.as_view()),
+    path("billing/entries", billing.EntriesView.as_view()),
+    path("billing/top-ups", billing.TopUpsView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("requests", requests.RequestsView.as_view()),
     path("requests/<slug:request_id>", requests.RequestView.as_view()),

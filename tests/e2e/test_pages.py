@@ -13,7 +13,7 @@ PAGES = (
     "/", "/playground", "/keys", "/keys/new", "/models", "/routes", "/routes/new", "/routes/show/fast",
     "/route-tester", "/route-tester?model=sim-chat",
     "/activity", "/logs", "/members", "/members/invite",
-    "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/settings/transfer",
+    "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/settings", "/settings/transfer",
     "/settings/delete", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
 )  # fmt: skip
