@@ -1,10 +1,12 @@
-"""What billing remembers: prices as they were, and what each request was charged."""
+"""What billing remembers: prices as they were, what each request was charged, what was paid."""
 
 from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+from accounts.tenancy import TenantModel
 
 
 class PriceVersion(models.Model):
@@ -83,3 +85,61 @@ class Unsettled(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id}: {self.reason}"
+
+
+class Customer(TenantModel):
+    """Whom Stripe knows an organisation as."""
+
+    org = models.OneToOneField("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    stripe_id = models.CharField(max_length=80, unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.stripe_id
+
+
+class TopUp(TenantModel):
+    """An order of credits. It says whose they are; what was paid is Stripe's to say."""
+
+    PENDING, PAID = "pending", "paid"
+
+    org = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    public_id = models.CharField(max_length=40, unique=True)
+    cents = models.BigIntegerField()
+    state = models.CharField(max_length=10, default=PENDING)
+    checkout_url = models.TextField(blank=True)
+    payment_id = models.CharField(max_length=80, unique=True, null=True)
+    received_cents = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    paid_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(cents__gt=0), name="billing_top_up_positive"),
+            models.CheckConstraint(
+                condition=~Q(state="paid") | Q(payment_id__isnull=False, received_cents__gt=0),
+                name="billing_top_up_paid",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class StripeEvent(models.Model):
+    """Something that Stripe told: noted when it comes, handled afterwards, once."""
+
+    id = models.CharField(max_length=80, primary_key=True)
+    type = models.CharField(max_length=80)
+    object_id = models.CharField(max_length=80)
+    received_at = models.DateTimeField(db_default=Now())
+    handled_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["received_at"], condition=Q(handled_at=None), name="billing_event_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"

@@ -63,4 +63,22 @@ INVARIANTS = (
         AND u.billing_reason NOT IN ('no_charge_error', 'cached') AND c.request_id IS NULL AND n.request_id IS NULL
         """,  # noqa: S608  made of the constant above
     ),
+    Invariant(
+        "I8",
+        "what Stripe received for a top-up was credited, once, and nothing else",
+        """
+        SELECT 'top-up ' || u.public_id,
+               'received ' || u.received_cents || ' cents, credited nano-USD ' || coalesce(-c.nanos, 0)
+        FROM billing_topup u
+        LEFT JOIN (SELECT t.business_id, sum(e.amount) AS nanos FROM ledger_transfer t
+                   JOIN ledger_entry e ON e.transfer_id = t.id
+                   JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'stripe_clearing'
+                   WHERE t.kind = 'stripe_topup' GROUP BY t.business_id) c ON c.business_id = 'topup:' || u.payment_id
+        WHERE u.state = 'paid' AND u.received_cents * 10000000 IS DISTINCT FROM -c.nanos
+        UNION ALL
+        SELECT t.business_id, 'no top-up was paid by it' FROM ledger_transfer t
+        LEFT JOIN billing_topup u ON 'topup:' || u.payment_id = t.business_id AND u.state = 'paid'
+        WHERE t.kind = 'stripe_topup' AND u.id IS NULL
+        """,
+    ),
 )

@@ -6,4 +6,4 @@ class ConsoleConfig(AppConfig):
     verbose_name = "Console"
 
     def ready(self) -> None:
-        from console import checks  # noqa: F401  registers them
+        from console import celery, checks  # noqa: F401  web processes hand tasks over too; registers them

@@ -91,6 +91,12 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
+def require_long_secret(name: str, secret: str, least: int) -> None:
+    """An empty one would verify whatever is signed with an empty key."""
+    if len(secret) < least:
+        raise ImproperlyConfigured(f"{name} must have at least {least} characters; this one has {len(secret)}.")
+
+
 def database(name: str = "DATABASE_URL") -> dict[str, object]:
     """Django's database settings from a `postgresql://` URL; sockets by `?host=/dir`."""
     url = text(name)

@@ -57,6 +57,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
     (
         _("Organisation"),
         (
+            Entry("billing", _("Billing"), "wallet", Permission.VIEW_BILLING),
             Entry("members", _("Members"), "users"),
             Entry("providers", _("Providers"), "plug-zap"),
             Entry("audit", _("Audit log"), "shield-check", Permission.VIEW_AUDIT),

@@ -189,6 +189,15 @@ EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starts_tls, _mail.is_tls
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "ShareAI <no-reply@localhost>")
 
+# -- Payments ----------------------------------------------------------------------------------
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
+STRIPE_BASE_URL = env.text("STRIPE_BASE_URL").rstrip("/")
+env.require_long_secret("STRIPE_WEBHOOK_SECRET", STRIPE_WEBHOOK_SECRET, 16 if STRIPE_SECRET_KEY else 0)
+_stripe_pages = (
+    [STRIPE_BASE_URL] if STRIPE_BASE_URL else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+)
+
 # -- Browser security --------------------------------------------------------------------------
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -203,7 +212,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": ["'self'"],
         "object-src": ["'none'"],
         "base-uri": ["'self'"],
-        "form-action": ["'self'"],
+        # A form may lead to where one pays: browsers check the address that its answer redirects to.
+        "form-action": ["'self'", *(_stripe_pages if STRIPE_SECRET_KEY else ())],
         "frame-ancestors": ["'none'"],
     },
 }
@@ -272,6 +282,8 @@ CELERY_BEAT_SCHEDULE = {
     "reaping": {"task": "ledger.reap_leases", "schedule": 10.0},
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
+    "payments": {"task": "billing.handle_events", "schedule": 60.0},
+    "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
 if PROBES:

@@ -80,6 +80,8 @@ ACTIONS: dict[str, Promise] = {
     "api_key.updated": _("changed the API key"),
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
+    "billing.credit_given": _("gave credits to"),
+    "billing.top_up_ordered": _("ordered credits"),
     "cache.purged": _("purged the cache of"),
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
@@ -150,6 +152,8 @@ OBJECT_TYPES: dict[str, Promise] = {
     "model": _("Model"),
     "organisation": _("Organisation"),
     "smoke_run": _("Smoke test"),
+    "top_up": _("Top-up"),
+    "wallet": _("Balance"),
 }
 
 

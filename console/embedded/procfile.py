@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from console.embedded import leftovers, upstreams
+from console.embedded import leftovers, payments, upstreams
 from console.embedded.engine import Engine
 from console.embedded.keep import kept_ports, kept_secrets
 from console.embedded.wishes import HOST, Wishes
@@ -41,7 +41,8 @@ def write_procfile(wishes: Wishes, engines: Sequence[Engine], begin: Begin) -> P
     """
     kept = kept_secrets(wishes.data_dir)
     secrets = {name: os.environ.get(name) or value for name, value in kept.items()}
-    ports = kept_ports(wishes.data_dir, [upstream.name for upstream in upstreams.UPSTREAMS])
+    ports = kept_ports(wishes.data_dir, [*(upstream.name for upstream in upstreams.UPSTREAMS), payments.NAME])
+    paying_port = ports.pop(payments.NAME)
     after_ready = [sys.executable, "-m", "console.embedded.after_ready", str(wishes.port)]
     schedule = f"--schedule={wishes.data_dir / 'beat-schedule'}"
     commands = {
@@ -52,7 +53,13 @@ def write_procfile(wishes: Wishes, engines: Sequence[Engine], begin: Begin) -> P
         MACHINE: [sys.executable, "-m", "console.embedded.machine", str(wishes.port)],
         "beat": [*after_ready, *CELERY, "beat", "--loglevel=WARNING", "--pidfile=", schedule],
     }
-    return Procfile(_environment(wishes, engines, secrets, ports), commands)
+    environment = _environment(wishes, engines, secrets, ports)
+    if payments.is_wanted(os.environ):
+        commands[payments.NAME] = payments.command(
+            paying_port, secrets["SECRET_KEY"], wishes.data_dir, wishes.address
+        )
+        environment |= payments.environment(paying_port, secrets["SECRET_KEY"])
+    return Procfile(environment, commands)
 
 
 def _environment(

@@ -276,6 +276,7 @@ def test_the_demo_may_dial_its_own_upstreams_and_nothing_else(folder: Path, monk
     environment = write_procfile(read_wishes({"DATA_DIR": str(folder)}), [], Begin(0, 0)).environment
     described = json.loads(environment["DEMO_UPSTREAMS"])
     ports = json.loads((folder / "demo-ports.json").read_text())
+    assert environment["STRIPE_BASE_URL"] == f"http://127.0.0.1:{ports.pop('payments')}"
     assert described.keys() == ports.keys() == {"aurora", "borealis", "llama"}
     assert environment["EGRESS_ALLOW"].split(", ") == ["10.0.0.1:80", *(f"127.0.0.1:{p}" for p in ports.values())]
     assert described["aurora"]["base_url"] == f"http://127.0.0.1:{ports['aurora']}/v1"

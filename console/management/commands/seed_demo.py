@@ -24,6 +24,8 @@ from accounts.authentication import INFERENCE, MANAGE
 from accounts.keys import active_keys, create_key
 from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
+from billing import credits
+from common.money import NANOS_PER_USD
 from console.demo_machine import seed_machine
 from console.embedded.keep import read_env, write_private
 from providers import services
@@ -34,6 +36,7 @@ EMAIL = "demo@shareai.local"
 ORGANIZATION = "Demo"
 SYSTEM = Actor.system("demo")
 ENV_FILE = "demo.env"
+WELCOME_NANOS = 25 * NANOS_PER_USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,9 @@ class Command(BaseCommand):
         path = settings.DATA_DIR / ENV_FILE
         wanted = seed_person(read_env(path))
         write_private(path, "".join(f"{name}={value}\n" for name, value in wanted.items()))
-        seed_machine(organization_of(User.objects.get(email=EMAIL)), SYSTEM, settings.DATA_DIR)
+        organization = organization_of(User.objects.get(email=EMAIL))
+        credits.give(organization, SYSTEM, WELCOME_NANOS, purpose="welcome", reason="Welcome")
+        seed_machine(organization, SYSTEM, settings.DATA_DIR)
 
 
 def _upstreams() -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
+from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.nodes.machine import Machine
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,9 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"provider_id": "conn_0", "key_id": "ckey_0"},
         {"PATCH": {"state": "parked"}},
     ),
+    "billing/balance": ({}, {}),
+    "billing/entries": ({}, {}),
+    "billing/top-ups": ({}, {"POST": {"amount_usd": "25"}}),
     "nodes": ({}, {}),
     "nodes/tokens": ({}, {"POST": {}}),
     "nodes/tokens/<slug:token_id>": ({"token_id": "ntok_0"}, {}),
@@ -105,7 +109,15 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "invitations/<slug:invitation_id>/resend": ({"invitation_id": "inv_0"}, {}),
 }
 CREATES_ITS_OWN = {"PUT routes/<route_name:name>", "PUT routes/<route_name:name>/draft"}
-TELLS_NO_NAMES = {"cache/savings", "limits", "usage", "audit-events/verify", "nodes/tokens"}
+TELLS_NO_NAMES = {
+    "billing/balance",
+    "billing/entries",
+    "cache/savings",
+    "limits",
+    "usage",
+    "audit-events/verify",
+    "nodes/tokens",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +156,18 @@ class World:
             "Organization": list(organization),
             "Usage": list(Usage.objects.of(self.organization).values()),
         }
+
+
+@pytest.fixture(scope="module")
+def payments() -> Iterator[PaymentDouble]:
+    with PaymentDouble() as double:
+        yield double
+
+
+@pytest.fixture(autouse=True)
+def _credits_can_be_bought(payments, settings) -> None:
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
+    settings.STRIPE_BASE_URL = payments.url
 
 
 @pytest.fixture

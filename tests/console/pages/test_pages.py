@@ -23,6 +23,8 @@ LISTS = {
     "route-tester": P.VIEW,
     "routes": P.VIEW,
     "routes-new": P.MANAGE_ROUTES,
+    "billing": P.VIEW_BILLING,
+    "billing-export": P.VIEW_BILLING,
     "cache": P.VIEW_USAGE,
     "smoke": P.VIEW_USAGE,
     "cache-new": P.MANAGE_ROUTES,

@@ -1,0 +1,92 @@
+"""`/billing`: the balance, its movements, and ordering credits."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.roles import Permission
+from billing import statements, topups
+from billing.models import TopUp
+from console.api.fields import Body, Kind, PageQuery, Shown, Usd, UsdOfNanos
+from console.api.frame import ResourceView
+from console.api.idempotency import idempotent
+from console.api.openapi import described, list_of
+from console.api.pages import page_of_rows
+from console.pages.billing import KINDS
+
+
+class BalanceShown(Shown):
+    object = Kind("billing_balance")
+    available_usd = UsdOfNanos(source="available", help_text="What can be spent now.")
+    held_usd = UsdOfNanos(source="held", help_text="Set aside for requests under way.")
+    balance_usd = UsdOfNanos(source="total", help_text="Both together.")
+
+
+class EntryShown(Shown):
+    object = Kind("billing_entry")
+    id = serializers.IntegerField(source="pk")
+    kind = serializers.CharField(help_text="settlement, stripe_topup, credit, refund, dispute, rerating or reversal.")
+    amount_usd = UsdOfNanos(source="amount", help_text="Negative for what was taken.")
+    balance_usd = UsdOfNanos(source="balance_after", help_text="Of the wallet, after it.")
+    reference = serializers.CharField(source="business_id")
+    reason = serializers.CharField(allow_blank=True)
+    posted_at = serializers.DateTimeField()
+
+
+class EntriesQuery(PageQuery):
+    kind = serializers.ChoiceField(sorted(KINDS), required=False)
+
+
+class TopUpWishes(Body):
+    amount_usd = Usd(help_text="US dollars in whole cents.")
+
+
+class TopUpShown(Shown):
+    object = Kind("billing_top_up")
+    id = serializers.CharField(source="public_id")
+    amount_usd = serializers.SerializerMethodField()
+    state = serializers.ChoiceField([TopUp.PENDING, TopUp.PAID])
+    checkout_url = serializers.CharField(allow_blank=True, help_text="Where a person pays it.")
+    created_at = serializers.DateTimeField()
+
+    def get_amount_usd(self, top_up: TopUp) -> str:
+        return f"{top_up.cents // 100}.{top_up.cents % 100:02d}"
+
+
+class BalanceView(ResourceView):
+    tag = "Billing"
+    needs = {"GET": (Permission.VIEW_BILLING,)}
+
+    @described("getBalance", "Show the balance", answer=BalanceShown)
+    def get(self, request: Request) -> Response:
+        return Response(BalanceShown(statements.balance(self.organization)).data)
+
+
+class EntriesView(ResourceView):
+    tag = "Billing"
+    needs = {"GET": (Permission.VIEW_BILLING,)}
+
+    @described("listBillingEntries", "List movements of the balance", **list_of(EntryShown, query=EntriesQuery))
+    def get(self, request: Request) -> Response:
+        query = self.query(EntriesQuery)
+        rows = statements.entries(self.organization, query.get("kind", ""))
+        page = page_of_rows(rows, ["-id"], query.get("cursor"), query["limit"], self.mark())
+        return self.answered(page, EntryShown)
+
+
+class TopUpsView(ResourceView):
+    tag = "Billing"
+    needs = {"POST": (Permission.MANAGE_BILLING,)}
+
+    @described(
+        "createTopUp", "Order credits", body=TopUpWishes, answer=TopUpShown, status=201, sent={"amount_usd": "25"}
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """The credits come once the order is paid at `checkout_url`."""
+        wishes = self.read(TopUpWishes)
+        top_up = topups.order(self.organization, self.actor, wishes["amount_usd"])
+        top_up.refresh_from_db()
+        return Response(TopUpShown(top_up).data, 201)

@@ -1,0 +1,134 @@
+"""Billing: what there is, what is held, every movement of it, and how more is bought."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.errors import InvalidField
+from accounts.roles import Permission
+from billing import client, statements, topups
+from billing.errors import PaymentsAway, PaymentsOff
+from billing.models import TopUp
+from common.money import usd_text
+from console.forms.billing import TopUpForm
+from console.visit import Visit, page
+
+_PAGE = 50
+_USED_OVER = timedelta(days=30)
+_EXPORTED = 100_000
+_NEWEST_ID = 2**63 - 1
+KINDS: dict[str, Promise] = {
+    "settlement": gettext_lazy("Usage"),
+    "stripe_topup": gettext_lazy("Top-up"),
+    "credit": gettext_lazy("Credit given"),
+    "refund": gettext_lazy("Refund"),
+    "dispute": gettext_lazy("Disputed payment"),
+    "rerating": gettext_lazy("Corrected price"),
+    "reversal": gettext_lazy("Taken back"),
+}
+
+
+@never_cache
+@require_GET
+@page(Permission.VIEW_BILLING)
+def index(request: HttpRequest, visit: Visit) -> HttpResponse:
+    return _shown(request, visit, TopUpForm())
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@page(Permission.MANAGE_BILLING)
+def top_up(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """Orders, and leads to where it is paid."""
+    if request.method == "GET":
+        return redirect("billing")
+    form = TopUpForm(request.POST)
+    if form.is_valid():
+        try:
+            ordered = topups.order(visit.organization, visit.actor, form.cleaned_data["amount_usd"])
+            return redirect(ordered.checkout_url)
+        except (InvalidField, PaymentsOff, PaymentsAway) as refusal:
+            form.absorb(refusal)
+    return _shown(request, visit, form, status=422)
+
+
+@require_POST
+@page(Permission.MANAGE_BILLING)
+def portal(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """Invoices and cards, at the payment service."""
+    try:
+        return redirect(topups.portal_of(visit.organization))
+    except (PaymentsOff, PaymentsAway) as refusal:
+        messages.error(request, refusal.message)
+        return redirect("billing")
+
+
+@require_GET
+@page(Permission.VIEW_BILLING)
+def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    entries = statements.entries(visit.organization, _kind(request))[:_EXPORTED]
+    response = StreamingHttpResponse(list(csv_lines(entries)), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="billing-{timezone.now():%Y-%m-%d}.csv"'
+    return response
+
+
+class _Line:
+    """What `csv.writer` writes to: gives the line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def csv_lines(entries: Iterable[Any]) -> Iterator[str]:
+    writer = csv.writer(_Line())
+    yield writer.writerow(["posted_at", "kind", "amount_usd", "balance_usd", "reference", "reason"])
+    for entry in entries:
+        money = usd_text(entry.amount), usd_text(entry.balance_after)
+        reason = f"'{entry.reason}" if entry.reason[:1] in {"=", "+", "-", "@"} else entry.reason
+        said = (entry.posted_at.isoformat(), entry.kind, *money, entry.business_id, reason)
+        yield writer.writerow(said)
+
+
+def _shown(request: HttpRequest, visit: Visit, form: TopUpForm, status: int = 200) -> HttpResponse:
+    kind, before = _kind(request), request.GET.get("before", "")
+    found = statements.entries(visit.organization, kind)
+    if before.isascii() and before.isdecimal() and int(before) <= _NEWEST_ID:
+        found = found.filter(id__lt=int(before))
+    entries: list[Any] = list(found[: _PAGE + 1])
+    context = {
+        "balance": statements.balance(visit.organization),
+        "used": statements.used(visit.organization, timezone.now() - _USED_OVER),
+        "entries": [(entry, KINDS.get(entry.kind, entry.kind)) for entry in entries[:_PAGE]],
+        "older": f"?kind={kind}&before={entries[_PAGE - 1].pk}" if len(entries) > _PAGE else "",
+        "is_first_page": not before,
+        "kind": kind,
+        "kinds": KINDS.items(),
+        "form": form,
+        "is_on": client.is_on(),
+        "is_test_mode": client.is_on() and client.is_test_mode(),
+        "may_manage": visit.allows(Permission.MANAGE_BILLING),
+        "ordered": _ordered(request, visit),
+    }
+    return render(request, "billing/index.html", context, status=status)
+
+
+def _ordered(request: HttpRequest, visit: Visit) -> TopUp | None:
+    """The one that somebody comes back from paying."""
+    return TopUp.objects.of(visit.organization).filter(public_id=request.GET.get("paid", "")[:40]).first()
+
+
+def _kind(request: HttpRequest) -> str:
+    kind = request.GET.get("kind", "")
+    return kind if kind in KINDS else ""

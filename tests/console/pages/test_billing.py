@@ -1,0 +1,132 @@
+"""The Billing page: what there is, its movements, and the way to more."""
+
+import csv
+import io
+
+import pytest
+from django.urls import reverse
+
+from billing import credits
+from billing.models import TopUp
+from common.money import NANOS_PER_USD
+from ledger import kinds
+from ledger.chart import ensure_account
+from ledger.drafts import Draft
+from ledger.holds import reserve
+from ledger.transfers import post
+from tests.fakes.payments import KEY, SECRET, PaymentDouble
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def moved(acme, rival, as_alice):
+    """Acme has $25 of credit and used $1.5 of it, $2 are held; rival has $99."""
+    credits.give(acme, as_alice, 25 * NANOS_PER_USD, purpose="welcome", reason="Welcome")
+    credits.give(rival, as_alice, 99 * NANOS_PER_USD, purpose="welcome", reason="For rival alone")
+    wallet, revenue = ensure_account(kinds.WALLET, acme), ensure_account(kinds.REVENUE)
+    post(Draft("settlement:req_1", "settlement", {wallet.pk: -1_500_000_000, revenue.pk: 1_500_000_000}))
+    reserve("hold:1", wallet.pk, 2 * NANOS_PER_USD)
+
+
+@pytest.fixture
+def paying(settings):
+    with PaymentDouble() as double:
+        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
+        settings.STRIPE_BASE_URL = double.url
+        yield double
+
+
+def shown(client, **query) -> str:
+    response = client.get(reverse("billing"), query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_shows_balance_holds_and_movements(client_of, alice, moved):
+    page = shown(client_of(alice))
+    assert all(
+        figure in page for figure in ("$21.50", "$2.00", "$23.50", "Credit given", "Usage", "Welcome", "$1.50")
+    )
+    assert "For rival alone" not in page
+    assert "$99" not in page
+
+
+def test_filters_by_kind(client_of, alice, moved):
+    page = shown(client_of(alice), kind="credit")
+    assert "Welcome" in page
+    assert "settlement:req_1" not in page
+    assert "No movement of this kind" in shown(client_of(alice), kind="refund")
+
+
+def test_turns_pages(client_of, alice, acme, as_alice):
+    for number in range(51):
+        credits.give(acme, as_alice, NANOS_PER_USD, purpose=f"gift-{number:02d}", reason=f"Gift {number:02d}")
+    client = client_of(alice)
+    first = shown(client)
+    assert "Gift 50" in first
+    assert "Gift 00" not in first
+    older = first.partition('rel="next"')[0].rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert "Gift 00" in client.get(reverse("billing") + older).content.decode()
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "²", ""])
+def test_a_place_that_is_none_is_the_first_page(client_of, alice, moved, before):
+    assert "Welcome" in shown(client_of(alice), before=before)
+
+
+def test_the_export_has_every_digit(client_of, alice, moved):
+    text = client_of(alice).get(reverse("billing-export")).getvalue().decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["kind"], row["amount_usd"], row["balance_usd"]) for row in rows] == [
+        ("settlement", "-1.500000000", "23.500000000"),
+        ("credit", "25.000000000", "25.000000000"),
+    ]
+
+
+def test_a_formula_in_the_export_is_none(client_of, alice, acme, as_alice):
+    credits.give(acme, as_alice, 1, purpose="x", reason="=HYPERLINK(1)")
+    assert "'=HYPERLINK" in client_of(alice).get(reverse("billing-export")).getvalue().decode()
+
+
+def test_without_stripe_it_says_how_credits_come(client_of, alice, acme):
+    page = shown(client_of(alice))
+    assert "gives them by hand" in page
+    assert "Test mode" not in page
+
+
+def test_a_top_up_leads_to_the_payment_page_and_back(client_of, alice, acme, paying):
+    client = client_of(alice)
+    assert "Test mode" in shown(client)
+    response = client.post(reverse("billing-top-up"), {"amount_usd": "30"})
+    top_up = TopUp.objects.get()
+    assert (response.status_code, response["Location"]) == (302, top_up.checkout_url)
+    assert top_up.checkout_url.startswith(f"{paying.url}/pay/")
+    assert "on its way" in shown(client, paid=top_up.public_id)
+
+
+def test_a_top_up_out_of_bounds_is_refused_beside_its_field(client_of, alice, acme, paying):
+    response = client_of(alice).post(reverse("billing-top-up"), {"amount_usd": "1"})
+    assert response.status_code == 422
+    assert 'role="alert"' in response.content.decode()
+    assert not TopUp.objects.exists()
+
+
+def test_while_the_payment_service_is_away_nothing_is_ordered(client_of, alice, acme, paying, settings):
+    settings.STRIPE_BASE_URL = "http://127.0.0.1:9"
+    response = client_of(alice).post(reverse("billing-top-up"), {"amount_usd": "30"})
+    assert response.status_code == 422
+    assert "does not answer" in response.content.decode()
+    assert not TopUp.objects.exists()
+
+
+def test_the_portal_is_a_click_away(client_of, alice, acme, paying):
+    response = client_of(alice).post(reverse("billing-portal"))
+    assert response["Location"].startswith(f"{paying.url}/portal/")
+
+
+def test_only_who_may_pay_orders(client_of, carol, bob, acme, paying):
+    for user in (carol, bob):
+        assert client_of(user).post(reverse("billing-top-up"), {"amount_usd": "30"}).status_code == 403
+        assert client_of(user).get(reverse("billing")).status_code == 403
+    assert not TopUp.objects.exists()
