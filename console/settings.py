@@ -237,6 +237,9 @@ NODE_RELAY_HOST = env.text("NODE_RELAY_HOST", "127.0.0.1")
 NODE_PRICE_LEAST_USD = env.number("NODE_PRICE_LEAST_USD", 0.0)
 NODE_PRICE_MOST_USD = env.number("NODE_PRICE_MOST_USD", 100.0)
 
+# -- Usage -------------------------------------------------------------------------------------
+USAGE_HOOKS = ["metering.budget_postings.poster"]
+
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
@@ -251,6 +254,7 @@ CELERY_BEAT_SCHEDULE = {
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
     "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
     "parked keys": {"task": "providers.retry_parked_keys", "schedule": 600.0},
+    "budgets": {"task": "metering.watch_budgets", "schedule": 15.0},
     "reaping": {"task": "ledger.reap_leases", "schedule": 10.0},
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},

@@ -85,6 +85,9 @@ ACTIONS: dict[str, Promise] = {
     "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),
     "route.draft_discarded": _("discarded the draft of the route"),
+    "limits.updated": _("changed the limits of"),
+    "budget.nearly_reached": _("told that a budget is nearly used up, of"),
+    "budget.reached": _("told that a budget is used up, of"),
 }
 
 
@@ -100,6 +103,9 @@ OBJECT_TYPES: dict[str, Promise] = {
     "organization": _("Organisation"),
     "route": _("Route"),
     "drill": _("Outage drill"),
+    "organisation": _("Organisation"),
+    "key": _("API key"),
+    "model": _("Model"),
 }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.conf import settings
 from django.db import connection
+from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
+from ledger import leases
+from ledger.posting import Cursor
 from metering.ingest import BatchHook
 from metering.journal import Journal
 from metering.recorder import Recorder
@@ -17,10 +18,21 @@ def open_journal() -> Journal:
     return Journal(settings.JOURNAL_DIR)
 
 
-def start_recorder(journal: Journal, on_batch: Sequence[BatchHook] = ()) -> Recorder:
-    recorder = Recorder(journal, conninfo(), on_batch=on_batch)
+def start_recorder(journal: Journal) -> Recorder:
+    recorder = Recorder(journal, conninfo(), on_batch=batch_hooks(), on_drained=bury)
     recorder.start()
     return recorder
+
+
+def bury(cursor: Cursor, journal: str) -> None:
+    """What a dead process had leased and did not spend is free again."""
+    leases.journal_drained(cursor, journal)
+    leases.reap(cursor)
+
+
+def batch_hooks() -> list[BatchHook]:
+    """Fresh ones, of the rooms above that want to hear of usage in the transaction that records it."""
+    return [import_string(path)() for path in settings.USAGE_HOOKS]
 
 
 def conninfo() -> str:

@@ -29,6 +29,7 @@ from routing.rendering import (
 from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement
 from routing.snapshots import Snapshots
+from routing.spending import Spending
 from routing.streams import MeteredStream
 
 
@@ -42,6 +43,7 @@ class Gateway:
         failover: Failover,
         health: Health,
         admission: Admission,
+        spending: Spending,
         append: Append,
         clock: Callable[[], float],
         can_record: Callable[[], bool] = lambda: True,
@@ -53,6 +55,7 @@ class Gateway:
         self._failover = failover
         self._health = health
         self._admission = admission
+        self._spending = spending
         self._append = append
         self._clock = clock
         self._can_record = can_record
@@ -75,6 +78,8 @@ class Gateway:
             enter = None
             if snapshot.limits is not None:
                 plan, enter = await self._admission.admit(call, caller, snapshot.limits, plan, settlement)
+            if snapshot.budgets is not None:
+                call, plan = await self._spending.cover(call, caller, snapshot.budgets, plan, settlement)
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
             flight.idle_s = plan.deadlines.idle_s

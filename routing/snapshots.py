@@ -22,6 +22,7 @@ import msgspec
 from accounts.authentication import KeyRecord
 from common.errors import TemporarilyUnavailable
 from metering.bounds import Limits
+from metering.budgets import Budgets
 from providers.targets import Target
 from routing.cache_rules import NO_RULES, CacheRules
 from routing.lookups import KeyLookups
@@ -75,6 +76,7 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
     drills: dict[str, float] = {}
     """Until when, in Unix time, a target's or connection's name counts as down."""
     limits: Limits | None = None
+    budgets: Budgets | None = None
 
     def model_names(self) -> list[str]:
         """Every name that a caller may ask for: routes, public models, and what serves only who names it."""
@@ -110,6 +112,7 @@ def snapshot_of(
     cache: CacheRules = NO_RULES,
     drills: dict[str, float] | None = None,
     limits: Limits | None = None,
+    budgets: Budgets | None = None,
 ) -> OrgSnapshot:
     """Indexes what was loaded."""
     by_model: dict[str, list[Target]] = {}
@@ -130,6 +133,7 @@ def snapshot_of(
         cache=cache,
         drills=drills or {},
         limits=limits,
+        budgets=budgets,
     )
 
 

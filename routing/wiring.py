@@ -12,7 +12,8 @@ from django.conf import settings
 from metering.gate import Gate
 from metering.journal import Journal
 from metering.recorder import Recorder
-from metering.wiring import open_journal, start_recorder
+from metering.treasury import Treasury
+from metering.wiring import conninfo, open_journal, start_recorder
 from nodes.fleet import Fleet
 from nodes.holder import Holder
 from nodes.sources import TUNNEL
@@ -36,6 +37,7 @@ from routing.planner import Planner
 from routing.settlement import drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import LOADER, UNAVAILABLE, WRITE_LAST_USED
+from routing.spending import Spending
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +73,15 @@ class Plane:
         self._shelf = Shelf(settings.REDIS_URL)
         cache = Cache(self.flights, self._shelf)
         self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
+        self._treasury = Treasury(conninfo(), self._journal)
+        self.spending = Spending(self._treasury)
         self.gateway = Gateway(
             self.snapshots,
             planner,
             failover,
             health,
             Admission(self._gate),
+            self.spending,
             self._journal.append,
             monotonic,
             self._can_record,
@@ -103,8 +108,9 @@ class Plane:
         await self.snapshots.aclose()
         await self._shelf.aclose()
         self._direct.close()
-        await asyncio.to_thread(self._recorder.stop, 10.0)
+        is_settled = await asyncio.to_thread(self._recorder.stop, 10.0)
         self._journal.close()
+        await self._treasury.aclose(is_settled=is_settled)
 
     async def missing(self) -> list[str]:
         """What this process lacks to serve, by name."""
