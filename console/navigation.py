@@ -57,6 +57,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         _("Organisation"),
         (
             Entry("members", _("Members"), "users"),
+            Entry("quotas", _("Quotas"), "gauge", Permission.VIEW_USAGE),
             Entry("providers", _("Providers"), "plug-zap"),
             Entry("audit", _("Audit log"), "shield-check", Permission.VIEW_AUDIT),
             Entry("settings", _("Settings"), "settings"),

@@ -109,6 +109,28 @@ OBJECT_TYPES: dict[str, Promise] = {
 }
 
 
+SCOPES: dict[str, Promise] = {
+    "organisation": _("The whole organisation"),
+    "member": _("Member"),
+    "key": _("API key"),
+    "route": _("Route"),
+    "model": _("Model"),
+    "node": _("Machine"),
+}
+
+WINDOWS: dict[str, Promise] = {
+    "daily": _("a day"),
+    "weekly": _("a week"),
+    "monthly": _("a month"),
+    "lifetime": _("in all"),
+}
+
+WHEN_REACHED: dict[str, Promise] = {
+    "block": _("refuse"),
+    "own_nodes": _("own machines only"),
+    "warn": _("go on and warn"),
+}
+
 MACHINE_STATUSES: dict[str, Promise] = {
     "online": _("Online"),
     "busy": _("Not serving now"),
@@ -206,3 +228,15 @@ def mode(code: str) -> str:
 
 def visibility(code: str) -> str:
     return str(VISIBILITIES.get(code, code))
+
+
+def scope(code: str) -> str:
+    return str(SCOPES.get(code, code))
+
+
+def window(code: str) -> str:
+    return str(WINDOWS.get(code, code))
+
+
+def when_reached(code: str) -> str:
+    return str(WHEN_REACHED.get(code, code))

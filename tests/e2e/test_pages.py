@@ -12,7 +12,7 @@ from tests.e2e.conftest import keep, overflows, violations
 PAGES = (
     "/", "/playground", "/keys", "/keys/new", "/models", "/routes", "/routes/new", "/routes/show/fast",
     "/route-tester", "/route-tester?model=sim-chat",
-    "/activity", "/logs", "/members", "/members/invite",
+    "/activity", "/logs", "/members", "/members/invite", "/quotas", "/quotas/organisation",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/settings", "/settings/transfer",
     "/settings/delete", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",

@@ -32,6 +32,8 @@ LISTS = {
     "logs-export": P.VIEW_USAGE,
     "members": P.VIEW,
     "members-invite": P.MANAGE_MEMBERS,
+    "quotas": P.VIEW_USAGE,
+    "quotas-organisation": P.MANAGE_LIMITS,
     "providers": P.VIEW,
     "providers-new": P.MANAGE_PROVIDERS,
     "audit": P.VIEW_AUDIT,
@@ -48,6 +50,7 @@ OWNED = {
     "keys-first-use": P.VIEW,
     "cache-edit": P.MANAGE_ROUTES,
     "logs-detail": P.VIEW_USAGE,
+    "quotas-edit": P.MANAGE_LIMITS,
     "routes-show": P.VIEW,
     "routes-edit": P.MANAGE_ROUTES,
     "routes-delete": P.MANAGE_ROUTES,
@@ -64,7 +67,7 @@ OWNED = {
     "members-edit": P.MANAGE_MEMBERS,
     "members-remove": P.MANAGE_MEMBERS,
 }
-MISSING = {"members-edit": [999_999], "members-remove": [999_999]}
+MISSING = {"members-edit": [999_999], "members-remove": [999_999], "quotas-edit": ["key", "key_missing"]}
 
 
 @pytest.fixture
@@ -81,6 +84,7 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
         "members": [other.pk],
         "nodes": [node.public_id],
         "providers": [connection.public_id],
+        "quotas": ["key", key.public_id],
         "routes": [put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]}).name],
     }
 
