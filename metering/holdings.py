@@ -10,7 +10,7 @@ from uuid import UUID
 from accounts.scopes import MODEL, TOKENS
 from ledger.allowances import Reservation
 from metering.budgets import Budget
-from metering.windows import Stand
+from metering.rounds import Stand
 
 Wish = tuple[Budget, int]
 """A budget and the most that a request can take of it."""

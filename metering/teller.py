@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -17,8 +16,8 @@ import psycopg
 
 from ledger import leases
 from ledger.allowances import Ask, Return
-from metering.budgets import Budget
-from metering.windows import OpenWindow, Stand, open_window, stands_of
+from metering.rounds import Answers, Round
+from metering.windows import open_window, stands_of
 
 CHANNEL = "shareai_recall"
 RENEW_EVERY_S = 10.0
@@ -26,30 +25,6 @@ CONNECT_TIMEOUT_S = 2
 SILENCE_LONGEST_MS = 3_000
 SESSION = "SET TIME ZONE 'UTC'; SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'"
 NOTIFY = "SELECT pg_notify(%s, %s)"
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What is to be done at once. `drained` are earlier lessees of this process, all of whose spending is settled."""
-
-    lessee: UUID
-    opens: tuple[Budget, ...] = ()
-    errands: tuple[Ask | Return, ...] = ()
-    refresh: tuple[int, ...] = ()
-    recalls: tuple[int, ...] = ()
-    drained: tuple[UUID, ...] = ()
-
-
-@dataclass(slots=True)
-class Answers:
-    """`granted`: with how the account stands where nothing was. `recalled`: accounts that others are short of."""
-
-    began_s: float
-    is_known: bool = True
-    opened: list[tuple[Budget, OpenWindow]] = field(default_factory=list)
-    granted: list[tuple[Ask, int]] = field(default_factory=list)
-    stands: dict[int, Stand] = field(default_factory=dict)
-    recalled: list[int] = field(default_factory=list)
 
 
 class Teller:

@@ -26,8 +26,7 @@ from ledger.allowances import Allowances, Ask, Shortage
 from metering.budgets import Budget
 from metering.holdings import Holding, Lessee, Short, Wish
 from metering.journal import Journal
-from metering.teller import Answers, Round, Teller
-from metering.windows import OpenWindow, Stand
+from metering.rounds import Answers, Carrier, OpenWindow, Round, Stand
 
 PATIENCE_S = 0.2
 """So long others have to give back what they do not use, before a request is refused."""
@@ -68,9 +67,10 @@ class _Known:
 class Treasury:
     """Used inside one event loop; asks PostgreSQL for the first time when a budget is first held."""
 
-    def __init__(self, conninfo: str, journal: Journal) -> None:
+    def __init__(self, teller: Carrier, journal: Journal) -> None:
+        """Args: journal: that what is spent is written to."""
         self._journal = journal
-        self._teller = Teller(conninfo, journal.name)
+        self._teller = teller
         self._allowances = Allowances(monotonic())
         self._lessee = Lessee(uuid4())
         self._retired: list[Lessee] = []

@@ -12,13 +12,12 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-import msgspec
-
 from accounts.scopes import TOKENS
 from ledger import kinds
 from ledger.drafts import Draft
 from ledger.posting import Cursor, lock_accounts, post_all
 from metering.budgets import Budget, span_of
+from metering.rounds import OpenWindow, Stand
 
 ALLOTMENT = "allotment"
 
@@ -46,29 +45,6 @@ STANDS = """
 SELECT w.account_id, w.allotted, w.overrun, a.balance, a.held
 FROM metering_budgetwindow w JOIN ledger_account a ON a.id = w.account_id WHERE w.account_id = ANY(%s)
 """
-
-
-class Stand(msgspec.Struct, frozen=True, gc=False):
-    """How a window stood when PostgreSQL was last asked."""
-
-    account_id: int
-    allotted: int
-    overrun: int
-    balance: int
-    held: int
-
-    @property
-    def used(self) -> int:
-        return self.allotted - self.balance + self.overrun
-
-
-class OpenWindow(msgspec.Struct, frozen=True, gc=False):
-    """`amount` is what the budget said when this was read; None: there is no such budget any more."""
-
-    account_id: int
-    ends_at_s: float
-    amount: int | None
-    stand: Stand
 
 
 def open_window(cursor: Cursor, budget: Budget, now: datetime) -> OpenWindow:

@@ -43,13 +43,14 @@ class Gateway:
         failover: Failover,
         health: Health,
         admission: Admission,
-        spending: Spending,
         append: Append,
         clock: Callable[[], float],
         can_record: Callable[[], bool] = lambda: True,
         cache: Cache | None = None,
+        spending: Spending | None = None,
     ) -> None:
-        """`can_record` says whether `append` will take what a call that begins now has to record."""
+        """`can_record` says whether `append` will take what a call that begins now has to record. Without `spending`
+        no budget is kept."""
         self._snapshots = snapshots
         self._planner = planner
         self._failover = failover
@@ -78,7 +79,7 @@ class Gateway:
             enter = None
             if snapshot.limits is not None:
                 plan, enter = await self._admission.admit(call, caller, snapshot.limits, plan, settlement)
-            if snapshot.budgets is not None:
+            if snapshot.budgets is not None and self._spending is not None:
                 call, plan = await self._spending.cover(call, caller, snapshot.budgets, plan, settlement)
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)

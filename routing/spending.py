@@ -17,8 +17,8 @@ from common.errors import BudgetExceeded, PriceUnknown, TemporarilyUnavailable
 from common.money import format_usd, usd_text
 from metering.budgets import Budget, Budgets, span_of
 from metering.holdings import Holding, Short, Wish
+from metering.rounds import Stand
 from metering.treasury import Treasury
-from metering.windows import Stand
 from providers.schema import Call
 from providers.targets import OWN, Target
 from routing.plans import Candidate, Plan, Rejected

@@ -12,6 +12,7 @@ from django.conf import settings
 from metering.gate import Gate
 from metering.journal import Journal
 from metering.recorder import Recorder
+from metering.teller import Teller
 from metering.treasury import Treasury
 from metering.wiring import conninfo, open_journal, start_recorder
 from nodes.fleet import Fleet
@@ -73,7 +74,7 @@ class Plane:
         self._shelf = Shelf(settings.REDIS_URL)
         cache = Cache(self.flights, self._shelf)
         self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
-        self._treasury = Treasury(conninfo(), self._journal)
+        self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
         self.spending = Spending(self._treasury)
         self.gateway = Gateway(
             self.snapshots,
@@ -81,11 +82,11 @@ class Plane:
             failover,
             health,
             Admission(self._gate),
-            self.spending,
             self._journal.append,
             monotonic,
             self._can_record,
             cache,
+            self.spending,
         )
 
     async def start(self) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 from django.core import mail
+from django.db import connection, transaction
+from django.test import TestCase
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import limits
 from accounts.models import AuditEvent
 from accounts.scopes import KEY, ORGANISATION
+from accounts.sources import load_limits
 from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
@@ -30,11 +34,6 @@ def give(acme, actor, usd: str, **more) -> None:
 
 def spend(acme, usd: float) -> BudgetWindow:
     """As if requests had cost so much."""
-    from django.db import connection, transaction
-    from django.utils import timezone
-
-    from accounts.sources import load_limits
-
     (budget,) = budgets_of(acme.pk, load_limits(acme.pk)).organization
     with transaction.atomic(), connection.cursor() as cursor:
         window = open_window(cursor, budget, timezone.now())
@@ -108,8 +107,6 @@ def test_owners_and_admins_are_told_once_at_each_mark(acme, as_alice, alice, car
 
 def with_mails(count: int) -> None:
     """Mails leave when their transaction is committed, which within a test it never is."""
-    from django.test import TestCase
-
     with TestCase.captureOnCommitCallbacks(execute=True):
         watch_budgets()
     assert len(mail.outbox) == count
