@@ -11,26 +11,34 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from accounts import audit
+from accounts import audit, budgets
 from accounts.authority import require
 from accounts.changes import changing
 from accounts.errors import InvalidField
 from accounts.models import ApiKey, Limit, Membership, Organization
 from accounts.roles import Permission
-from accounts.scopes import KEY, MEMBER
+from accounts.scopes import BLOCK, KEY, MEMBER, NODE
 from accounts.sources import key_lines
 
 KINDS = ("rpm", "rpd", "tpm", "tpd", "concurrency")
 MOST = 1_000_000_000_000
 MOST_SLOTS = 1_000_000
 
-Figures = dict[str, int | None]
+Figures = dict[str, Any]
+"""Each kind, None where nothing is set; `budgets` as `accounts.budgets` writes them, and `when_reached`."""
+
+NONE: Figures = {**dict.fromkeys(KINDS), "budgets": [], "when_reached": BLOCK}
 
 
 def find_limits(organization: Organization, scope: str, subject: str = "") -> Figures:
-    """All kinds, None where nothing is set."""
-    row = Limit.objects.of(organization).filter(scope=scope, subject=subject).first()
-    return {kind: getattr(row, kind, None) for kind in KINDS}
+    return figures_of(Limit.objects.of(organization).filter(scope=scope, subject=subject).first())
+
+
+def figures_of(row: Limit | None) -> Figures:
+    if row is None:
+        return {**NONE, "budgets": []}
+    kinds = {kind: getattr(row, kind) for kind in KINDS}
+    return {**kinds, "budgets": budgets.written(budgets.records_of(row)), "when_reached": row.when_reached}
 
 
 def set_limits(
@@ -49,18 +57,21 @@ def set_limits(
     Raises:
         NotPermitted, InvalidField, OrganizationGone.
     """
-    wanted = _cleaned(wishes)
+    wanted = _cleaned(wishes, scope)
+    records = budgets.read(wanted["budgets"])
     with changing(organization) as held:
         require(held, actor, Permission.MANAGE_LIMITS)
         before = find_limits(held, scope, subject)
         if wanted == before:
             return wanted
         rows = Limit.objects.of(held).filter(scope=scope, subject=subject)
-        if any(wanted.values()):
-            Limit.objects.update_or_create(org=held, scope=scope, subject=subject, defaults=wanted)
+        if records or any(wanted[kind] for kind in KINDS):
+            stored = {name: value for name, value in wanted.items() if name != "budgets"}
+            row, _is_new = Limit.objects.update_or_create(org=held, scope=scope, subject=subject, defaults=stored)
+            budgets.replace(row, records)
         else:
             rows.delete()
-        changed = [kind for kind in KINDS if wanted[kind] != before[kind]]
+        changed = [name for name in NONE if wanted[name] != before[name]]
         audit.record(
             held,
             actor,
@@ -93,14 +104,14 @@ class KeyFigures:
     """The limits of all keys of an organisation, read at once."""
 
     def __init__(self, organization: Organization) -> None:
-        rows = Limit.objects.of(organization).filter(scope=KEY)
-        self._by_first = {int(row.subject): {kind: getattr(row, kind) for kind in KINDS} for row in rows}
+        rows = Limit.objects.of(organization).filter(scope=KEY).prefetch_related("budgets")
+        self._by_first = {int(row.subject): figures_of(row) for row in rows}
         lines = key_lines(organization.pk) if self._by_first else {}
         self._firsts = {later: first for first, line in lines.items() for later in line}
 
     def of(self, key: ApiKey) -> Figures:
         first = self._firsts.get(key.pk, key.pk)
-        return self._by_first.get(first) or dict.fromkeys(KINDS)
+        return self._by_first.get(first) or figures_of(None)
 
 
 def subject_of_key(key: ApiKey) -> str:
@@ -110,15 +121,23 @@ def subject_of_key(key: ApiKey) -> str:
     return str(first.pk)
 
 
-def _cleaned(wishes: Mapping[str, Any]) -> Figures:
-    unknown = sorted(set(wishes) - set(KINDS))
+def _cleaned(wishes: Mapping[str, Any], scope: str) -> Figures:
+    unknown = sorted(set(wishes) - set(NONE))
     if unknown:
         raise TypeError(f"there are no limits {unknown}")
     mistakes: dict[str, list[str]] = {}
-    for kind, value in wishes.items():
+    for kind in KINDS:
+        value = wishes.get(kind)
         most = MOST_SLOTS if kind == "concurrency" else MOST
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
             mistakes[kind] = [_("A whole number from 1 to %s, or nothing for no limit.") % most]
     if mistakes:
         raise InvalidField(mistakes)
-    return {kind: wishes.get(kind) for kind in KINDS}
+    wished = wishes.get("budgets") or []
+    if wished and scope == NODE:
+        raise InvalidField({"budgets": [_("A machine has no budgets.")]})
+    return {
+        **{kind: wishes.get(kind) for kind in KINDS},
+        "budgets": budgets.written(budgets.read(wished)),
+        "when_reached": budgets.checked_policy(wishes.get("when_reached")),
+    }

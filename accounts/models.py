@@ -201,12 +201,31 @@ class Limit(TenantModel):
     tpm = models.BigIntegerField(_("tokens per minute"), null=True, blank=True)
     tpd = models.BigIntegerField(_("tokens per day"), null=True, blank=True)
     concurrency = models.BigIntegerField(_("requests at a time"), null=True, blank=True)
+    when_reached = models.CharField(max_length=10, db_default="block", default="block")  # of its budgets
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["org", "scope", "subject"], name="limit_once_per_subject")]
 
     def __str__(self) -> str:
         return f"{self.scope} {self.subject}".strip()
+
+
+class Budget(TenantModel):
+    """How much the limit's subject may spend in each window: nano-USD or tokens. Written by `accounts.limits`."""
+
+    limit = models.ForeignKey(Limit, on_delete=models.CASCADE, related_name="budgets")
+    unit = models.CharField(max_length=10)  # usd, tokens
+    window = models.CharField(max_length=10)  # daily, weekly, monthly, lifetime
+    amount = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["limit", "unit", "window"], name="budget_once_per_window"),
+            models.CheckConstraint(condition=models.Q(amount__gt=0), name="budget_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.window} {self.amount} {self.unit}"
 
 
 class AuditEvent(TenantModel):

@@ -6,6 +6,22 @@ import msgspec
 
 ORGANISATION, MEMBER, KEY, ROUTE, MODEL, NODE = "organisation", "member", "key", "route", "model", "node"
 SCOPES = (ORGANISATION, MEMBER, KEY, ROUTE, MODEL, NODE)
+OF_BUDGETS = (ORGANISATION, MEMBER, KEY, ROUTE, MODEL)
+
+USD, TOKENS = "usd", "tokens"
+DAILY, WEEKLY, MONTHLY, LIFETIME = "daily", "weekly", "monthly", "lifetime"
+WINDOWS = (DAILY, WEEKLY, MONTHLY, LIFETIME)
+BLOCK, OWN_NODES, WARN = "block", "own_nodes", "warn"
+WHEN_REACHED = (BLOCK, OWN_NODES, WARN)
+"""What happens to a request that a budget does not cover: refused, served by own machines only, served anyway."""
+
+
+class BudgetRecord(msgspec.Struct, frozen=True):
+    """So much in each window, in nano-USD or in tokens. Windows begin at midnight UTC; a week begins on Monday."""
+
+    unit: str
+    window: str
+    amount: int
 
 
 class LimitRecord(msgspec.Struct, frozen=True):
@@ -19,4 +35,6 @@ class LimitRecord(msgspec.Struct, frozen=True):
     tpm: int | None = None
     tpd: int | None = None
     concurrency: int | None = None
+    budgets: tuple[BudgetRecord, ...] = ()
+    when_reached: str = BLOCK
     also: tuple[str, ...] = ()

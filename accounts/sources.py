@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.authentication import KeyRecord
 from accounts.models import ApiKey, Entitlement, Limit, Organization
-from accounts.scopes import KEY, MODEL, NODE, ROUTE, LimitRecord
+from accounts.scopes import KEY, MODEL, NODE, ROUTE, BudgetRecord, LimitRecord
 
 TOLD_FOR = timedelta(days=30)
 """So long after its end a key is answered "revoked" or "expired", later merely "invalid"."""
@@ -37,7 +37,7 @@ class OrgRecord(msgspec.Struct, frozen=True):
 
 
 def load_limits(org_id: int) -> list[LimitRecord]:
-    limits = list(Limit.objects.filter(org_id=org_id))
+    limits = list(Limit.objects.filter(org_id=org_id).prefetch_related("budgets"))
     of_keys = any(limit.scope == KEY for limit in limits)
     lines = key_lines(org_id) if of_keys else {}
     return [_limit_record(limit, lines) for limit in limits]
@@ -138,6 +138,8 @@ def _limit_record(limit: Limit, lines: Mapping[int, list[int]]) -> LimitRecord:
         tpm=limit.tpm,
         tpd=limit.tpd,
         concurrency=limit.concurrency,
+        budgets=tuple(BudgetRecord(row.unit, row.window, row.amount) for row in limit.budgets.all()),
+        when_reached=limit.when_reached,
         also=tuple(map(str, lines.get(int(limit.subject), ()))) if is_key else (),
     )
 

@@ -59,6 +59,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         (
             Entry("billing", _("Billing"), "wallet", Permission.VIEW_BILLING),
             Entry("members", _("Members"), "users"),
+            Entry("quotas", _("Quotas"), "gauge", Permission.VIEW_USAGE),
             Entry("providers", _("Providers"), "plug-zap"),
             Entry("audit", _("Audit log"), "shield-check", Permission.VIEW_AUDIT),
             Entry("settings", _("Settings"), "settings"),

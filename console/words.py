@@ -132,6 +132,8 @@ ACTIONS: dict[str, Promise] = {
     "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),
     "route.draft_discarded": _("discarded the draft of the route"),
+    "budget.nearly_reached": _("told that a budget is nearly used up, of"),
+    "budget.reached": _("told that a budget is used up, of"),
 }
 
 
@@ -156,6 +158,28 @@ OBJECT_TYPES: dict[str, Promise] = {
     "wallet": _("Balance"),
 }
 
+
+SCOPES: dict[str, Promise] = {
+    "organisation": _("The whole organisation"),
+    "member": _("Member"),
+    "key": _("API key"),
+    "route": _("Route"),
+    "model": _("Model"),
+    "node": _("Machine"),
+}
+
+WINDOWS: dict[str, Promise] = {
+    "daily": _("a day"),
+    "weekly": _("a week"),
+    "monthly": _("a month"),
+    "lifetime": _("in all"),
+}
+
+WHEN_REACHED: dict[str, Promise] = {
+    "block": _("refuse"),
+    "own_nodes": _("own machines only"),
+    "warn": _("go on and warn"),
+}
 
 MACHINE_STATUSES: dict[str, Promise] = {
     "online": _("Online"),
@@ -262,3 +286,15 @@ def mode(code: str) -> str:
 
 def visibility(code: str) -> str:
     return str(VISIBILITIES.get(code, code))
+
+
+def scope(code: str) -> str:
+    return str(SCOPES.get(code, code))
+
+
+def window(code: str) -> str:
+    return str(WINDOWS.get(code, code))
+
+
+def when_reached(code: str) -> str:
+    return str(WHEN_REACHED.get(code, code))

@@ -20,7 +20,11 @@ VALID_S = 60.0
 ASK_AGAIN_AFTER_S = 0.25
 """After a refusal, unless a request is short of money."""
 SLICE_OF_ESTIMATES = 32
-"""How many requests like the largest of late a slice is meant for."""
+"""How many requests like the largest of late a slice is meant for, at least."""
+SLICE_S = 0.5
+"""For so long a slice is meant to last, at the pace of late."""
+TIGHT_S = 1.0
+"""After a recall: for so long nothing is kept in reserve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,22 @@ class _Slice:
     shortfall: int = 0
     used_at_s: float = 0.0
     quiet_until_s: float = 0.0
+    tight_until_s: float = 0.0
     is_asking: bool = False
+    wished: int = 0
+    wished_since_s: float = 0.0
+    pace: float = 0.0
 
     @property
     def aim(self) -> int:
-        return self.estimate * SLICE_OF_ESTIMATES
+        return max(self.estimate * SLICE_OF_ESTIMATES, int(self.pace * SLICE_S))
+
+    def measure(self, now_s: float) -> None:
+        """How much is reserved in a second, of late."""
+        elapsed_s = now_s - self.wished_since_s
+        if elapsed_s >= SLICE_S / 4:
+            self.pace = (self.pace + self.wished / elapsed_s) / 2
+            self.wished, self.wished_since_s = 0, now_s
 
     def is_idle(self, now_s: float) -> bool:
         return now_s - self.used_at_s >= IDLE_S
@@ -68,15 +83,26 @@ class _Slice:
     def is_over(self, now_s: float) -> bool:
         return not (self.free or self.reserved or self.is_asking) and self.is_idle(now_s)
 
+    def has_errand(self, now_s: float) -> bool:
+        if self.is_asking:
+            return False
+        must_return = self.free > 0 and (now_s < self.tight_until_s or self.is_idle(now_s))
+        return must_return or self.free > 2 * self.aim or self.wants_more(now_s)
+
     def wants_more(self, now_s: float) -> bool:
         if self.shortfall > 0:
             return True
+        if now_s < self.tight_until_s:
+            return False
         return self.free < self.aim // 2 and now_s >= self.quiet_until_s and not self.is_idle(now_s)
 
 
 @dataclass(slots=True)
 class Reservation:
-    """Money for one request, in every scope. Close it once; closing it again changes nothing."""
+    """Money for one request, in every scope. Close it once; closing it again changes nothing.
+
+    `bounds`: by account, the most that it is charged.
+    """
 
     _slices: Mapping[int, _Slice]
     bounds: Mapping[int, int]
@@ -112,6 +138,7 @@ class Allowances:
             part = self._slices[id]
             part.free -= bound
             part.reserved += bound
+            part.wished += bound
         return Reservation({id: self._slices[id] for id in bounds}, dict(bounds))
 
     def errands(self, now_s: float) -> list[Ask | Return]:
@@ -129,10 +156,34 @@ class Allowances:
         if amount == 0:
             part.quiet_until_s = now_s + ASK_AGAIN_AFTER_S
 
-    def recalled(self, account_id: int) -> Return | None:
-        """Somebody else needs it: what is not reserved goes back at once."""
+    def failed(self, ask: Ask) -> None:
+        """Nobody answered: whoever is short asks again."""
+        if (part := self._slices.get(ask.account_id)) is not None:
+            part.is_asking = False
+
+    def recalled(self, account_id: int, now_s: float = 0.0) -> Return | None:
+        """Somebody else needs it: what is not reserved goes back at once, and so does what becomes free soon after.
+
+        Even when a request waits here for more: two processes that each kept a part would both refuse.
+        """
         part = self._slices.get(account_id)
-        return None if part is None or part.free == 0 else _given_back(account_id, part, part.free)
+        if part is None:
+            return None
+        part.tight_until_s = now_s + TIGHT_S
+        return None if part.free == 0 else _given_back(account_id, part, part.free)
+
+    def recall(self, account_id: int, now_s: float) -> None:
+        """As `recalled`, with the next errands."""
+        if (part := self._slices.get(account_id)) is not None:
+            part.tight_until_s = now_s + TIGHT_S
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._slices
+
+    def has_errands(self, now_s: float) -> bool:
+        """Whether `errands` would give any, or forget a slice."""
+        return any(part.is_over(now_s) or part.has_errand(now_s) for part in self._slices.values())
 
     def close(self) -> list[Return]:
         """At the process's end, when no request is in flight any more."""
@@ -169,9 +220,14 @@ class Allowances:
     def _errand(self, id: int, part: _Slice, now_s: float) -> Ask | Return | None:
         if part.is_asking:
             return None
+        part.measure(now_s)
+        is_tight = now_s < part.tight_until_s
+        if is_tight and part.free > 0:
+            return _given_back(id, part, part.free)
         if part.wants_more(now_s):
             part.is_asking = True
-            return Ask(id, wanted=part.aim - part.free, at_least=part.shortfall or part.estimate)
+            wanted = part.shortfall if is_tight else part.aim - part.free
+            return Ask(id, wanted=wanted, at_least=part.shortfall or part.estimate)
         if part.free > 0 and part.is_idle(now_s):
             return _given_back(id, part, part.free)
         if part.free > 2 * part.aim:

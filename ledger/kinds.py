@@ -27,3 +27,5 @@ PREPAID = frozenset({WALLET, TOKENS, BUDGET, REWARDS_ESCROW, REWARDS_AVAILABLE, 
 
 USD = "USD"
 """Counted in nano-USD."""
+COUNT = "TOKENS"
+"""The currency of budgets of tokens, counted one by one."""

@@ -22,7 +22,7 @@ JOURNAL_LOST_AFTER_S = 3600
 """Of a process that was not seen for so long, with nobody having replayed its journal, both are lost. Longer than a
 process spends without being seen (`allowances.VALID_S`) and the longest request together."""
 
-BEGIN = "INSERT INTO ledger_lessee (id) VALUES (%s)"
+BEGIN = "INSERT INTO ledger_lessee (id, journal) VALUES (%s, %s)"
 RENEW = "UPDATE ledger_lessee SET seen_at = now() WHERE id = %s AND drained_at IS NULL"
 LOCK_LESSEE = "SELECT FROM ledger_lessee WHERE id = %s AND drained_at IS NULL FOR KEY SHARE"
 LEASE = """
@@ -52,6 +52,9 @@ UPDATE ledger_account SET held = held - t.amount
 FROM unnest(%s::bigint[], %s::bigint[]) AS t (id, amount) WHERE ledger_account.id = t.id
 """
 DRAINED = "UPDATE ledger_lessee SET drained_at = now() WHERE id = %s AND drained_at IS NULL"
+JOURNAL_DRAINED = "UPDATE ledger_lessee SET drained_at = now() WHERE journal = %s AND drained_at IS NULL"
+STANDS = "SELECT balance, held FROM ledger_account WHERE id = %s"
+HELD_BY = "SELECT account_id, amount FROM ledger_lease WHERE lessee_id = %s AND account_id = ANY(%s)"
 DEAD = """
 SELECT id FROM ledger_lessee
 WHERE drained_at IS NOT NULL OR seen_at < now() - make_interval(secs => %s)
@@ -60,8 +63,9 @@ ORDER BY id FOR UPDATE SKIP LOCKED
 LEASES_OF = "SELECT account_id, amount FROM ledger_lease WHERE lessee_id = ANY(%s)"
 
 
-def begin(cursor: Cursor, lessee: UUID) -> None:
-    cursor.execute(BEGIN, (lessee,))
+def begin(cursor: Cursor, lessee: UUID, journal: str = "") -> None:
+    """Args: journal: the name of the one that what is spent will be written to; whoever replays it tells by it."""
+    cursor.execute(BEGIN, (lessee, journal))
 
 
 def renew(cursor: Cursor, lessee: UUID) -> bool:
@@ -82,6 +86,19 @@ def lease(cursor: Cursor, lessee: UUID, account_id: int, *, wanted: int, at_leas
     cursor.execute(LEASE, asked)
     row = cursor.fetchone()
     return 0 if row is None else int(row[0])
+
+
+def stands(cursor: Cursor, account_id: int) -> tuple[int, int]:
+    """What an account has and holds."""
+    cursor.execute(STANDS, (account_id,))
+    balance, held = cursor.fetchone()
+    return int(balance), int(held)
+
+
+def held_by(cursor: Cursor, lessee: UUID, account_ids: Iterable[int]) -> dict[int, int]:
+    """How much of each is leased to it; read it under the accounts' locks."""
+    cursor.execute(HELD_BY, (lessee, list(account_ids)))
+    return dict(cursor.fetchall())
 
 
 def give_back(cursor: Cursor, lessee: UUID, amounts: Mapping[int, int]) -> None:
@@ -110,12 +127,30 @@ def settle(cursor: Cursor, lessee: UUID, spent: Mapping[int, int], drafts: Itera
     Call it once per fact: in the transaction that records the usage, with what was not recorded before.
     Raises: as `posting.post_all`.
     """
-    return post_all(cursor, drafts, Release(spent.keys(), lambda cursor: _take(cursor, lessee, spent)))
+    return settle_all(cursor, {lessee: spent}, drafts)
+
+
+def settle_all(cursor: Cursor, spent: Mapping[UUID, Mapping[int, int]], drafts: Iterable[Draft]) -> list[Posted]:
+    """As `settle`, of several processes at once: by lessee and account."""
+
+    def end(cursor: Cursor) -> dict[int, int]:
+        taken: dict[int, int] = {}
+        for lessee in sorted(spent):
+            for account_id, amount in _take(cursor, lessee, spent[lessee]).items():
+                taken[account_id] = taken.get(account_id, 0) + amount
+        return taken
+
+    return post_all(cursor, drafts, Release({id for amounts in spent.values() for id in amounts}, end))
 
 
 def drained(cursor: Cursor, lessee: UUID) -> None:
     """The process has ended, which the lock on its journal proves, and all that it spent is settled."""
     cursor.execute(DRAINED, (lessee,))
+
+
+def journal_drained(cursor: Cursor, journal: str) -> None:
+    """As `drained`, of all lessees that wrote to a journal, which nobody will write to again."""
+    cursor.execute(JOURNAL_DRAINED, (journal,))
 
 
 def reap(cursor: Cursor, *, lost_after_s: float = JOURNAL_LOST_AFTER_S) -> list[UUID]:

@@ -109,6 +109,7 @@ class Lessee(models.Model):
     """A process that spends in memory. `drained_at`: it is dead, and its journal was replayed to the end."""
 
     id = models.UUIDField(primary_key=True)
+    journal = models.CharField(max_length=60, db_default="")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
     drained_at = models.DateTimeField(null=True)

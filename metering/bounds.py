@@ -87,7 +87,10 @@ def limits_of(org_id: int, records: Iterable[LimitRecord]) -> Limits | None:
     """None when nothing is limited."""
     by_scope: dict[str, dict[str, Bounds]] = {}
     for record in records:
-        by_scope.setdefault(record.scope, {})[record.subject] = bounds_of(org_id, record)
+        bounds = bounds_of(org_id, record)
+        if not bounds:  # it has budgets only
+            continue
+        by_scope.setdefault(record.scope, {})[record.subject] = bounds
         for other in record.also:
             by_scope[record.scope][other] = by_scope[record.scope][record.subject]
     if not by_scope:

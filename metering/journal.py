@@ -72,7 +72,8 @@ class Journal:
         self._synced_bytes = 0
         self._limit_bytes = capacity_bytes  # of `_appended_bytes`: moves on with what is shipped
         self._disk_refuses = False
-        self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
+        """Of all its files; no other process's journal has it, on any host."""
         self._sequence = 0
         self._sealed: list[Segment] = []
         self._unsynced: list[Segment] = []  # sealed since the last sync
@@ -90,6 +91,14 @@ class Journal:
     def unshipped_bytes(self) -> int:
         """What this process appended and PostgreSQL does not have yet."""
         return self._appended_bytes - self._shipped_bytes
+
+    @property
+    def place(self) -> int:
+        """How far it is written; `has_shipped` tells when PostgreSQL has all of that."""
+        return self._appended_bytes
+
+    def has_shipped(self, place: int) -> bool:
+        return self._shipped_bytes >= place
 
     @property
     def is_full(self) -> bool:
@@ -152,7 +161,7 @@ class Journal:
         self._limit_bytes = self._capacity_bytes + self._shipped_bytes - self._foreign_bytes
 
     def _begin(self) -> None:
-        self._current = segments.create(self.directory, f"{self._name}-{self._sequence:06d}")
+        self._current = segments.create(self.directory, f"{self.name}-{self._sequence:06d}")
         self._sequence += 1
         self._begun_at_bytes = self._appended_bytes
         self._rotate_at_bytes = self._appended_bytes + self._rotate_bytes

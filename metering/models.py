@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from accounts.tenancy import TenantModel
+from ledger.models import Account
 
 if TYPE_CHECKING:
     from accounts.models import Organization
@@ -149,3 +150,34 @@ class UsageExpiry(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.org_id} before {self.expired_before:%Y-%m-%d %H:%M}"
+
+
+class BudgetWindow(TenantModel):
+    """One window of one budget, and the account that holds what may still be spent in it.
+
+    `allotted` was put into the account. `overrun` was spent although the account did not cover it: served all the
+    same, because the budget only warns. `alerted_percent` is the highest mark that somebody was told of.
+    """
+
+    scope = models.CharField(max_length=20)
+    subject = models.CharField(max_length=260, blank=True)
+    unit = models.CharField(max_length=10)
+    window = models.CharField(max_length=10)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True)
+    account = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="+")
+    source = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    allotted = models.BigIntegerField(db_default=0)
+    overrun = models.BigIntegerField(db_default=0)
+    changes = models.IntegerField(db_default=0)
+    alerted_percent = models.SmallIntegerField(db_default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["org", "scope", "subject", "unit", "window", "starts_at"], name="budget_window_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.subject} {self.window} {self.unit} from {self.starts_at:%Y-%m-%d}"

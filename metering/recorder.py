@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -57,6 +57,7 @@ class Recorder:
         journal: this process's; the caller closes it, after `stop`.
         conninfo: of PostgreSQL, as libpq reads it; the recorder keeps one connection of its own.
         on_batch: run inside the transaction of each batch, with the records that are new.
+        on_drained: run in a transaction, with the name of a dead process's journal, all of which was recorded.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Recorder:
         conninfo: str,
         *,
         on_batch: Sequence[BatchHook] = (),
+        on_drained: Callable[[psycopg.Cursor, str], None] | None = None,
         ship_every_s: float = SHIP_EVERY_S,
         sync_every_s: float = SYNC_EVERY_S,
         look_around_every_s: float = LOOK_AROUND_EVERY_S,
@@ -73,6 +75,7 @@ class Recorder:
         self._journal = journal
         self._conninfo = conninfo
         self._hooks = tuple(on_batch)
+        self._on_drained = on_drained
         self._ship_every_s = ship_every_s
         self._sync_every_s = sync_every_s
         self._look_around_every_s = look_around_every_s
@@ -217,6 +220,15 @@ class Recorder:
                 self._record_unfinished(segment)
                 self._adopted.remove(segment)
                 segment.discard()
+                if segment.was_last():
+                    self._bury(segment.journal)
+
+    def _bury(self, journal: str) -> None:
+        """All that a dead process did is recorded."""
+        if self._on_drained is not None:
+            connection = self._connected()
+            with connection.transaction(), connection.cursor() as cursor:
+                self._on_drained(cursor, journal)
 
     def _ship_torn(self, segment: Segment) -> None:
         """The end of a file whose writer died in the middle of a line, or just before the line's end."""

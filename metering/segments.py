@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,11 +63,22 @@ class Segment:
             file.flush()
             os.fsync(file.fileno())
 
+    @property
+    def journal(self) -> str:
+        """The name of the journal that this is a file of."""
+        return self.path.stem.rpartition("-")[0]
+
     def has_successor(self) -> bool:
         """Whether a file that the same process began later is there: it may say how requests of this one ended."""
-        writer, _, sequence = self.path.stem.rpartition("-")
-        later = (path.stem.rpartition("-")[2] for path in self.path.parent.glob(f"{writer}-*{SUFFIX}"))
-        return any(other > sequence for other in later)
+        sequence = self.path.stem.rpartition("-")[2]
+        return any(path.stem.rpartition("-")[2] > sequence for path in self._of_journal())
+
+    def was_last(self) -> bool:
+        """Whether no file of the same journal is there any more, once this one is deleted."""
+        return not any(self._of_journal())
+
+    def _of_journal(self) -> Iterator[Path]:
+        return self.path.parent.glob(f"{self.journal}-*{SUFFIX}")
 
     @property
     def closed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from metering import partitions, retention, rollups
+from metering import alerts, partitions, retention, rollups
 
 
 @shared_task(name="metering.roll_up")
@@ -20,3 +20,8 @@ def ensure_partitions() -> None:
 @shared_task(name="metering.expire_usage")
 def expire_usage() -> None:
     retention.expire_usage()
+
+
+@shared_task(name="metering.watch_budgets")
+def watch_budgets() -> None:
+    alerts.watch_budgets()

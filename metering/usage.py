@@ -34,8 +34,9 @@ CHECKPOINT: Literal["checkpoint"] = "checkpoint"
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The columns of `metering_usage` by their names. `started_at` is ISO 8601 in UTC; money in nano-USD.
 
-    In the journal a field with its default value is left out. `kind` is of the journal alone: a CHECKPOINT says what
-    the row is to be if nothing more is ever heard of the request.
+    In the journal a field with its default value is left out. Of the journal alone are `kind`: a CHECKPOINT says what
+    the row is to be if nothing more is ever heard of the request; and `lessee` and `charges`: by whose leases the
+    request was covered, and what each account of the ledger is to be charged.
     """
 
     kind: Literal["", "checkpoint"] = ""
@@ -71,6 +72,8 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cache: str = ""
     saved_nanos: int = 0
     prompt_hash: int = 0
+    lessee: str = ""
+    charges: tuple[tuple[int, int], ...] = ()
 
 
 def cleaned(record: UsageRecord) -> UsageRecord:

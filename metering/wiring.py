@@ -7,6 +7,8 @@ from django.db import connection
 from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
+from ledger import leases
+from ledger.posting import Cursor
 from metering.ingest import BatchHook
 from metering.journal import Journal
 from metering.recorder import Recorder
@@ -17,9 +19,15 @@ def open_journal() -> Journal:
 
 
 def start_recorder(journal: Journal) -> Recorder:
-    recorder = Recorder(journal, conninfo(), on_batch=batch_hooks())
+    recorder = Recorder(journal, conninfo(), on_batch=batch_hooks(), on_drained=bury)
     recorder.start()
     return recorder
+
+
+def bury(cursor: Cursor, journal: str) -> None:
+    """What a dead process had leased and did not spend is free again."""
+    leases.journal_drained(cursor, journal)
+    leases.reap(cursor)
 
 
 def batch_hooks() -> list[BatchHook]:

@@ -34,6 +34,7 @@ from routing.rendering import (
 from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement
 from routing.snapshots import Snapshots
+from routing.spending import Spending
 from routing.streams import MeteredStream
 
 
@@ -54,15 +55,17 @@ class Gateway:
         recounts: Recounts | None = None,
         note: Note = nothing_noted,
         fingerprint: Fingerprint | None = None,
+        spending: Spending | None = None,
     ) -> None:
         """`can_record` says whether `append` will take what a call that begins now has to record; `note` writes a
-        checkpoint of a stream."""
+        checkpoint of a stream. Without `spending` no budget is kept."""
         self._recounts = recounts
         self._snapshots = snapshots
         self._planner = planner
         self._failover = failover
         self._health = health
         self._admission = admission
+        self._spending = spending
         self._append = append
         self._clock = clock
         self._fingerprint = fingerprint
@@ -87,6 +90,8 @@ class Gateway:
             enter = None
             if snapshot.limits is not None:
                 plan, enter = await self._admission.admit(call, caller, snapshot.limits, plan, settlement)
+            if snapshot.budgets is not None and self._spending is not None:
+                call, plan = await self._spending.cover(call, caller, snapshot.budgets, plan, settlement)
             settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
             flight.idle_s = plan.deadlines.idle_s

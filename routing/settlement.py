@@ -16,6 +16,7 @@ import msgspec
 from accounts.authentication import Caller
 from common.money import request_cost_nanos
 from metering.admission import Headers, Hold
+from metering.holdings import Holding
 from metering.tokens import count_tokens
 from metering.usage import HIT, UsageRecord
 from providers.adapters.base import COUNTED, NONE, TokenUsage
@@ -62,6 +63,7 @@ class Settlement:
         "_trail",
         "cache",
         "hold",
+        "holding",
         "limit_headers",
         "plan",
         "record",
@@ -91,6 +93,7 @@ class Settlement:
         self.saved_nanos = 0
         self.record: UsageRecord | None = None
         self.hold: Hold | None = None
+        self.holding: Holding | None = None
         self.limit_headers: Headers = []
 
     def handed_over(self) -> Settlement:
@@ -98,8 +101,8 @@ class Settlement:
         successor = Settlement(self._call, self._caller, self._trail, self._append, self._clock, self._fingerprint)
         successor._began_at, successor._done = self._began_at, self._done
         successor.plan, successor.cache = self.plan, self.cache
-        successor.hold, successor.limit_headers = self.hold, self.limit_headers
-        self._done, self.hold = True, None
+        successor.hold, successor.holding, successor.limit_headers = self.hold, self.holding, self.limit_headers
+        self._done, self.hold, self.holding = True, None, None
         return successor
 
     def settle(
@@ -122,11 +125,20 @@ class Settlement:
             self.hold.settle(0 if is_hit else usage.input_tokens + usage.output_tokens)
         target = attempt.target if attempt else None
         cost_nanos = cost_of(usage, target.price if target else None)
-        self.record = self._record_of(
+        record = self._record_of(
             status, billing_reason, attempt, target, usage, cost_nanos, finish_reason, error_code
         )
-        self._append(self.record)
+        if self.holding is not None:
+            record = self._charged(record, self.holding, target)
+        self.record = record
+        self._append(record)
         return cost_nanos
+
+    def _charged(self, record: UsageRecord, holding: Holding, target: Target | None) -> UsageRecord:
+        """With what its budgets are to be charged; what it did not need is free again."""
+        tokens = record.input_tokens + record.output_tokens if target is not None else 0
+        charges = holding.close(record.cost_nanos, tokens, target.model_id if target is not None else "")
+        return msgspec.structs.replace(record, lessee=holding.lessee, charges=charges) if charges else record
 
     def settle_hit(self, usage: TokenUsage, finish_reason: str, saved_nanos: int) -> None:
         """Answered with what another request has paid for."""
@@ -148,6 +160,10 @@ class Settlement:
             "",
             GATEWAY_LOST,
         )
+        if self.holding is not None:
+            tokens = usage.input_tokens + usage.output_tokens
+            charges = self.holding.so_far(record.cost_nanos, tokens, attempt.target.model_id)
+            record = msgspec.structs.replace(record, lessee=self.holding.lessee, charges=charges)
         attempts = (*trail.attempts, trail.record_of(attempt, GATEWAY_LOST, self._clock(), 200))
         return msgspec.structs.replace(record, attempts=attempts, attempt_count=len(attempts), overhead_us=None)
 

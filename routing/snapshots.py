@@ -23,6 +23,7 @@ import msgspec
 from accounts.authentication import KeyRecord
 from common.errors import TemporarilyUnavailable
 from metering.bounds import Limits
+from metering.budgets import Budgets
 from providers.targets import Target
 from routing.cache_rules import NO_RULES, CacheRules
 from routing.legs import RouteTarget
@@ -76,6 +77,7 @@ class OrgSnapshot(msgspec.Struct, frozen=True):
     limits: Limits | None = None
     time_zone: str = "UTC"
     """In which the hours of rules are meant."""
+    budgets: Budgets | None = None
 
     def model_names(self) -> list[str]:
         """Every name that a caller may ask for: routes, public models, and what serves only who names it."""
@@ -112,6 +114,7 @@ def snapshot_of(
     drills: dict[str, float] | None = None,
     limits: Limits | None = None,
     time_zone: str = "UTC",
+    budgets: Budgets | None = None,
 ) -> OrgSnapshot:
     """Indexes what was loaded."""
     by_model: dict[str, list[Target]] = {}
@@ -133,6 +136,7 @@ def snapshot_of(
         drills=drills or {},
         limits=limits,
         time_zone=time_zone,
+        budgets=budgets,
     )
 
 

@@ -22,6 +22,7 @@ from django.utils import timezone
 from accounts import sources as accounts
 from accounts.database import giving_back
 from metering.bounds import limits_of
+from metering.budgets import budgets_of
 from nodes import sources as nodes
 from providers import sources as providers
 from routing.cache_rules import NO_RULES, CacheRule, CacheRules
@@ -64,6 +65,7 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
     organization = accounts.load_organization(org_id)
     if organization is None:
         return None
+    limits = accounts.load_limits(org_id)
     return snapshot_of(
         org_id=org_id,
         slug=organization.slug,
@@ -77,7 +79,8 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
         routes=load_routes(org_id),
         cache=load_cache_rules(org_id),
         drills=load_drills(org_id),
-        limits=limits_of(org_id, accounts.load_limits(org_id)),
+        limits=limits_of(org_id, limits),
+        budgets=budgets_of(org_id, limits),
         time_zone=organization.time_zone,
     )
 

@@ -12,7 +12,9 @@ from django.conf import settings
 from metering.gate import Gate
 from metering.journal import Journal
 from metering.recorder import Recorder
-from metering.wiring import open_journal, start_recorder
+from metering.teller import Teller
+from metering.treasury import Treasury
+from metering.wiring import conninfo, open_journal, start_recorder
 from nodes import doubts
 from nodes.canaries import Canaries
 from nodes.fleet import Fleet
@@ -43,6 +45,7 @@ from routing.prompts import Fingerprint
 from routing.settlement import counted_usage, drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
+from routing.spending import Spending
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +85,8 @@ class Plane:
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
         self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
+        self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
+        self.spending = Spending(self._treasury)
         self.gateway = Gateway(
             self.snapshots,
             planner,
@@ -95,6 +100,7 @@ class Plane:
             self._recounts,
             self._journal.checkpoint,
             Fingerprint(settings.SECRET_KEY),
+            self.spending,
         )
         self.errands = Errands(self.gateway, self.flights, KeptReplies(settings.REDIS_URL))
 
@@ -124,8 +130,9 @@ class Plane:
         await self._shelf.aclose()
         await self.errands.aclose()
         self._direct.close()
-        await asyncio.to_thread(self._recorder.stop, 10.0)
+        is_settled = await asyncio.to_thread(self._recorder.stop, 10.0)
         self._journal.close()
+        await self._treasury.aclose(is_settled=is_settled)
 
     async def missing(self) -> list[str]:
         """What this process lacks to serve, by name."""

@@ -10,18 +10,30 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import limits, members
+from accounts.budgets import MOST_BUDGETS
 from accounts.limits import MOST, MOST_SLOTS, Figures, KeyFigures
 from accounts.models import Membership
 from accounts.roles import Permission
-from accounts.scopes import MODEL, NODE, ORGANISATION, ROUTE
-from console.api.fields import Body, Kind, Shown, Whole
+from accounts.scopes import MODEL, NODE, ORGANISATION, ROUTE, SCOPES, TOKENS, WHEN_REACHED, WINDOWS
+from accounts.subjects import label_of
+from common.money import usd_from_nanos
+from console.api.fields import Body, Kind, Shown, Usd, Whole, plain_usd
 from console.api.frame import ResourceView
 from console.api.openapi import described
 from console.offers import served_models
+from metering.standing import Standing, standings_of
 from nodes.models import Node
 from routing.models import Route
 
 RATES = "null is no limit. The window slides."
+
+
+class BudgetShown(Shown):
+    """Money or tokens: the other is not there."""
+
+    amount_usd = serializers.CharField(required=False)
+    tokens = serializers.IntegerField(required=False)
+    window = serializers.ChoiceField(WINDOWS)
 
 
 class FiguresShown(Shown):
@@ -32,6 +44,8 @@ class FiguresShown(Shown):
     tpm = serializers.IntegerField(allow_null=True)
     tpd = serializers.IntegerField(allow_null=True)
     concurrency = serializers.IntegerField(allow_null=True)
+    budgets = BudgetShown(many=True)
+    when_reached = serializers.ChoiceField(WHEN_REACHED)
 
 
 class LimitsShown(FiguresShown):
@@ -48,6 +62,12 @@ class KeyLimits(FiguresShown):
         return super().to_representation(known["key_limits"].of(instance))
 
 
+class BudgetWishes(Body):
+    amount_usd = Usd(required=False, help_text="Of money. Either this or `tokens`.")
+    tokens = Whole(required=False, min_value=1, max_value=MOST, help_text="In and out.")
+    window = serializers.ChoiceField(WINDOWS, help_text="From midnight UTC, Monday, the 1st of a month.")
+
+
 class LimitWishes(Body):
     rpm = Whole(required=False, allow_null=True, min_value=1, max_value=MOST, help_text=f"Requests a minute. {RATES}")
     rpd = Whole(required=False, allow_null=True, min_value=1, max_value=MOST, help_text="Requests a day.")
@@ -57,6 +77,14 @@ class LimitWishes(Body):
     tpd = Whole(required=False, allow_null=True, min_value=1, max_value=MOST, help_text="Tokens a day, in and out.")
     concurrency = Whole(
         required=False, allow_null=True, min_value=1, max_value=MOST_SLOTS, help_text="Requests in flight at a time."
+    )
+    budgets = serializers.ListField(
+        child=BudgetWishes(), required=False, max_length=MOST_BUDGETS, help_text="One of each unit for each window."
+    )
+    when_reached = serializers.ChoiceField(
+        WHEN_REACHED,
+        required=False,
+        help_text="A request that a budget does not cover is refused, kept to own machines, or served anyway.",
     )
 
 
@@ -88,7 +116,13 @@ class OrganizationLimitsView(_LimitsView):
         "Set the organisation's limits",
         body=LimitWishes,
         answer=LimitsShown,
-        sent={"rpm": 600, "tpm": 200000, "concurrency": 50},
+        sent={
+            "rpm": 600,
+            "tpm": 200000,
+            "concurrency": 50,
+            "budgets": [{"amount_usd": "100", "window": "monthly"}, {"tokens": 5000000, "window": "daily"}],
+            "when_reached": "block",
+        },
     )
     def put(self, request: Request) -> Response:
         """What is left out is not limited afterwards. Every gateway process knows within a second."""
@@ -156,3 +190,58 @@ class NodeLimitsView(_LimitsView):
 
     def _node(self, node_id: str) -> Node:
         return self.find(Node.objects.of(self.organization), public_id=node_id)
+
+
+class StandingShown(Shown):
+    """A budget in its present window. Amounts are US dollars as strings where `unit` is "usd", else tokens."""
+
+    scope = serializers.ChoiceField(SCOPES, source="limit.scope")
+    subject = serializers.SerializerMethodField(help_text="Whose it is; null is the organisation's.")
+    unit = serializers.CharField()
+    window = serializers.ChoiceField(WINDOWS)
+    amount = serializers.SerializerMethodField()
+    used = serializers.SerializerMethodField()
+    left = serializers.SerializerMethodField()
+    held = serializers.SerializerMethodField(help_text="For requests in flight, and for those to come soon.")
+    forecast = serializers.SerializerMethodField(help_text="What will be used when the window ends, at this pace.")
+    percent = serializers.IntegerField()
+    starts_at = serializers.DateTimeField()
+    resets_at = serializers.DateTimeField(source="ends_at", allow_null=True)
+    runs_out_at = serializers.DateTimeField(allow_null=True, help_text="At this pace, if before the window ends.")
+    when_reached = serializers.ChoiceField(WHEN_REACHED, source="limit.when_reached")
+
+    def get_subject(self, standing: Standing) -> str | None:
+        return label_of(standing.limit) or None
+
+    def get_amount(self, standing: Standing) -> str:
+        return _amount(standing, standing.amount)
+
+    def get_used(self, standing: Standing) -> str:
+        return _amount(standing, standing.used)
+
+    def get_left(self, standing: Standing) -> str:
+        return _amount(standing, standing.left)
+
+    def get_held(self, standing: Standing) -> str:
+        return _amount(standing, standing.held)
+
+    def get_forecast(self, standing: Standing) -> str | None:
+        return None if standing.forecast is None else _amount(standing, standing.forecast)
+
+
+def _amount(standing: Standing, amount: int) -> str:
+    return str(amount) if standing.unit == TOKENS else plain_usd(usd_from_nanos(amount))
+
+
+class StandingsShown(Shown):
+    object = Kind("list")
+    data = StandingShown(many=True)  # type: ignore[assignment]  # its name is the contract
+
+
+class BudgetsView(_LimitsView):
+    needs = {"GET": (Permission.VIEW_USAGE,)}
+
+    @described("listBudgets", "Show how all budgets stand", answer=StandingsShown)
+    def get(self, request: Request) -> Response:
+        """Of the organisation and of each scope within it, in their present windows."""
+        return Response(StandingsShown({"data": standings_of(self.organization)}).data)

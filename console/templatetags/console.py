@@ -16,11 +16,15 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.limits import KINDS
 from accounts.roles import ROLE_NAMES, ROLES
+from accounts.scopes import TOKENS
+from accounts.subjects import label_of
 from console import figures
 from console import words as vocabulary
 from console.passkeys import Obstacle, find_obstacle
 from metering.queries import UsageRow
+from metering.standing import Standing
 from providers.models import ConnectionKey
 
 register = template.Library()
@@ -43,6 +47,11 @@ register.filter("runtime", vocabulary.runtime)
 register.filter("mode", vocabulary.mode)
 register.filter("visibility", vocabulary.visibility)
 register.filter("memory", figures.memory)
+register.filter("scope_word", vocabulary.scope)
+register.filter("window_word", vocabulary.window)
+register.filter("policy_word", vocabulary.when_reached)
+register.filter("subject_name", lambda standing: label_of(standing.limit))
+register.filter("is_without_rates", lambda figures: not any(figures[kind] for kind in KINDS))
 
 _WIDTH, _HEIGHT = 120, 32
 
@@ -179,6 +188,20 @@ def _amount(seconds: int) -> str | None:
     if days < 60:
         return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
     return ngettext("%(n)d month", "%(n)d months", days // 30) % {"n": days // 30}
+
+
+@register.simple_tag
+def amount_of(standing: Standing, amount: int) -> str:
+    """Of a budget, in its own unit."""
+    if standing.unit == TOKENS:
+        return _("%s tokens") % figures.compact(amount)
+    return str(figures.usd(amount))
+
+
+@register.filter
+def bar_width(standing: Standing) -> str:
+    """On a scale that goes on a little beyond the whole budget."""
+    return f"{min(standing.percent, 120)}"
 
 
 @register.simple_tag

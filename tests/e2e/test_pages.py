@@ -13,7 +13,7 @@ PAGES = (
     "/", "/playground", "/keys", "/keys/new", "/models", "/routes", "/routes/new", "/routes/show/fast",
     "/routes/edit/fast",
     "/route-tester", "/route-tester?model=sim-chat", "/smoke",
-    "/activity", "/activity/insight", "/logs", "/members", "/members/invite",
+    "/activity", "/activity/insight", "/logs", "/members", "/members/invite", "/quotas", "/quotas/organisation",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/settings", "/settings/transfer",
     "/settings/delete", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from accounts import limits, members
+from accounts.errors import InvalidField
 from accounts.models import AuditEvent, Limit
 from routing.models import Route
 from tests.console.api.conftest import refused
 
 pytestmark = pytest.mark.django_db
 
-NONE = dict.fromkeys(("rpm", "rpd", "tpm", "tpd", "concurrency"))
+NONE = dict.fromkeys(("rpm", "rpd", "tpm", "tpd", "concurrency")) | {"budgets": [], "when_reached": "block"}
 
 
 def test_the_organisations_limits_are_what_the_body_says(api):
@@ -73,3 +74,60 @@ def test_who_may_not_set_limits_makes_no_limited_key_and_frees_none(api_of, bob,
     assert developer.patch(f"keys/{mine['id']}", {"limits": {}}).status_code == 403
     assert developer.put("limits", {"rpm": 5}).status_code == 403
     assert limits.find_limits(acme, "organisation") == NONE
+
+
+def test_budgets_are_set_shown_and_taken_away(api, acme):
+    wished = {
+        "budgets": [{"amount_usd": "12.50", "window": "monthly"}, {"tokens": 1000, "window": "daily"}],
+        "when_reached": "own_nodes",
+    }
+    told = {"budgets": [{"tokens": 1000, "window": "daily"}, {"amount_usd": "12.5", "window": "monthly"}]}
+    assert api.put("limits", wished).json() == {"object": "limits"} | NONE | told | {"when_reached": "own_nodes"}
+    event = AuditEvent.objects.of(acme).filter(action="limits.updated").latest("sequence")
+    assert event.before == {"budgets": [], "when_reached": "block"}
+    assert event.after == told | {"when_reached": "own_nodes"}
+    assert (
+        api.put("limits", api.get("limits").json() | {"object": None}).status_code == 400
+    )  # it is no field of a body
+    assert api.put("limits", {}).json() == {"object": "limits"} | NONE
+    assert not Limit.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        {"window": "monthly"},
+        {"amount_usd": "1"},
+        {"amount_usd": "1", "tokens": 1, "window": "monthly"},
+        {"amount_usd": "0", "window": "monthly"},
+        {"amount_usd": "-1", "window": "monthly"},
+        {"amount_usd": "1e30", "window": "monthly"},
+        {"amount_usd": "0.0000000001", "window": "monthly"},
+        {"amount_usd": "NaN", "window": "monthly"},
+        {"tokens": 0, "window": "daily"},
+        {"tokens": 1.5, "window": "daily"},
+        {"tokens": 1, "window": "hourly"},
+    ],
+)
+def test_what_is_no_budget_is_refused(api, budget):
+    assert api.put("limits", {"budgets": [budget]}).status_code == 400
+
+
+def test_one_budget_of_each_kind_for_a_window(api):
+    twice = [{"amount_usd": "1", "window": "daily"}, {"amount_usd": "2", "window": "daily"}]
+    assert refused(api.put("limits", {"budgets": twice}), 400, "invalid_request", "budgets")
+
+
+def test_a_key_is_made_with_a_budget(api):
+    budgets = [{"amount_usd": "5", "window": "monthly"}]
+    made = api.post("keys", {"name": "Limited", "limits": {"budgets": budgets}}).json()
+    assert made["limits"] == NONE | {"budgets": budgets}
+    rows = api.get("limits/budgets").json()["data"]
+    assert [(row["scope"], row["subject"], row["amount"], row["used"]) for row in rows] == [
+        ("key", "Limited", "5", "0")
+    ]
+
+
+def test_a_machine_has_no_budgets(acme, as_alice):
+    with pytest.raises(InvalidField):
+        limits.set_limits(acme, as_alice, "node", "node_1", wishes={"budgets": [{"tokens": 1, "window": "daily"}]})

@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from accounts import invitations, members
 from accounts.audit import Actor
 from accounts.keys import create_key
+from accounts.limits import set_limits
 from accounts.models import ApiKey, AuditEvent, Invitation, Limit, Membership, Organization
 from accounts.organizations import update_organization
 from console.models import SmokeRun
@@ -91,6 +92,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "cache/savings": ({}, {}),
     "members/<slug:member_id>/limits": ({"member_id": "mem_0"}, {"PUT": {"rpm": 1}}),
     "limits": ({}, {"PUT": {"rpm": 1}}),
+    "limits/budgets": ({}, {}),
     "limits/routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"rpm": 1}}),
     "limits/models/<route_name:model>": ({"model": "no/such"}, {"PUT": {"rpm": 1}}),
     "limits/nodes/<slug:node_id>": ({"node_id": "node_0"}, {"PUT": {"rpm": 1}}),
@@ -188,6 +190,8 @@ def world(acme, as_alice, bob, log) -> World:
         acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"}
     )
     raise_alert(connection, Alert.DOWN, reason="refused")
+    wishes = {"budgets": [{"amount_usd": "5", "window": "monthly"}]}
+    set_limits(acme, as_alice, "model", f"{MARK}-model", wishes=wishes)
     policy = put_policy(acme, as_alice, scope="model", subject=f"{MARK}-model", ttl_s=60)
     enrolment = create_token(acme, as_alice)
     node = Node.objects.get(public_id=Machine().enrol(enrolment.plain, name=MARK).json()["node"])

@@ -39,6 +39,8 @@ LISTS = {
     "logs-export": P.VIEW_USAGE,
     "members": P.VIEW,
     "members-invite": P.MANAGE_MEMBERS,
+    "quotas": P.VIEW_USAGE,
+    "quotas-organisation": P.MANAGE_LIMITS,
     "providers": P.VIEW,
     "providers-new": P.MANAGE_PROVIDERS,
     "audit": P.VIEW_AUDIT,
@@ -57,6 +59,7 @@ OWNED = {
     "smoke-run": P.VIEW_USAGE,
     "smoke-download": P.VIEW_USAGE,
     "logs-detail": P.VIEW_USAGE,
+    "quotas-edit": P.MANAGE_LIMITS,
     "routes-show": P.VIEW,
     "routes-edit": P.MANAGE_ROUTES,
     "routes-delete": P.MANAGE_ROUTES,
@@ -74,7 +77,7 @@ OWNED = {
     "members-edit": P.MANAGE_MEMBERS,
     "members-remove": P.MANAGE_MEMBERS,
 }
-MISSING = {"members-edit": [999_999], "members-remove": [999_999]}
+MISSING = {"members-edit": [999_999], "members-remove": [999_999], "quotas-edit": ["key", "key_missing"]}
 
 
 @pytest.fixture
@@ -96,6 +99,7 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
         "providers": [connection.public_id],
         "routes": [route.name],
         "simulations": [start_simulation(draft, as_alice, run=int).public_id],
+        "quotas": ["key", key.public_id],
     }
 
     def address(name: str) -> str:

@@ -1,0 +1,95 @@
+"""What the treasury gives to a request: money and tokens of its budgets, or the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from uuid import UUID
+
+from accounts.scopes import MODEL, TOKENS
+from ledger.allowances import Reservation
+from metering.budgets import Budget
+from metering.rounds import Stand
+
+Wish = tuple[Budget, int]
+"""A budget and the most that a request can take of it."""
+
+
+@dataclass(slots=True, eq=False)
+class Lessee:
+    """This process, as PostgreSQL knows it. `in_flight`: requests that hold of its leases.
+
+    `shipped_at`: the place in the journal up to which all that they spent is written, once nothing is in flight.
+    """
+
+    id: UUID
+    in_flight: int = 0
+    shipped_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """Nothing was held. `stands`: of each budget that does not cover the request, how its window stands, if known.
+
+    `is_away`: PostgreSQL did not answer in time, so that nobody knows.
+    """
+
+    stands: dict[str, Stand | None]
+    is_away: bool = False
+
+
+class Holding:
+    """Of one request, in each of its budgets. `close` it once; closing it again gives nothing.
+
+    `uncovered` budgets only warn: what is spent of them is charged although nothing was held.
+    """
+
+    __slots__ = ("_budgets", "_lessee", "_on_close", "_reservation", "_uncovered")
+
+    def __init__(
+        self,
+        lessee: Lessee,
+        reservation: Reservation,
+        budgets: Sequence[tuple[Budget, int]],
+        on_close: Callable[[Lessee], None],
+    ) -> None:
+        """Args: budgets: with the account of each."""
+        self._lessee = lessee
+        self._reservation = reservation
+        self._budgets = budgets
+        self._uncovered: Sequence[tuple[Budget, int]] = ()
+        self._on_close = on_close
+
+    @property
+    def lessee(self) -> str:
+        return str(self._lessee.id)
+
+    def charge_too(self, uncovered: Sequence[tuple[Budget, int]]) -> None:
+        self._uncovered = uncovered
+
+    def close(self, nanos: int, tokens: int, model: str) -> tuple[tuple[int, int], ...]:
+        """Args: model: that was served; those of others are not charged. Returns: accounts, with amounts above 0."""
+        if not self._reservation.is_open:
+            return ()
+        actual = {account: _part(budget, nanos, tokens, model) for budget, account in self._budgets}
+        charges = self._reservation.close(actual, monotonic())
+        for budget, account in self._uncovered:
+            charges[account] = _part(budget, nanos, tokens, model)
+        self._on_close(self._lessee)
+        return tuple((account, amount) for account, amount in charges.items() if amount > 0)
+
+    def so_far(self, nanos: int, tokens: int, model: str) -> tuple[tuple[int, int], ...]:
+        """What `close` would give, for a checkpoint of a request that goes on."""
+        bounds = self._reservation.bounds
+        parts = [
+            (account, min(_part(budget, nanos, tokens, model), bounds[account])) for budget, account in self._budgets
+        ]
+        parts += [(account, _part(budget, nanos, tokens, model)) for budget, account in self._uncovered]
+        return tuple((account, amount) for account, amount in parts if amount > 0)
+
+
+def _part(budget: Budget, nanos: int, tokens: int, model: str) -> int:
+    if budget.scope == MODEL and budget.subject != model:
+        return 0
+    return tokens if budget.unit == TOKENS else nanos

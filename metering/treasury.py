@@ -1,0 +1,373 @@
+"""The money of one process: holds what a request may cost of every budget, from memory, and keeps the slices filled.
+
+    hold ──► Holding ──► close(cost)          no I/O while the slices last
+      └─► hold_or_wait ──► Holding | Short    a round to PostgreSQL; others give back what is idle; 200 ms, then no
+
+One round is under way at a time, in a thread. Whatever fails in the middle of one leaves nobody sure of what was
+leased, so the process goes on as a new lessee; the old one's leases are free once all that it spent is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic, time
+from uuid import UUID, uuid4
+
+import psycopg
+
+from accounts.scopes import BLOCK
+from common.errors import ShareAIError
+from ledger.allowances import Allowances, Ask, Shortage
+from metering.budgets import Budget
+from metering.holdings import Holding, Lessee, Short, Wish
+from metering.journal import Journal
+from metering.rounds import Answers, Carrier, OpenWindow, Round, Stand
+
+PATIENCE_S = 0.2
+"""So long others have to give back what they do not use, before a request is refused."""
+AWAY_S = 2.0
+TICK_S = 0.05
+ASK_AGAIN_S = 0.02
+RECALL_EVERY_S = 0.05
+LOOK_EVERY_S = 1.0
+DRY_S = 1.0
+"""For so long nobody waits again for a budget that does not block."""
+RETRY_S = 0.25
+_AWAY = (psycopg.Error, OSError, ShareAIError)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    wishes: Sequence[Wish]
+    answer: asyncio.Future[Holding | Short]
+    since_s: float
+    refused_since_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Known:
+    """A window, as of the amount that the snapshot had."""
+
+    budget: Budget
+    window: OpenWindow
+    stand: Stand
+
+    @property
+    def is_too_full(self) -> bool:
+        return self.window.amount is not None and self.stand.allotted > self.window.amount
+
+
+class Treasury:
+    """Used inside one event loop; asks PostgreSQL for the first time when a budget is first held."""
+
+    def __init__(self, teller: Carrier, journal: Journal) -> None:
+        """Args: journal: that what is spent is written to."""
+        self._journal = journal
+        self._teller = teller
+        self._allowances = Allowances(monotonic())
+        self._lessee = Lessee(uuid4())
+        self._retired: list[Lessee] = []
+        self._windows: dict[str, _Known] = {}
+        self._waiting: list[_Waiting] = []
+        self._refused_at_s: dict[int, float] = {}
+        self._recalled_at_s: dict[int, float] = {}
+        self._to_open: dict[str, Budget] = {}
+        self._look_at_s = 0.0
+        self._ask_at_s = 0.0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="treasury")
+        self._running: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._serving: asyncio.Handle | None = None
+        self._watched: int | None = None
+        self._is_used = self._is_failing = False
+
+    # -- for requests --------------------------------------------------------------------------
+
+    def hold(self, wishes: Sequence[Wish]) -> Holding | None:
+        """From memory; None when that does not suffice, and `hold_or_wait` may."""
+        bounds: dict[int, int] = {}
+        budgets: list[tuple[Budget, int]] = []
+        now_s = time()
+        for budget, bound in wishes:
+            known = self._windows.get(budget.name)
+            if known is None or known.budget.amount != budget.amount or now_s >= known.window.ends_at_s:
+                return None
+            if known.window.amount is None:
+                continue  # deleted, and the snapshot has yet to hear of it
+            bounds[known.window.account_id] = bound
+            budgets.append((budget, known.window.account_id))
+        found = self._allowances.reserve(bounds, monotonic())
+        if isinstance(found, Shortage):
+            return None
+        self._lessee.in_flight += 1
+        return Holding(self._lessee, found, budgets, self._closed)
+
+    async def hold_or_wait(self, wishes: Sequence[Wish]) -> Holding | Short:
+        """Waits for a round, and for what others give back, at most 200 ms after PostgreSQL had nothing left."""
+        if (found := self.hold(wishes)) is not None:
+            return found
+        waiting = _Waiting(wishes, asyncio.get_running_loop().create_future(), monotonic())
+        self._waiting.append(waiting)
+        self._wake()
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            elif waiting.answer.done() and not waiting.answer.cancelled():
+                given = waiting.answer.result()
+                if isinstance(given, Holding):
+                    given.close(0, 0, "")
+            raise
+
+    def accounts_of(self, budgets: Iterable[Budget]) -> list[tuple[Budget, int]]:
+        """Those whose window is known, with its account."""
+        found = ((budget, self._windows.get(budget.name)) for budget in budgets)
+        return [(budget, known.window.account_id) for budget, known in found if known and known.window.amount]
+
+    def used_percent(self, budgets: Iterable[Budget]) -> float:
+        """How much of the fullest of them is used, as of about a second ago; 0 for what is not known yet.
+
+        What is not known is asked for, so that the next request finds it.
+        """
+        fullest = 0.0
+        for budget in budgets:
+            known = self._windows.get(budget.name)
+            if known is None or known.budget.amount != budget.amount or time() >= known.window.ends_at_s:
+                self._to_open[budget.name] = budget
+                self._wake()
+            elif known.window.amount:
+                fullest = max(fullest, 100.0 * known.stand.used / known.window.amount)
+        return fullest
+
+    async def aclose(self, *, is_settled: bool) -> None:
+        """Gives everything back. Args: is_settled: all that this process spent has been recorded."""
+        for handle in (self._timer, self._serving):
+            if handle is not None:
+                handle.cancel()
+        if self._running is not None:
+            await asyncio.wait([self._running])
+        self._unwatch()
+        if self._is_used:
+            drained = tuple(one.id for one in (self._lessee, *self._retired)) if is_settled else ()
+            last = Round(self._lessee.id, errands=tuple(self._allowances.close()), drained=drained)
+            with suppress(*_AWAY):
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._teller.run, last)
+        self._teller.close()
+        self._thread.shutdown(wait=False)
+
+    def _closed(self, lessee: Lessee) -> None:
+        """A request has ended: others may have waited for what it held."""
+        lessee.in_flight -= 1
+        if self._waiting and self._serving is None:
+            self._serving = asyncio.get_running_loop().call_soon(self._serve_again)
+
+    # -- rounds --------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._running is None:
+            self._is_used = True
+            self._unwatch()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._running = asyncio.get_running_loop().create_task(self._run_rounds())
+
+    async def _run_rounds(self) -> None:
+        try:
+            await self._run_round()
+            while self._waiting or self._to_open:
+                await asyncio.sleep(max(self._ask_at_s - monotonic(), 0))
+                await self._run_round()
+        finally:
+            self._running = None
+            self._watch()
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        """Goes on ticking while there is anything that could have to be given back or asked for."""
+        self._timer = None
+        now_s = monotonic()
+        if self._running is None and (
+            self._allowances.has_errands(now_s) or self._retired or (self._is_watching and now_s >= self._look_at_s)
+        ):
+            self._wake()
+        elif self._is_watching:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    @property
+    def _is_watching(self) -> bool:
+        return not self._allowances.is_empty or any(known.is_too_full for known in self._windows.values())
+
+    async def _run_round(self) -> None:
+        now_s = monotonic()
+        todo = self._next_round(now_s)
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._teller.run, todo)
+        except _AWAY as error:
+            self._note_failure(error)
+            self._begin_again()
+            self._ask_at_s = monotonic() + RETRY_S
+        else:
+            self._is_failing = False
+            self._take(answers, todo)
+        self._serve()
+        self._refuse(monotonic())
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._is_failing:
+            logger.warning("budgets: PostgreSQL cannot be asked: %s", error)
+        self._is_failing = True
+
+    def _next_round(self, now_s: float) -> Round:
+        opens = {**self._to_open, **{budget.name: budget for budget in self._unopened()}}
+        self._to_open = {}
+        refresh: tuple[int, ...] = ()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_EVERY_S
+            opens |= {name: known.budget for name, known in self._windows.items() if known.is_too_full}
+            refresh = tuple(known.window.account_id for known in self._windows.values())
+        return Round(
+            self._lessee.id,
+            opens=tuple(opens.values()),
+            errands=tuple(self._allowances.errands(now_s)),
+            refresh=refresh,
+            recalls=tuple(self._recalls(now_s, opens)),
+            drained=tuple(self._settled_lessees()),
+        )
+
+    def _unopened(self) -> Iterable[Budget]:
+        now_s = time()
+        for waiting in self._waiting:
+            for budget, _ in waiting.wishes:
+                known = self._windows.get(budget.name)
+                if known is None or known.budget.amount != budget.amount or now_s >= known.window.ends_at_s:
+                    yield budget
+
+    def _recalls(self, now_s: float, opens: Iterable[str]) -> Iterable[int]:
+        """Accounts that PostgreSQL has nothing left of, or too much of, while others may have idle slices."""
+        too_full = {self._windows[name].window.account_id for name in opens if name in self._windows}
+        wanted = too_full | (self._refused_at_s.keys() if self._waiting else set())
+        for account_id in wanted:
+            if now_s - self._recalled_at_s.get(account_id, 0.0) >= RECALL_EVERY_S:
+                self._recalled_at_s[account_id] = now_s
+                yield account_id
+
+    def _settled_lessees(self) -> list[UUID]:
+        for old in self._retired:
+            if not old.in_flight and old.shipped_at is None:
+                old.shipped_at = self._journal.place
+        settled = [
+            old for old in self._retired if old.shipped_at is not None and self._journal.has_shipped(old.shipped_at)
+        ]
+        self._retired = [old for old in self._retired if old not in settled]
+        return [old.id for old in settled]
+
+    def _begin_again(self) -> None:
+        """PostgreSQL may have leased more, or taken back less, than this process knows."""
+        if self._lessee.in_flight or self._teller.has_begun(self._lessee.id):
+            self._retired.append(self._lessee)
+        self._teller.close()
+        self._allowances.lost()
+        self._lessee = Lessee(uuid4())
+
+    def _take(self, answers: Answers, todo: Round) -> None:
+        now_s = monotonic()
+        if not answers.is_known:
+            self._allowances.lost()
+            self._teller.close()
+            self._lessee = Lessee(uuid4())
+            return
+        self._allowances.renewed(answers.began_s)
+        for budget, window in answers.opened:
+            self._windows[budget.name] = _Known(budget, window, window.stand)
+        for known in self._windows.values():
+            known.stand = answers.stands.get(known.window.account_id, known.stand)
+        for ask, amount in answers.granted:
+            self._allowances.granted(ask, amount, now_s)
+            if amount:
+                self._refused_at_s.pop(ask.account_id, None)
+            else:
+                self._refused_at_s[ask.account_id] = now_s
+        asked = any(isinstance(errand, Ask) for errand in todo.errands)
+        if asked and not any(amount for _, amount in answers.granted):
+            self._ask_at_s = now_s + ASK_AGAIN_S
+        for account_id in answers.recalled:
+            self._allowances.recall(account_id, now_s)
+
+    # -- who waits -----------------------------------------------------------------------------
+
+    def _serve_again(self) -> None:
+        self._serving = None
+        self._serve()
+
+    def _serve(self) -> None:
+        """First come, first served, but nobody waits for one who is short of another account."""
+        dry: set[str] = set()
+        still: list[_Waiting] = []
+        for waiting in self._waiting:
+            if waiting.answer.done():
+                continue
+            names = [budget.name for budget, _ in waiting.wishes]
+            found = None if dry.intersection(names) else self.hold(waiting.wishes)
+            if found is None:
+                dry.update(names)
+                still.append(waiting)
+            else:
+                waiting.answer.set_result(found)
+        self._waiting = still
+
+    def _refuse(self, now_s: float) -> None:
+        still: list[_Waiting] = []
+        for waiting in self._waiting:
+            short = self._short(waiting, now_s)
+            if short is None:
+                still.append(waiting)
+            else:
+                waiting.answer.set_result(short)
+        self._waiting = still
+
+    def _short(self, waiting: _Waiting, now_s: float) -> Short | None:
+        """Why it may wait no longer; None: it may."""
+        stands: dict[str, Stand | None] = {}
+        for budget, bound in waiting.wishes:
+            known = self._windows.get(budget.name)
+            if known is None or self._allowances.free(known.window.account_id) >= bound:
+                continue
+            refused_at_s = self._refused_at_s.get(known.window.account_id)
+            if refused_at_s is None:
+                continue
+            if budget.when_reached == BLOCK:
+                if refused_at_s < waiting.since_s:
+                    continue
+                if waiting.refused_since_s is None:
+                    waiting.refused_since_s = now_s
+                if now_s - waiting.refused_since_s < PATIENCE_S:
+                    continue
+            elif now_s - refused_at_s > DRY_S:
+                continue
+            stands[budget.name] = known.stand
+        if stands:
+            return Short(stands)
+        return Short({}, is_away=True) if now_s - waiting.since_s >= AWAY_S else None
+
+    # -- what others recall --------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        if (fd := self._teller.fileno) is not None:
+            self._watched = fd
+            asyncio.get_running_loop().add_reader(fd, self._wake)
+
+    def _unwatch(self) -> None:
+        """A round reads from the same socket."""
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            self._watched = None

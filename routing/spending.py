@@ -1,0 +1,203 @@
+"""Is this request covered by every budget on its way? Holds the most that it can cost, or says what becomes of it.
+
+What it may write is bounded so that the estimate binds: the bound goes into the body that is sent. A budget that does
+not cover the request shortens its answer, sends it to own machines, lets it pass, or refuses it, as was set for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from accounts.authentication import Caller
+from accounts.scopes import BLOCK, MODEL, OWN_NODES, TOKENS, USD
+from common.errors import BudgetExceeded, PriceUnknown, TemporarilyUnavailable
+from common.money import format_usd, usd_text
+from metering.budgets import Budget, Budgets, span_of
+from metering.holdings import Holding, Short, Wish
+from metering.rounds import Stand
+from metering.treasury import Treasury
+from providers.schema import Call
+from providers.targets import OWN, Target
+from routing.plans import Candidate, Plan, Rejected
+from routing.settlement import Settlement
+from routing.upper_bounds import Size, bound_of, choices_of, is_unpriced, output_limit, output_within, size_of
+
+LEAST_TOKENS = 16
+"""A shorter answer than that is no answer: the request is refused instead."""
+CLAMPED = b"x-shareai-max-tokens-clamped"
+
+
+class _Wanted(msgspec.Struct):
+    """What is to be held, as far as it has been decided."""
+
+    call: Call
+    plan: Plan
+    budgets: list[Budget]
+    max_tokens: int
+    uncovered: list[Budget]
+    is_clamped: bool = False
+
+    @property
+    def targets(self) -> list[Target]:
+        return [candidate.target for candidate in self.plan.candidates]
+
+    @property
+    def size(self) -> Size:
+        return size_of(self.call, self.max_tokens)
+
+
+class Spending:
+    def __init__(self, treasury: Treasury) -> None:
+        self._treasury = treasury
+
+    async def cover(
+        self, call: Call, caller: Caller, budgets: Budgets, plan: Plan, settlement: Settlement
+    ) -> tuple[Call, Plan]:
+        """The call with its bound written into it, and the plan without whom the budgets do not allow.
+
+        `settlement` gets what is held.
+
+        Raises:
+            BudgetExceeded, PriceUnknown: 402.
+            TemporarilyUnavailable: nothing is left here, and PostgreSQL cannot be asked for more.
+        """
+        kept = _kept(budgets, caller, plan)
+        if not kept:
+            return call, plan
+        if any(budget.unit == USD for budget in kept):
+            plan = _priced(call, plan)
+        wanted = _Wanted(call, plan, kept, output_limit(call, plan.candidates), [])
+        wishes = _wishes(wanted)
+        held: Holding | Short | None = self._treasury.hold(wishes)
+        while not isinstance(held, Holding):
+            if held is not None:
+                self._concede(wanted, held, wishes)
+                wishes = _wishes(wanted)
+            held = await self._treasury.hold_or_wait(wishes)
+        held.charge_too(self._treasury.accounts_of(wanted.uncovered))
+        settlement.holding = held
+        if wanted.is_clamped:
+            settlement.limit_headers = [*settlement.limit_headers, (CLAMPED, b"%d" % wanted.max_tokens)]
+        return _bounded(wanted), wanted.plan
+
+    def used_percent(self, budgets: Budgets, user_id: int | None, key_id: int, route: str) -> float:
+        """How much of the fullest budget on a caller's way is used, as of about a second ago."""
+        return self._treasury.used_percent(budgets.of_caller(user_id, key_id, route))
+
+    def _concede(self, wanted: _Wanted, short: Short, wishes: Sequence[Wish]) -> None:
+        """Makes the request one that may be covered. Raises: as `cover`."""
+        if short.is_away:
+            raise TemporarilyUnavailable("The budgets cannot be checked for the moment.", retry_after_s=2)
+        bounds = {budget.name: (budget, bound) for budget, bound in wishes}
+        for name, stand in short.stands.items():
+            budget, bound = bounds[name]
+            if budget.when_reached == BLOCK:
+                self._shorten(wanted, budget, bound, stand)
+            elif budget.when_reached == OWN_NODES:
+                _stay_home(wanted, budget, bound, stand)
+            else:
+                wanted.budgets.remove(budget)
+                wanted.uncovered.append(budget)
+
+    def _shorten(self, wanted: _Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:
+        """To what is left, or past the model whose budget it is, or not at all."""
+        available = 0 if stand is None else stand.balance - stand.held
+        tokens = output_within(budget, available, wanted.size, choices_of(wanted.call), wanted.targets)
+        if LEAST_TOKENS <= tokens < wanted.max_tokens:
+            wanted.max_tokens, wanted.is_clamped = tokens, True
+            return
+        if budget.scope == MODEL:
+            others = [one for one in wanted.plan.candidates if one.target.model_id != budget.subject]
+            if others:
+                wanted.plan = _only(wanted.plan, others, "budget_reached")
+                wanted.budgets.remove(budget)
+                return
+        raise refusal_of(budget, bound, stand)
+
+
+def _kept(budgets: Budgets, caller: Caller, plan: Plan) -> list[Budget]:
+    found = budgets.of_caller(caller.user_id, caller.key_id, plan.route)
+    if budgets.models:
+        for model in {candidate.target.model_id: None for candidate in plan.candidates}:
+            found += budgets.models.get(model, ())
+    return found
+
+
+def _wishes(wanted: _Wanted) -> list[Wish]:
+    size, targets = wanted.size, wanted.targets
+    return [(budget, bound_of(budget, size, targets)) for budget in wanted.budgets]
+
+
+def _priced(call: Call, plan: Plan) -> Plan:
+    """Without those whose price nobody knows. Raises: PriceUnknown: there are no others."""
+    if not any(is_unpriced(candidate.target) for candidate in plan.candidates):
+        return plan
+    others = [candidate for candidate in plan.candidates if not is_unpriced(candidate.target)]
+    if not others:
+        raise PriceUnknown(
+            f"No target of '{call.model}' has a known price, and a budget of money holds for this key.",
+            param="model",
+            should_retry=False,
+        )
+    return _only(plan, others, "price_unknown")
+
+
+def _stay_home(wanted: _Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:
+    """Own machines go on serving, at nobody's expense. Raises: BudgetExceeded: none of them can serve this."""
+    own = [candidate for candidate in wanted.plan.candidates if candidate.target.place == OWN]
+    if not own:
+        raise refusal_of(budget, bound, stand)
+    wanted.plan = _only(wanted.plan, own, "budget_reached")
+    wanted.budgets.remove(budget)
+
+
+def _only(plan: Plan, kept: Iterable[Candidate], reason: str) -> Plan:
+    kept = tuple(kept)
+    dropped = [Rejected(one.target.name, reason) for one in plan.candidates if one not in kept]
+    return msgspec.structs.replace(plan, candidates=kept, rejected=(*plan.rejected, *dropped))
+
+
+def _bounded(wanted: _Wanted) -> Call:
+    """The call as it is sent: a limit that the caller did not give, or a smaller one, is written into its body."""
+    call = wanted.call
+    if wanted.max_tokens in (0, call.max_tokens) or not any(bound for _, bound in _wishes(wanted)):
+        return call
+    name = "max_completion_tokens" if call.body.get("max_completion_tokens") is not None else "max_tokens"
+    return msgspec.structs.replace(call, body={**call.body, name: wanted.max_tokens}, max_tokens=wanted.max_tokens)
+
+
+def refusal_of(budget: Budget, bound: int, stand: Stand | None) -> BudgetExceeded:
+    """With what is left and when it begins anew."""
+    limit, left = budget.amount, 0 if stand is None else max(0, stand.balance - stand.held)
+    held = 0 if stand is None else stand.held
+    resets_at = span_of(budget.window, datetime.now(UTC))[1]
+    until = f" It begins anew at {_iso(resets_at)}." if resets_at else ""
+    message = (
+        f"The {budget.window} budget of the {budget.scope} does not cover this request: of {_said(budget, limit)}"
+        f" {_said(budget, left)} are left, and the request can take {_said(budget, bound)}.{until}"
+    )
+    about = {
+        "scope": budget.scope,
+        "subject": budget.label or None,
+        "window": budget.window,
+        "resets_at": _iso(resets_at) if resets_at else None,
+        **_figures(budget, limit=limit, left=left, held=held, needed=bound),
+    }
+    return BudgetExceeded(message, metadata=about, should_retry=False)
+
+
+def _figures(budget: Budget, **amounts: int) -> dict[str, str | int]:
+    if budget.unit == TOKENS:
+        return {f"{name}_tokens": amount for name, amount in amounts.items()}
+    return {f"{name}_usd": usd_text(amount) for name, amount in amounts.items()}
+
+
+def _said(budget: Budget, amount: int) -> str:
+    return f"{amount:,} tokens" if budget.unit == TOKENS else format_usd(amount)
+
+
+def _iso(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,105 @@
+"""The most that a request can use and cost, by construction: what a budget holds for it before it is sent.
+
+No tokenizer makes more tokens than there are bytes, and an upstream is told how many tokens it may write. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from accounts.scopes import MODEL, TOKENS
+from metering.budgets import Budget
+from providers.schema import EMBEDDINGS, Call
+from providers.targets import OWN, Price, Target
+from routing.plans import Candidate
+
+TOKENS_OF_AN_IMAGE = 50_000
+UNSTATED_TOKENS = 4_096
+"""What a request may write that does not say, of a model that does not say either: all of them can that much."""
+_MILLION = 1_000_000
+
+
+class Size(msgspec.Struct, frozen=True, gc=False):
+    """`prompt_tokens` before the model's context bounds them; `output_tokens` of all choices together."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+    def of(self, target: Target) -> int:
+        """The prompt, as far as this target takes it."""
+        context = target.context_tokens
+        return self.prompt_tokens if context is None else min(self.prompt_tokens, context)
+
+
+def is_unpriced(target: Target) -> bool:
+    """Somebody is paid for it and nobody knows what. Own connections and own machines cost nothing unless priced."""
+    return target.price is None and target.org_id is None and target.place != OWN
+
+
+def output_limit(call: Call, candidates: Iterable[Candidate]) -> int:
+    """Of one choice: the caller's own limit, else what every candidate can write."""
+    if call.endpoint == EMBEDDINGS:
+        return 0
+    if call.max_tokens is not None:
+        return call.max_tokens
+    return min((_can_write(candidate.target) for candidate in candidates), default=UNSTATED_TOKENS)
+
+
+def size_of(call: Call, max_tokens: int) -> Size:
+    images = call.body["messages"] if "vision" in call.requires else ()
+    image_tokens = TOKENS_OF_AN_IMAGE * sum(_images_in(message.get("content")) for message in images)
+    return Size(call.prompt_bytes + image_tokens, max_tokens * choices_of(call))
+
+
+def choices_of(call: Call) -> int:
+    counts = [call.body.get(name) for name in ("n", "best_of")]
+    return max([1, *(count for count in counts if isinstance(count, int) and not isinstance(count, bool))])
+
+
+def bound_of(budget: Budget, size: Size, targets: Iterable[Target]) -> int:
+    """The most that the budget is charged, whichever target serves."""
+    if budget.scope == MODEL:
+        targets = [target for target in targets if target.model_id == budget.subject]
+    if budget.unit == TOKENS:
+        return max((size.of(target) + size.output_tokens for target in targets), default=0)
+    return max((cost_bound(size, target) for target in targets), default=0)
+
+
+def cost_bound(size: Size, target: Target) -> int:
+    price = target.price
+    if price is None:
+        return 0
+    exact = size.of(target) * input_rate(price) + size.output_tokens * price.output_nanos
+    return -(-exact // _MILLION) + price.request_nanos
+
+
+def output_within(budget: Budget, available: int, size: Size, choices: int, targets: Iterable[Target]) -> int:
+    """How many tokens of each choice `available` pays for, in the dearest case; below 1: not even the prompt."""
+    least = size.output_tokens // choices
+    for target in targets:
+        if budget.scope == MODEL and target.model_id != budget.subject:
+            continue
+        if budget.unit == TOKENS:
+            least = min(least, (available - size.of(target)) // choices)
+        elif target.price is not None:
+            left = (available - target.price.request_nanos) * _MILLION - size.of(target) * input_rate(target.price)
+            rate = target.price.output_nanos * choices
+            least = min(least, left // rate if rate and left >= 0 else least if left >= 0 else 0)
+    return least
+
+
+def input_rate(price: Price) -> int:
+    return max(price.input_nanos, price.cached_input_nanos or 0)
+
+
+def _can_write(target: Target) -> int:
+    most = target.max_output_tokens or UNSTATED_TOKENS
+    return most if target.context_tokens is None else max(1, min(most, target.context_tokens // 2))
+
+
+def _images_in(content: object) -> int:
+    if not isinstance(content, list):
+        return 0
+    return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in content)
