@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from accounts.authentication import KeyRecord
+from metering.budgets import Budgets
 from providers.schema import Call
 from routing.rules import DATA_CLASSES, Facts, Rule
 from routing.snapshots import OrgSnapshot
@@ -19,15 +21,14 @@ DATA_CLASS_HEADER = b"x-shareai-data-class"
 DATA_CLASS_TAG = "data_class="
 BYTES_PER_TOKEN = 4
 
-BudgetUsed = Callable[[int], float]
-"""How much of its budget an organisation has used, by its id, in percent; 0 where it has none."""
-
+BudgetUsed = Callable[[Budgets, int | None, int, str], float]
+"""How much of the fullest budget on a caller's way is used, in percent: by its user and key, and its route."""
 
 MinuteIn = Callable[[str], int]
 """Which minute of the day it is in a time zone."""
 
 
-def nothing_used(org_id: int) -> float:
+def nothing_used(budgets: Budgets, user_id: int | None, key_id: int, route: str) -> float:
     return 0.0
 
 
@@ -42,6 +43,7 @@ def facts_of(
     rules: tuple[Rule, ...],
     budget_used: BudgetUsed,
     minute_in: MinuteIn = minute_now,
+    route: str = "",
 ) -> Facts:
     """`key_id` is the public id of the caller's key, "" for nobody's."""
     key = snapshot.keys.get(key_id)
@@ -54,9 +56,15 @@ def facts_of(
         headers=_headers_of(call) if any(rule.when.headers for rule in rules) else {},
         data_class=_strictest([tag[len(DATA_CLASS_TAG) :] for tag in tags if tag.startswith(DATA_CLASS_TAG)], call),
         prompt_tokens=call.prompt_bytes // BYTES_PER_TOKEN,
-        budget_percent=budget_used(snapshot.org_id),
+        budget_percent=_budget_percent(snapshot.budgets, key, route, budget_used),
         minute=minute_in(snapshot.time_zone),
     )
+
+
+def _budget_percent(budgets: Budgets | None, key: KeyRecord | None, route: str, budget_used: BudgetUsed) -> float:
+    if budgets is None:
+        return 0.0
+    return budget_used(budgets, key.user_id if key else None, key.id if key else 0, route)
 
 
 def _tags_of_body(call: Call) -> Iterator[str]:

@@ -69,7 +69,9 @@ class Planner:
         wanted = wanted_by(
             call,
             snapshot,
-            lambda route: facts_of(call, snapshot, key_id, route.rules, self._budget_used, self._minute_in),
+            lambda route: facts_of(
+                call, snapshot, key_id, route.rules, self._budget_used, self._minute_in, route.name
+            ),
         )
         if not wanted:
             raise _not_found(call, snapshot)

@@ -78,15 +78,16 @@ class Plane:
             RetryBudget(self.flights.__len__),
             self._park_refused_key,
         )
-        self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet)
+        self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
+        self.spending = Spending(self._treasury)
+        used = self.spending.used_percent
+        self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet, used)
         self._shelf = Shelf(settings.REDIS_URL)
         cache = Cache(self.flights, self._shelf)
         self._recounts = Recounts(counted_usage, doubts.keep)
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
         self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
-        self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
-        self.spending = Spending(self._treasury)
         self.gateway = Gateway(
             self.snapshots,
             planner,

@@ -168,6 +168,19 @@ def test_a_spent_model_is_passed_by_within_its_route(acme, ask):
     eventually(lambda: settled(acme, 20), 10)
 
 
+def test_a_rule_goes_by_how_much_of_the_budget_is_used(acme, ask, upstreams):
+    give(acme, "0.01")  # a hundred tokens
+    sentence = 'when budget is over 50 percent use priority of "upstream-b/other"'
+    put_route(acme.org, acme.actor, "thrifty", {"targets": [{"target": "upstream-a/sim-chat"}], "rules": [sentence]})
+    wait_for_snapshots()
+
+    def served(tokens: int = 1) -> str:
+        return ask(tokens=tokens, max_tokens=tokens, model="thrifty").headers["x-shareai-target"]
+
+    assert served(60) == "upstream-a/sim-chat"
+    eventually(lambda: served() == "upstream-b/other", 10)
+
+
 def test_raising_and_lowering_moves_the_difference(acme, ask):
     give(acme, "0.001")
     wait_for_snapshots()

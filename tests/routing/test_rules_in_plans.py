@@ -11,6 +11,7 @@ import pytest
 
 from accounts.authentication import KeyRecord
 from common.errors import NoProviderAvailable, ProviderUnavailable
+from metering.budgets import Budgets
 from nodes.fleet import Fleet, Presence
 from providers.failures import Kind, UpstreamFailure
 from providers.targets import CLOUD, GUEST, OWN
@@ -118,13 +119,14 @@ def test_the_hours_are_the_organizations(monkeypatch):
 
 
 def test_a_budget_that_is_nearly_spent_changes_who_answers(health):
-    spent = {1: 79.0}
-    planner = Planner(health, Deadlines(), None, spent.__getitem__)
+    spent = {(None, 0, "fast"): 79.0, (KEY.user_id, KEY.id, "fast"): 80.5}
+    planner = Planner(health, Deadlines(), None, lambda budgets, *who: spent[who])
     shot = shot_of('when budget is over 80 percent use priority of "b/m"')
+    assert names(planner.plan(call("fast"), shot, 0, KEY.public_id)) == ["a"]  # nobody has set one
+    shot = msgspec.structs.replace(shot, budgets=Budgets((), {}, {}, {}, {}))
     assert names(planner.plan(call("fast"), shot, 0)) == ["a"]
-    spent[1] = 80.5
-    assert names(planner.plan(call("fast"), shot, 0)) == ["b"]
-    assert names(planner.rehearsal().plan(call("fast"), shot, 0)) == ["b"]
+    assert names(planner.plan(call("fast"), shot, 0, KEY.public_id)) == ["b"]
+    assert names(planner.rehearsal().plan(call("fast"), shot, 0, KEY.public_id)) == ["b"]
 
 
 def test_the_first_rule_that_fits_decides_and_the_route_itself_where_none_does(planner):
