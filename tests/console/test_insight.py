@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
@@ -94,7 +95,8 @@ def two(acme, as_alice) -> None:
     connect(acme, as_alice, "Borealis", [("demo-chat", "chat")])
     from providers.models import ServedModel
 
-    ServedModel.objects.filter(connection__slug="borealis").update(input_price="2", output_price="6")
+    dearer = {"input_price": "2", "output_price": "6", "price_version": F("price_version") + 1}
+    ServedModel.objects.filter(connection__slug="borealis").update(**dearer)
     for _ in range(insight.ENOUGH_ATTEMPTS + 1):
         record(acme, None, 10, attempts=[attempt("borealis/demo-chat")])
     for _ in range(insight.ENOUGH_ATTEMPTS):

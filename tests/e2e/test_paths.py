@@ -46,7 +46,7 @@ def connect_a_provider(page, upstream):
     page.get_by_role("button", name="Save").click()
     page.get_by_role("checkbox", name="sim-chat").check()
     page.get_by_role("button", name="Serve these").click()
-    expect(page.get_by_role("heading", name="Lab")).to_be_visible()
+    expect(page.get_by_role("heading", name="Lab", exact=True)).to_be_visible()
     keep(page, "path provider")
 
 

@@ -20,7 +20,8 @@ from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.drills import start_drill
 from routing.services import put_route
-from tests.console.api.test_audit_sweep import CHANGED, GONE, NEW, said_by
+from routing.simulations import start_simulation
+from tests.console.api.test_audit_sweep import CHANGED, GONE, NEW, NOTED, said_by
 from tests.console.pages import machines
 from tests.console.pages.test_node_detail import settings_of
 
@@ -81,6 +82,11 @@ CASES: dict[str, Case] = {
     "routes-rollback": of("route.updated", CHANGED, "version"),
     "routes-delete": of("route.deleted", GONE, "route"),
     "smoke": of("smoke.begun", NEW, checks=["answers"]),
+    "simulations-start": of("simulation.started", NEW, name="fast", traffic="own"),
+    "simulations-cancel": of("simulation.cancelled", NOTED, "simulation"),
+    "quotas-organisation": of("limits.updated", CHANGED, rpm="7", when_reached="block"),
+    "quotas-edit": of("limits.updated", CHANGED, "quota", rpm="7", when_reached="block"),
+    "providers-model-health": of("target.held_open", CHANGED, "model", wish="hold"),
     "drills-start": of("drill.started", NEW, target="aurora", seconds="60"),
     "drills-end": of("drill.ended", GONE, "drill"),
     "cache-new": of("cache_policy.created", NEW, covers="model:demo-chat", ttl_s="3600"),
@@ -107,12 +113,14 @@ CASES: dict[str, Case] = {
 }
 ELSEWHERE = {
     "providers-fault": "in test_providers.py, with a simulated provider",
+    "billing-top-up": "in test_billing.py, with somebody to pay at",
     "activity-insight-draft": "in test_insight.py, with usage that suggests something",
     "invitation": "in test_organization_pages.py, by who accepts",
     "invitation-link": "in test_organization_pages.py, by who accepts",
     "organization-new": "in test_organization_pages.py: the event is of the new organisation",
 }
 CHANGES_NOTHING = {
+    "billing-portal": "opens a page of the payment service",
     "providers-test": "calls the provider",
     "providers-test-draft": "calls the provider",
     "organization-switch": "is of the browser",
@@ -146,8 +154,10 @@ def things(acme, alice, as_alice, bob, connection, key) -> dict[str, Callable[[]
     machines.list_models(node)
     put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]})
     put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat", "weight": 2}]})
-    save_draft(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat", "weight": 3}]})
+    draft = save_draft(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat", "weight": 3}]})
     return {
+        "simulation": lambda: [start_simulation(draft, as_alice, run=int).public_id],
+        "quota": lambda: ["key", key.public_id],
         "": list,
         "key": lambda: [key.public_id],
         "preset": lambda: ["custom"],

@@ -6,6 +6,7 @@ import io
 import pytest
 from django.urls import reverse
 
+from accounts.models import AuditEvent
 from billing import credits
 from billing.models import TopUp
 from common.money import NANOS_PER_USD
@@ -102,6 +103,8 @@ def test_a_top_up_leads_to_the_payment_page_and_back(client_of, alice, acme, pay
     top_up = TopUp.objects.get()
     assert (response.status_code, response["Location"]) == (302, top_up.checkout_url)
     assert top_up.checkout_url.startswith(f"{paying.url}/pay/")
+    ordered = AuditEvent.objects.of(acme).get(action="billing.top_up_ordered")
+    assert (ordered.before, ordered.object_id, ordered.actor_label) == (None, top_up.public_id, alice.email)
     assert "on its way" in shown(client, paid=top_up.public_id)
 
 
