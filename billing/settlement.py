@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from billing.prices import NOT_SOLD, PLATFORM, PriceBook, Rates
 from billing.terms import Terms
-from common.money import NANOS_PER_USD, request_cost_nanos
+from common.money import NANOS_PER_USD, TokenCounts, request_cost_nanos
 from ledger import kinds
 from ledger.accounts import AccountIds, Wanted
 from ledger.drafts import Draft
@@ -47,7 +47,7 @@ VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 
 
-class Used(Protocol):
+class Used(TokenCounts, Protocol):
     """What a charge says of its request: a usage record, or what an earlier charge said."""
 
     @property
@@ -60,12 +60,6 @@ class Used(Protocol):
     def target_id(self) -> int | None: ...
     @property
     def price_version(self) -> int | None: ...
-    @property
-    def input_tokens(self) -> int: ...
-    @property
-    def cached_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
 
 
 @dataclass(slots=True)
