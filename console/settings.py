@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "nodes",
     "routing",
     "billing",
+    "billing.earnings.apps.EarningsConfig",
     "console",
 ]
 
@@ -262,6 +263,11 @@ PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
 USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster"]
 PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
+EARNINGS_MATURITY_DAYS = env.integer("EARNINGS_MATURITY_DAYS", 14, least=0)
+EARNINGS_TRUST_PERCENT = env.number("EARNINGS_TRUST_PERCENT", 95.0)
+EARNINGS_TRUST_REQUESTS = env.integer("EARNINGS_TRUST_REQUESTS", 100, least=0)
+EARNINGS_ANSWER_DAYS = env.integer("EARNINGS_ANSWER_DAYS", 7, least=1)
+EARNINGS_EXPOSURE = env.boolean("EARNINGS_EXPOSURE", True)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
@@ -284,6 +290,9 @@ CELERY_BEAT_SCHEDULE = {
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
     "payments": {"task": "billing.handle_events", "schedule": 60.0},
+    "maturing earnings": {"task": "earnings.mature", "schedule": 3600.0},
+    "doubted earnings": {"task": "earnings.look_into_doubts", "schedule": 600.0},
+    "exposure": {"task": "earnings.set_exposure", "schedule": 3600.0},
     "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
