@@ -53,8 +53,13 @@ def totals() -> dict[int, Total]:
     )  # fmt: skip
     moved = {int(reference): (given or 0, -(other or 0)) for reference, given, other in sums}
     chosen = CauseChoice.objects.filter(programme__kind=MISSION)
-    givers = dict(chosen.values_list("cause").annotate(count=Count("programme")))
-    return {id: Total(*moved.get(id, (0, 0)), givers.get(id, 0)) for id in moved.keys() | givers.keys()}
+    owners = dict(chosen.values_list("cause").annotate(count=Count("programme")))
+    return {id: Total(*moved.get(id, (0, 0)), owners.get(id, 0)) for id in moved.keys() | owners.keys()}
+
+
+def givers() -> int:
+    """Owners who give to a cause now."""
+    return CauseChoice.objects.filter(programme__kind=MISSION).values("programme").distinct().count()
 
 
 def total_of(cause: Cause) -> Total:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
 from accounts.models import Organization
 from billing.earnings.maturity import MATURITY, matures_on, waiting_lots
@@ -113,20 +113,23 @@ def total(organization: Organization, since: date) -> Figures:
 def per_model(organization: Organization, since: date) -> list[ModelFigures]:
     """The best earning first."""
     names = names_of(organization)
-    rows = Lot.objects.of(organization).filter(day__gte=since).values("target_id")
-    found = []
-    for row in rows.annotate(**{name: Sum(name) for name in _SUMS}).order_by():
-        node, node_id, model = names.get(row.pop("target_id"), ("", "", ""))
-        found.append(ModelFigures(node, node_id, model, Figures(**row)))
+    lots = Lot.objects.of(organization).filter(day__gte=since)
+    found = [
+        ModelFigures(*names.get(target, ("", "", "")), figures) for target, figures in _summed(lots, "target_id")
+    ]
     return sorted(found, key=lambda one: (-one.figures.earned, one.node, one.model))
 
 
 def per_day(organization: Organization, since: date, until: date) -> list[tuple[date, Figures]]:
     """Every day of [since, until], also those without anything."""
-    rows = Lot.objects.of(organization).filter(day__gte=since, day__lte=until).values("day")
-    found = {row.pop("day"): Figures(**row) for row in rows.annotate(**{n: Sum(n) for n in _SUMS}).order_by()}
+    found = dict(_summed(Lot.objects.of(organization).filter(day__gte=since, day__lte=until), "day"))
     days = (since + timedelta(days=number) for number in range((until - since).days + 1))
     return [(day, found.get(day, Figures())) for day in days]
+
+
+def _summed(lots: QuerySet[Lot], by: str) -> list[tuple[Any, Figures]]:
+    rows = lots.order_by().values_list(by).annotate(*map(Sum, _SUMS))
+    return [(row[0], Figures(*row[1:])) for row in rows]
 
 
 def calendar(organization: Organization) -> list[Maturing]:

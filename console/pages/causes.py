@@ -57,6 +57,9 @@ def index(request: HttpRequest) -> HttpResponse:
     context = {
         "rows": sorted(shown, key=lambda row: (row[0].closed_at is not None, -row[1].given)),
         "given": sum(total.given for _cause, total in rows),
+        "paid_out": sum(total.paid_out for _cause, total in rows),
+        "open": sum(cause.closed_at is None for cause, _total in rows),
+        "givers": causes.givers(),
         "is_staff": _is_staff(request),
     }
     return render(request, "causes/index.html", context)

@@ -126,7 +126,7 @@ def preview(request: HttpRequest, visit: Visit) -> HttpResponse:
         except InvalidField as refusal:
             mistake = refusal.message
     else:
-        mistake = next(iter(form.errors.values()))[0]
+        mistake = str(next(iter(form.errors.values()))[0])
     return render(request, "earnings/_dollar.html", {"parts": parts, "mistake": mistake})
 
 

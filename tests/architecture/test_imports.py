@@ -122,6 +122,7 @@ ONLY_IN = {
     "cryptography": ("common.secrets", "common.signatures", "shareai_node"),
     "celery": (
         "accounts.tasks",
+        "billing.earnings.tasks",
         "billing.tasks",
         "console.api.tasks",
         "console.celery",

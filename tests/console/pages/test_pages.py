@@ -29,7 +29,6 @@ LISTS = {
     "earnings": P.VIEW_EARNINGS,
     "earnings-export": P.VIEW_EARNINGS,
     "earnings-programme": P.MANAGE_EARNINGS,
-    "earnings-preview": P.VIEW_EARNINGS,
     "earnings-recognition": P.MANAGE_EARNINGS,
     "earnings-prices": P.MANAGE_NODES,
     "cache": P.VIEW_USAGE,
