@@ -19,6 +19,7 @@ from console.pages import (
     models,
     node_acts,
     node_detail,
+    node_health,
     node_wizard,
     nodes,
     organizations,
@@ -105,6 +106,7 @@ urlpatterns = [
     path("nodes/<slug:public_id>", node_detail.detail, name="nodes-detail"),
     path("nodes/<slug:public_id>/edit", node_detail.edit, name="nodes-edit"),
     path("nodes/<slug:public_id>/models", node_detail.models, name="nodes-models"),
+    path("nodes/<slug:public_id>/models/<slug:model_id>/health", node_health.set_health, name="nodes-model-health"),
     path("nodes/<slug:public_id>/resume", node_acts.resume, name="nodes-resume"),
     *(
         path(f"nodes/<slug:public_id>/{name}", node_acts.act, {"name": name}, name=f"nodes-{name}")

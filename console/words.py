@@ -66,6 +66,34 @@ CONDITIONS: dict[str, Promise] = {
     "unknown": _("Not known"),
 }
 
+DOUBTS: dict[str, tuple[Promise, Promise]] = {
+    "more_than_bytes": (
+        _("said more tokens than its answer has bytes"),
+        _("Update the model server: what it reports as usage cannot be."),
+    ),
+    "inflated": (
+        _("said several times the tokens that its answer holds"),
+        _("Update the model server: it may count other texts as part of the answer."),
+    ),
+    "prompt_inflated": (
+        _("said more tokens than the question can hold"),
+        _("Look at the model's chat template: it may add long texts to every question."),
+    ),
+    "too_fast": (
+        _("wrote faster than a model can"),
+        _("Make sure that a model answers here, and no cache or program in its place."),
+    ),
+    "wrong_answer": (
+        _("answered a simple question wrongly"),
+        _("Ask the model yourself: very small or damaged models give such answers."),
+    ),
+    "no_answer": (
+        _("did not answer a simple question"),
+        _("Look at the model server's log of that time, and ask the model yourself."),
+    ),
+}
+"""Of machines: what was doubted, and what its owner may look at."""
+
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
     "partial": _("charged: what was delivered"),
@@ -111,6 +139,7 @@ ACTIONS: dict[str, Promise] = {
     "organization.created": _("founded the organisation"),
     "organization.updated": _("changed the settings of"),
     "organization.deleted": _("deleted the organisation"),
+    "node.doubted": _("doubted what was said by the machine"),
     "node.drained": _("drained the machine"),
     "node.enrolled": _("a machine was enrolled:"),
     "node.models_found": _("found models on the machine"),
@@ -246,6 +275,14 @@ def health_reason(code: str) -> str:
 
 def condition(code: str) -> str:
     return str(CONDITIONS.get(code, code))
+
+
+def doubt(code: str) -> str:
+    return str(DOUBTS[code][0]) if code in DOUBTS else code.replace("_", " ")
+
+
+def doubt_advice(code: str) -> str:
+    return str(DOUBTS[code][1]) if code in DOUBTS else ""
 
 
 def billing_reason(code: str) -> str:
