@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from metering.usage import HEDGE_LOST
 from providers.failures import Kind
 
 OUTCOMES: dict[str, Promise] = {
@@ -27,6 +28,7 @@ OUTCOMES: dict[str, Promise] = {
     Kind.EMPTY: _("empty answer"),
     Kind.TOO_LARGE: _("answer too large"),
     Kind.INTERRUPTED: _("broke off in the middle"),
+    HEDGE_LOST: _("let go: another one began first"),
 }
 
 HEALTH_REASONS: dict[str, Promise] = {

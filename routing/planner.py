@@ -97,6 +97,8 @@ class Planner:
             rejected=tuple(rejected),
             deadlines=self._deadlines_of(first.route),
             rule=first.rule,
+            continues=first.route is not None and first.route.continue_streams,
+            hedge=first.route.hedge if first.route is not None else None,
         )
 
     def _draw_first(self, name: str, kept: list[_Ranked], weights: dict[int, int]) -> None:

@@ -31,6 +31,7 @@ from routing.legs import RouteTarget
 from routing.models import CachePolicy, CachePurge, Drill, Route
 from routing.sentences import parsed
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, SpillOver, snapshot_of
+from routing.stream_policies import hedge_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -121,6 +122,8 @@ def route_record(row: Route) -> RouteRecord:
         private=row.private,
         spill_over=spill_over,
         rules=tuple(map(parsed, row.rules)) if row.enabled else (),
+        continue_streams=row.continue_streams,
+        hedge=hedge_of(row.hedge),
     )
 
 

@@ -9,7 +9,17 @@ from django.db.models import Max
 from accounts.audit import Actor
 from routing.models import Route, RouteVersion
 
-CONTENT = ("strategy", "targets", "timeouts", "enabled", "private", "spill_over", "rules")
+CONTENT = (
+    "strategy",
+    "targets",
+    "timeouts",
+    "enabled",
+    "private",
+    "spill_over",
+    "rules",
+    "continue_streams",
+    "hedge",
+)
 """What a route says besides its name: the fields of a version and of a draft."""
 
 

@@ -37,6 +37,7 @@ from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
 from routing.health_news import HealthNews, Shared, Told
+from routing.hedging import Hedger
 from routing.kept_replies import KeptReplies
 from routing.last_used import LastUsed
 from routing.listener import listen
@@ -72,10 +73,11 @@ class Plane:
         )
         self._news = HealthNews(self._look_at_health, self._write_breakers, HEALTH_UNAVAILABLE)
         self.health = health = self._news.health
+        budget = RetryBudget(self.flights.__len__)
         failover = Failover(
             {"direct": self._direct, TUNNEL: self.nodes.transport},
             health,
-            RetryBudget(self.flights.__len__),
+            budget,
             self._park_refused_key,
         )
         self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
@@ -102,6 +104,7 @@ class Plane:
             self._journal.checkpoint,
             Fingerprint(settings.SECRET_KEY),
             self.spending,
+            Hedger(failover, health, self._fleet, budget, self.flights),
         )
         self.errands = Errands(self.gateway, self.flights, KeptReplies(settings.REDIS_URL))
 
