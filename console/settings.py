@@ -276,6 +276,7 @@ CELERY_BEAT_SCHEDULE = {
     "rollups": {"task": "metering.roll_up", "schedule": 10.0},
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
     "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
+    "old contents": {"task": "metering.expire_contents", "schedule": 3600.0},
     "parked keys": {"task": "providers.retry_parked_keys", "schedule": PROBE_TICK_S},
     "alerts": {"task": "providers.mail_alerts", "schedule": 10.0},
     "old health": {"task": "providers.forget_old_health", "schedule": 3600.0},

@@ -86,6 +86,9 @@ ACTIONS: dict[str, Promise] = {
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
     "cache_policy.deleted": _("deleted the cache policy for"),
+    "content.exported": _("exported prompts and answers:"),
+    "content.purged": _("purged the prompts and answers of"),
+    "content.read": _("read the prompt and the answer of"),
     "connection.created": _("added the provider"),
     "connection.updated": _("changed the provider"),
     "connection.deleted": _("deleted the provider"),
@@ -153,6 +156,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "key": _("API key"),
     "model": _("Model"),
     "organisation": _("Organisation"),
+    "request": _("Request"),
     "smoke_run": _("Smoke test"),
     "top_up": _("Top-up"),
     "wallet": _("Balance"),
@@ -286,6 +290,21 @@ def mode(code: str) -> str:
 
 def visibility(code: str) -> str:
     return str(VISIBILITIES.get(code, code))
+
+
+SPEAKERS: dict[str, Promise] = {
+    "system": _("System"),
+    "developer": _("Developer"),
+    "user": _("User"),
+    "assistant": _("Assistant"),
+    "tool": _("Tool"),
+    "error": _("Error"),
+    "": _("Text"),
+}
+
+
+def speaker(code: str) -> str:
+    return str(SPEAKERS.get(code, code))
 
 
 def scope(code: str) -> str:

@@ -78,6 +78,7 @@ CASES: dict[str, Case] = {
     "PUT limits/models/<route_name:model>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT limits/nodes/<slug:node_id>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT members/<slug:member_id>/limits": Case("limits.updated", CHANGED, {"rpm": 7}),
+    "DELETE contents": Case("content.purged", GONE),
     "PATCH organization": Case("organization.updated", CHANGED, {"name": "Renamed"}),
     "PATCH members/<slug:member_id>": Case("member.role_changed", CHANGED, {"role": "viewer"}),
     "DELETE members/<slug:member_id>": Case("member.removed", GONE),

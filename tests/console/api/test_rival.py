@@ -33,6 +33,7 @@ from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
+from tests.console.pages.kept import keep
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.nodes.machine import Machine
 
@@ -101,6 +102,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "insight/targets": ({}, {}),
     "requests": ({}, {}),
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
+    "requests/<slug:request_id>/content": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
+    "contents": ({}, {"DELETE": None}),
     "audit-events": ({}, {}),
     "audit-events/verify": ({}, {}),
     "organization": ({}, {"PATCH": {"name": "Rival 2"}}),
@@ -200,6 +203,7 @@ def world(acme, as_alice, bob, log) -> World:
     member = members.members_of(acme).get(user=bob)
     type(bob).objects.filter(pk=bob.pk).update(name=MARK)
     request = log(key=key, model=f"{MARK}-model", target=f"{MARK}/{MARK}-model", prompt_hash=7)
+    keep(acme, request.request_id, body={"model": MARK, "messages": [{"role": "user", "content": MARK}]})
     ids = {
         "key_id": key.public_id,
         "provider_id": connection.public_id,
