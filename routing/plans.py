@@ -35,7 +35,8 @@ class Rejected(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """Ordered candidates and the refused ones, how often to try, and the deadlines of each try.
 
-    `rule` is the number of the route's rule that decided, 0 for none.
+    `rule` is the number of the route's rule that decided, 0 for none; `variant` tells which version of the route
+    this is, while a canary runs.
     """
 
     route: str
@@ -45,3 +46,4 @@ class Plan(msgspec.Struct, frozen=True):
     deadlines: Deadlines = Deadlines()
     most_attempts: int = MOST_ATTEMPTS
     rule: int = 0
+    variant: dict[str, str] | None = None

@@ -25,6 +25,7 @@ from nodes.reports import parse
 from providers.alerts import raise_alert
 from providers.models import Alert, BreakerState, Connection, ConnectionKey, HealthChange, ServedModel
 from providers.services import create_connection
+from routing import canaries
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.drills import start_drill
@@ -78,6 +79,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "routes/<route_name:name>/versions": ({"name": "no/such"}, {}),
     "routes/<route_name:name>/rollback": ({"name": "no/such"}, {"POST": {"version": 1}}),
     "routes/<route_name:name>/draft": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
+    "routes/<route_name:name>/canary": (
+        {"name": "no/such"},
+        {"POST": {"percent": 10}, "PATCH": {"percent": 20}},
+    ),
+    "routes/<route_name:name>/promote": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>/publish": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "routes/simulate": ({}, {"POST": {"name": "mine/route"}}),
@@ -192,6 +198,7 @@ def world(acme, as_alice, bob, log) -> World:
     draft = save_draft(
         acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"}
     )
+    canaries.start(draft, as_alice, 10)
     raise_alert(connection, Alert.DOWN, reason="refused")
     wishes = {"budgets": [{"amount_usd": "5", "window": "monthly"}]}
     set_limits(acme, as_alice, "model", f"{MARK}-model", wishes=wishes)

@@ -88,6 +88,9 @@ CASES: dict[str, Case] = {
     "routes-publish": of("route.updated", CHANGED, "route"),
     "routes-discard": of("route.draft_discarded", GONE, "route"),
     "routes-rollback": of("route.updated", CHANGED, "version"),
+    "routes-canary": of(
+        "canary.started", NEW, "route", wish="start", percent="10", most_error_percent="5", least_requests="50"
+    ),
     "routes-delete": of("route.deleted", GONE, "route"),
     "smoke": of("smoke.begun", NEW, checks=["answers"]),
     "simulations-start": of("simulation.started", NEW, name="fast", traffic="own"),
