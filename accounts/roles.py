@@ -20,6 +20,7 @@ class Permission(StrEnum):
     VIEW_BILLING = "view_billing"
     MANAGE_BILLING = "manage_billing"
     VIEW_AUDIT = "view_audit"
+    VIEW_CONTENT = "view_content"
     MANAGE_MEMBERS = "manage_members"
     MANAGE_ORGANIZATION = "manage_organization"
     MANAGE_OWNERS = "manage_owners"
@@ -63,7 +64,7 @@ GRANTS: dict[str, frozenset[Permission]] = {
     ADMIN: frozenset(Permission) - {P.MANAGE_OWNERS, P.DELETE_ORGANIZATION},
     DEVELOPER: frozenset({P.VIEW, P.USE_PLAYGROUND, P.MANAGE_OWN_KEYS, P.VIEW_USAGE}),
     BILLING: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.MANAGE_BILLING}),
-    AUDITOR: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.VIEW_AUDIT}),
+    AUDITOR: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.VIEW_AUDIT, P.VIEW_CONTENT}),
     PROVIDER: frozenset({P.VIEW, P.USE_PLAYGROUND, P.MANAGE_NODES, P.VIEW_USAGE}),
     VIEWER: frozenset({P.VIEW, P.VIEW_USAGE}),
 }

@@ -259,7 +259,7 @@ HEALTH_HISTORY_DAYS = env.integer("HEALTH_HISTORY_DAYS", 90, 1)
 PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
 
 # -- Billing -----------------------------------------------------------------------------------
-USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster"]
+USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster", "routing.canary_counts.counter"]
 PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
 
@@ -276,9 +276,11 @@ CELERY_BEAT_SCHEDULE = {
     "rollups": {"task": "metering.roll_up", "schedule": 10.0},
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
     "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
+    "old contents": {"task": "metering.expire_contents", "schedule": 3600.0},
     "parked keys": {"task": "providers.retry_parked_keys", "schedule": PROBE_TICK_S},
     "alerts": {"task": "providers.mail_alerts", "schedule": 10.0},
     "old health": {"task": "providers.forget_old_health", "schedule": 3600.0},
+    "canaries": {"task": "routing.watch_canaries", "schedule": 5.0},
     "budgets": {"task": "metering.watch_budgets", "schedule": 15.0},
     "reaping": {"task": "ledger.reap_leases", "schedule": 10.0},
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},

@@ -116,6 +116,13 @@ ACTIONS: dict[str, Promise] = {
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
     "cache_policy.deleted": _("deleted the cache policy for"),
+    "canary.started": _("put a canary on trial for"),
+    "canary.changed": _("changed the canary of"),
+    "canary.promoted": _("promoted the canary of"),
+    "canary.rolled_back": _("rolled back the canary of"),
+    "content.exported": _("exported prompts and answers:"),
+    "content.purged": _("purged the prompts and answers of"),
+    "content.read": _("read the prompt and the answer of"),
     "connection.created": _("added the provider"),
     "connection.updated": _("changed the provider"),
     "connection.deleted": _("deleted the provider"),
@@ -172,6 +179,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "api_key": _("API key"),
     "cache": _("Cache"),
     "cache_policy": _("Cache policy"),
+    "canary": _("Canary"),
     "connection": _("Provider"),
     "invitation": _("Invitation"),
     "member": _("Member"),
@@ -184,6 +192,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "key": _("API key"),
     "model": _("Model"),
     "organisation": _("Organisation"),
+    "request": _("Request"),
     "smoke_run": _("Smoke test"),
     "top_up": _("Top-up"),
     "wallet": _("Balance"),
@@ -325,6 +334,21 @@ def mode(code: str) -> str:
 
 def visibility(code: str) -> str:
     return str(VISIBILITIES.get(code, code))
+
+
+SPEAKERS: dict[str, Promise] = {
+    "system": _("System"),
+    "developer": _("Developer"),
+    "user": _("User"),
+    "assistant": _("Assistant"),
+    "tool": _("Tool"),
+    "error": _("Error"),
+    "": _("Text"),
+}
+
+
+def speaker(code: str) -> str:
+    return str(SPEAKERS.get(code, code))
 
 
 def scope(code: str) -> str:

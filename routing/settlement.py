@@ -265,6 +265,7 @@ class Settlement:
             user_agent=call.user_agent,
             cache=self.cache,
             saved_nanos=self.saved_nanos,
+            metadata=self.plan.variant if self.plan else None,
             prompt_hash=self._fingerprint.of(caller.org_id, call.body)
             if self._fingerprint is not None and status == 200
             else UNKNOWN,

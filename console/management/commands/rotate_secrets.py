@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from metering.contents import reseal
 from providers.rotation import rotate_keys
 
 
@@ -17,4 +18,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         result = rotate_keys(options["batch"])
-        self.stdout.write(f"{result.rotated} sealed anew, {result.unreadable} cannot be opened.")
+        resealed, unreadable = reseal(options["batch"])
+        said = f"{result.rotated + resealed} sealed anew, {result.unreadable + unreadable} cannot be opened."
+        self.stdout.write(said)

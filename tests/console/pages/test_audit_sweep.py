@@ -23,10 +23,18 @@ from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.api.test_audit_sweep import CHANGED, GONE, NEW, NOTED, said_by
 from tests.console.pages import machines
+from tests.console.pages.conftest import record
+from tests.console.pages.kept import keep
 from tests.console.pages.test_node_detail import settings_of
 
 SECRET = "sk-secret-of-an-upstream-0123456789"
-SETTINGS = {"name": "Works", "time_zone": "UTC", "default_strategy": "cheapest", "retention_days": "7"}
+SETTINGS = {
+    "name": "Works",
+    "time_zone": "UTC",
+    "default_strategy": "cheapest",
+    "retention_days": "7",
+    "content_days": "7",
+}
 ROUTE = {"name": "new", "strategy": "fastest", "use": "aurora/demo-chat", "enabled": "on"}
 MODEL = {"id": "demo-chat", "upstream_id": "demo-chat", "kind": "chat", "enabled": "on", "weight": "1"}
 
@@ -80,6 +88,9 @@ CASES: dict[str, Case] = {
     "routes-publish": of("route.updated", CHANGED, "route"),
     "routes-discard": of("route.draft_discarded", GONE, "route"),
     "routes-rollback": of("route.updated", CHANGED, "version"),
+    "routes-canary": of(
+        "canary.started", NEW, "route", wish="start", percent="10", most_error_percent="5", least_requests="50"
+    ),
     "routes-delete": of("route.deleted", GONE, "route"),
     "smoke": of("smoke.begun", NEW, checks=["answers"]),
     "simulations-start": of("simulation.started", NEW, name="fast", traffic="own"),
@@ -109,6 +120,8 @@ CASES: dict[str, Case] = {
     "members-edit": of("member.role_changed", CHANGED, "member", role="viewer"),
     "members-remove": of("member.removed", GONE, "member"),
     "settings": of("organization.updated", CHANGED, **SETTINGS),
+    "settings-content-purge": of("content.purged", GONE),
+    "logs-content": of("content.read", NOTED, "content"),
     "settings-transfer": of("member.role_changed", CHANGED, typed_name="Acme"),
     "settings-delete": of("organization.deleted", GONE, typed_name="Acme"),
 }
@@ -175,6 +188,7 @@ def things(acme, alice, as_alice, bob, connection, key) -> dict[str, Callable[[]
         "token": lambda: [create_token(acme, as_alice).token.public_id],
         "invitation": lambda: [sent_before(invitations.invite(acme, as_alice, email="d@acme.test", role="viewer"))],
         "member": lambda: [Membership.objects.get(user=bob).pk],
+        "content": lambda: [keep(acme, record(acme, key, 60).request_id)],
         "the node itself": lambda: [node],
         "the heir": lambda: [Membership.objects.get(user=bob)],
     }
