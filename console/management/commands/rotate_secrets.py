@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from billing.payees import seal_anew
 from providers.rotation import rotate_keys
 
 
@@ -17,4 +18,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         result = rotate_keys(options["batch"])
-        self.stdout.write(f"{result.rotated} sealed anew, {result.unreadable} cannot be opened.")
+        banks = seal_anew()
+        self.stdout.write(f"{result.rotated + banks} sealed anew, {result.unreadable} cannot be opened.")
