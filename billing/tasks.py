@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import client, crediting, events, freezing, payouts
+from billing import autotopup, client, crediting, events, freezing, payouts
 from billing.errors import PaymentsAway
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,12 @@ def find_missed_events() -> None:
     if found:
         logger.warning("billing: %d events had not come by themselves", found)
         events.handle_waiting()
+
+
+@shared_task(name="billing.top_up_automatically")
+def top_up_automatically() -> None:
+    if client.is_on():
+        autotopup.run()
 
 
 @shared_task(name="billing.freeze_month")
