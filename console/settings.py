@@ -262,6 +262,8 @@ PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
 USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster", "routing.canary_counts.counter"]
 PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
+PAYOUT_LEAST_USD = env.number("PAYOUT_LEAST_USD", 25.0)
+PAYOUT_DAY = env.integer("PAYOUT_DAY", 1, least=1)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
@@ -287,6 +289,9 @@ CELERY_BEAT_SCHEDULE = {
     "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
     "payments": {"task": "billing.handle_events", "schedule": 60.0},
     "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
+    "automatic top-ups": {"task": "billing.top_up_automatically", "schedule": 20.0},
+    "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},
+    "payouts": {"task": "billing.send_payouts", "schedule": 60.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
 if PROBES:
