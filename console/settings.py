@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "nodes",
     "routing",
     "billing",
+    "billing.earnings.apps.EarningsConfig",
     "console",
 ]
 
@@ -264,6 +265,11 @@ PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
 PAYOUT_LEAST_USD = env.number("PAYOUT_LEAST_USD", 25.0)
 PAYOUT_DAY = env.integer("PAYOUT_DAY", 1, least=1)
+EARNINGS_MATURITY_DAYS = env.integer("EARNINGS_MATURITY_DAYS", 14, least=0)
+EARNINGS_TRUST_PERCENT = env.number("EARNINGS_TRUST_PERCENT", 95.0)
+EARNINGS_TRUST_REQUESTS = env.integer("EARNINGS_TRUST_REQUESTS", 100, least=0)
+EARNINGS_ANSWER_DAYS = env.integer("EARNINGS_ANSWER_DAYS", 7, least=1)
+EARNINGS_EXPOSURE = env.boolean("EARNINGS_EXPOSURE", True)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
@@ -288,6 +294,9 @@ CELERY_BEAT_SCHEDULE = {
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
     "payments": {"task": "billing.handle_events", "schedule": 60.0},
+    "maturing earnings": {"task": "earnings.mature", "schedule": 3600.0},
+    "doubted earnings": {"task": "earnings.look_into_doubts", "schedule": 600.0},
+    "exposure": {"task": "earnings.set_exposure", "schedule": 3600.0},
     "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
     "automatic top-ups": {"task": "billing.top_up_automatically", "schedule": 20.0},
     "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},

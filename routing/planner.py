@@ -129,7 +129,8 @@ class Planner:
             score = SCORERS[strategy](call, target, weight, self._health)
         if place and strategy == "priority":
             score += place * MOST_PRIORITY
-        return tier, score, weighted_key(weight), Candidate(target, keys, score, tier)
+        chance = weight if target.exposure == 1.0 else weight * target.exposure
+        return tier, score, weighted_key(chance), Candidate(target, keys, score, tier)
 
     def _deadlines_of(self, route: RouteRecord | None) -> Deadlines:
         if route is None or route.first_byte_s is None:
