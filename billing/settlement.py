@@ -7,8 +7,9 @@
                                             └─► revenue +         what is left of it
 
 Own connections and own machines cost their owner nothing. A batch makes one transfer per organisation; each request
-has its `Charge`, which says what of the transfer is its. A request is settled once because its usage is recorded
-once. Usage that cannot be true, and usage without a price, charges nobody and is kept as `Unsettled`.
+has its `Charge`, which says what of the transfer is its; one that several targets answered has one for each. A
+request is settled once because its usage is recorded once. Usage that cannot be true, and usage without a price,
+charges nobody and is kept as `Unsettled`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from billing.earnings.sharing import Sharing
 from billing.prices import NOT_SOLD, PLATFORM, PriceBook, Rates
+from billing.shares import shares_of
 from billing.terms import Terms
 from common.money import NANOS_PER_USD, TokenCounts, request_cost_nanos
 from ledger import kinds
@@ -116,7 +118,7 @@ class Settler:
             freed: by account, what is held for these records and will be released as the drafts are posted.
         """
         by_org: defaultdict[int, list[Part]] = defaultdict(list)
-        for record in self._sold(cursor, records):
+        for record in self._sold(cursor, list(shares_of(records))):
             part = self._priced(cursor, record)
             if part is not None and part.charge:
                 by_org[record.org_id].append(part)

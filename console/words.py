@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from metering.usage import HEDGE_LOST
 from providers.failures import Kind
 
 OUTCOMES: dict[str, Promise] = {
@@ -27,6 +28,7 @@ OUTCOMES: dict[str, Promise] = {
     Kind.EMPTY: _("empty answer"),
     Kind.TOO_LARGE: _("answer too large"),
     Kind.INTERRUPTED: _("broke off in the middle"),
+    HEDGE_LOST: _("let go: another one began first"),
 }
 
 HEALTH_REASONS: dict[str, Promise] = {
@@ -66,6 +68,34 @@ CONDITIONS: dict[str, Promise] = {
     "unknown": _("Not known"),
 }
 
+DOUBTS: dict[str, tuple[Promise, Promise]] = {
+    "more_than_bytes": (
+        _("said more tokens than its answer has bytes"),
+        _("Update the model server: what it reports as usage cannot be."),
+    ),
+    "inflated": (
+        _("said several times the tokens that its answer holds"),
+        _("Update the model server: it may count other texts as part of the answer."),
+    ),
+    "prompt_inflated": (
+        _("said more tokens than the question can hold"),
+        _("Look at the model's chat template: it may add long texts to every question."),
+    ),
+    "too_fast": (
+        _("wrote faster than a model can"),
+        _("Make sure that a model answers here, and no cache or program in its place."),
+    ),
+    "wrong_answer": (
+        _("answered a simple question wrongly"),
+        _("Ask the model yourself: very small or damaged models give such answers."),
+    ),
+    "no_answer": (
+        _("did not answer a simple question"),
+        _("Look at the model server's log of that time, and ask the model yourself."),
+    ),
+}
+"""Of machines: what was doubted, and what its owner may look at."""
+
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
     "partial": _("charged: what was delivered"),
@@ -81,11 +111,30 @@ ACTIONS: dict[str, Promise] = {
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
     "billing.credit_given": _("gave credits to"),
+    "billing.auto_top_up_set": _("set automatic top-ups"),
+    "billing.card_declined": _("was refused by the card for"),
+    "billing.card_removed": _("removed the saved card"),
+    "billing.card_saved": _("saved a card"),
+    "billing.details_set": _("changed the billing details"),
     "billing.top_up_ordered": _("ordered credits"),
+    "billing.voucher_redeemed": _("redeemed a voucher"),
+    "billing.voucher_refused": _("tried a voucher that is none"),
+    "payout.confirmed": _("confirmed the payout"),
+    "payout.frozen": _("made the monthly payout"),
+    "payout.requested": _("asked for the payout"),
+    "payout.returned": _("took back the payout"),
+    "payout_destination.changed": _("changed where it is paid"),
     "cache.purged": _("purged the cache of"),
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
     "cache_policy.deleted": _("deleted the cache policy for"),
+    "canary.started": _("put a canary on trial for"),
+    "canary.changed": _("changed the canary of"),
+    "canary.promoted": _("promoted the canary of"),
+    "canary.rolled_back": _("rolled back the canary of"),
+    "content.exported": _("exported prompts and answers:"),
+    "content.purged": _("purged the prompts and answers of"),
+    "content.read": _("read the prompt and the answer of"),
     "connection.created": _("added the provider"),
     "connection.updated": _("changed the provider"),
     "connection.deleted": _("deleted the provider"),
@@ -117,6 +166,7 @@ ACTIONS: dict[str, Promise] = {
     "organization.created": _("founded the organisation"),
     "organization.updated": _("changed the settings of"),
     "organization.deleted": _("deleted the organisation"),
+    "node.doubted": _("doubted what was said by the machine"),
     "node.drained": _("drained the machine"),
     "node.enrolled": _("a machine was enrolled:"),
     "node.models_found": _("found models on the machine"),
@@ -147,6 +197,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "api_key": _("API key"),
     "cache": _("Cache"),
     "cache_policy": _("Cache policy"),
+    "canary": _("Canary"),
     "connection": _("Provider"),
     "earnings": _("Earnings"),
     "earnings_case": _("Doubts"),
@@ -161,8 +212,15 @@ OBJECT_TYPES: dict[str, Promise] = {
     "key": _("API key"),
     "model": _("Model"),
     "organisation": _("Organisation"),
+    "request": _("Request"),
     "smoke_run": _("Smoke test"),
     "top_up": _("Top-up"),
+    "auto_top_up": _("Automatic top-up"),
+    "billing_details": _("Billing details"),
+    "card": _("Card"),
+    "payee": _("Destination of payouts"),
+    "payout": _("Payout"),
+    "voucher": _("Voucher"),
     "wallet": _("Balance"),
 }
 
@@ -256,6 +314,14 @@ def condition(code: str) -> str:
     return str(CONDITIONS.get(code, code))
 
 
+def doubt(code: str) -> str:
+    return str(DOUBTS[code][0]) if code in DOUBTS else code.replace("_", " ")
+
+
+def doubt_advice(code: str) -> str:
+    return str(DOUBTS[code][1]) if code in DOUBTS else ""
+
+
 def billing_reason(code: str) -> str:
     return str(BILLING_REASONS.get(code, code.replace("_", " ")))
 
@@ -294,6 +360,21 @@ def mode(code: str) -> str:
 
 def visibility(code: str) -> str:
     return str(VISIBILITIES.get(code, code))
+
+
+SPEAKERS: dict[str, Promise] = {
+    "system": _("System"),
+    "developer": _("Developer"),
+    "user": _("User"),
+    "assistant": _("Assistant"),
+    "tool": _("Tool"),
+    "error": _("Error"),
+    "": _("Text"),
+}
+
+
+def speaker(code: str) -> str:
+    return str(SPEAKERS.get(code, code))
 
 
 def scope(code: str) -> str:

@@ -28,6 +28,7 @@ from nodes.reports import parse
 from providers.alerts import raise_alert
 from providers.models import Alert, BreakerState, Connection, ConnectionKey, HealthChange, ServedModel
 from providers.services import create_connection
+from routing import canaries
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.drills import start_drill
@@ -36,6 +37,7 @@ from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
+from tests.console.pages.kept import keep
 from tests.console.earning_rows import doubted_lot
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.nodes.machine import Machine
@@ -92,6 +94,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "routes/<route_name:name>/versions": ({"name": "no/such"}, {}),
     "routes/<route_name:name>/rollback": ({"name": "no/such"}, {"POST": {"version": 1}}),
     "routes/<route_name:name>/draft": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
+    "routes/<route_name:name>/canary": (
+        {"name": "no/such"},
+        {"POST": {"percent": 10}, "PATCH": {"percent": 20}},
+    ),
+    "routes/<route_name:name>/promote": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>/publish": ({"name": "no/such"}, {"POST": {}}),
     "routes/<route_name:name>": ({"name": "no/such"}, {"PUT": {"targets": [{"target": "mine/model"}]}}),
     "routes/simulate": ({}, {"POST": {"name": "mine/route"}}),
@@ -116,6 +123,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "insight/targets": ({}, {}),
     "requests": ({}, {}),
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
+    "requests/<slug:request_id>/content": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
+    "contents": ({}, {"DELETE": None}),
     "audit-events": ({}, {}),
     "audit-events/verify": ({}, {}),
     "organization": ({}, {"PATCH": {"name": "Rival 2"}}),
@@ -208,6 +217,7 @@ def world(acme, as_alice, bob, log) -> World:
     draft = save_draft(
         acme, as_alice, route.name, {"targets": [{"target": f"{MARK}/{MARK}-model"}], "strategy": "cheapest"}
     )
+    canaries.start(draft, as_alice, 10)
     raise_alert(connection, Alert.DOWN, reason="refused")
     wishes = {"budgets": [{"amount_usd": "5", "window": "monthly"}]}
     set_limits(acme, as_alice, "model", f"{MARK}-model", wishes=wishes)
@@ -220,6 +230,7 @@ def world(acme, as_alice, bob, log) -> World:
     member = members.members_of(acme).get(user=bob)
     type(bob).objects.filter(pk=bob.pk).update(name=MARK)
     request = log(key=key, model=f"{MARK}-model", target=f"{MARK}/{MARK}-model", prompt_hash=7)
+    keep(acme, request.request_id, body={"model": MARK, "messages": [{"role": "user", "content": MARK}]})
     ids = {
         "key_id": key.public_id,
         "provider_id": connection.public_id,

@@ -53,6 +53,8 @@ LISTS = {
     "audit-export": P.VIEW_AUDIT,
     "audit-verify": P.VIEW_AUDIT,
     "settings": P.VIEW,
+    "settings-content-export": P.VIEW_CONTENT,
+    "settings-content-purge": P.MANAGE_ORGANIZATION,
     "settings-transfer": P.MANAGE_OWNERS,
     "settings-delete": P.DELETE_ORGANIZATION,
 }
