@@ -21,9 +21,14 @@ from billing.earnings.clawback import CLAWBACK
 from billing.earnings.models import MISSION, Cause, CauseChoice
 from billing.earnings.sharing import DONATION
 from ledger import kinds
+from ledger.chart import ensure_account
+from ledger.drafts import Draft
 from ledger.models import Entry
+from ledger.posting import Posted
+from ledger.transfers import post
 
 GIFTS = (DONATION, CLAWBACK)
+CAUSE_PAYOUT = "cause_payout"
 _LONGEST = {"name": 120, "summary": 240, "about": 4000, "website": 300}
 _IS_WEB = URLValidator(schemes=["https", "http"])
 
@@ -71,6 +76,20 @@ def per_month(cause: Cause) -> list[tuple[date, int]]:
     gifts = _entries().filter(account__reference=str(cause.pk), transfer__kind__in=GIFTS)
     months = gifts.annotate(month=TruncMonth("transfer__posted_at")).values_list("month").annotate(Sum("amount"))
     return [(month.date(), nanos) for month, nanos in months.order_by("-month")]
+
+
+def pay(cause: Cause, nanos: int, reference: str) -> Posted:
+    """Notes that the operator has paid so much to a cause, by its bank; once for each reference.
+
+    Raises: InvalidField. NotCovered: it is owed less. BusinessIdReused: another amount was noted for this reference.
+    """
+    reference = cleaned_name(reference, longest=80, field="reference")
+    if nanos <= 0:
+        raise InvalidField.one("amount_usd", _("Give an amount above zero."))
+    payable = ensure_account(kinds.NGO_PAYABLE, reference=str(cause.pk))
+    bank = ensure_account(kinds.BANK_CLEARING)
+    moves = {payable.pk: -nanos, bank.pk: nanos}
+    return post(Draft(f"cause:{cause.slug}:{reference}", CAUSE_PAYOUT, moves, reason=reference))
 
 
 def add(given: Mapping[str, Any]) -> Cause:

@@ -106,8 +106,7 @@ def balances(organization: Organization) -> Balances:
 
 
 def total(organization: Organization, since: date) -> Figures:
-    sums = Lot.objects.of(organization).filter(day__gte=since).aggregate(**{name: Sum(name) for name in _SUMS})
-    return Figures(**{name: value or 0 for name, value in sums.items()})
+    return _total(Lot.objects.of(organization).filter(day__gte=since))
 
 
 def per_model(organization: Organization, since: date) -> list[ModelFigures]:
@@ -127,9 +126,20 @@ def per_day(organization: Organization, since: date, until: date) -> list[tuple[
     return [(day, found.get(day, Figures())) for day in days]
 
 
+def _total(lots: QuerySet[Lot]) -> Figures:
+    sums = lots.aggregate(**{name: Sum(name) for name in _SUMS})
+    return Figures(**{name: value or 0 for name, value in sums.items()})
+
+
 def _summed(lots: QuerySet[Lot], by: str) -> list[tuple[Any, Figures]]:
     rows = lots.order_by().values_list(by).annotate(*map(Sum, _SUMS))
     return [(row[0], Figures(*row[1:])) for row in rows]
+
+
+def of_node(node: Node, since: date) -> Figures:
+    """Of all its models together."""
+    targets = [-pk for pk in node.served_models.values_list("pk", flat=True)]
+    return _total(Lot.objects.of(node.org).filter(target_id__in=targets, day__gte=since))
 
 
 def calendar(organization: Organization) -> list[Maturing]:
@@ -146,7 +156,7 @@ def calendar(organization: Organization) -> list[Maturing]:
 def not_earning(organization: Organization) -> list[NotEarning]:
     """Machines that cannot earn as they are set now, each with why."""
     nodes = Node.objects.of(organization).filter(removed_at=None, revoked_at=None).prefetch_related("served_models")
-    return [NotEarning(node, reasons) for node in nodes.order_by("name") if (reasons := _reasons(node))]
+    return [NotEarning(node, reasons) for node in nodes.order_by("name") if (reasons := reasons_against(node))]
 
 
 def offered_models(organization: Organization) -> list[NodeModel]:
@@ -183,7 +193,8 @@ def names_of(organization: Organization) -> dict[int, tuple[str, str, str]]:
     return {-pk: (node, node_id, model) for pk, node, node_id, model in rows}
 
 
-def _reasons(node: Node) -> list[str]:
+def reasons_against(node: Node) -> list[str]:
+    """Codes of what keeps it from earning as it is set now."""
     offered = [model for model in node.served_models.all() if model.advertised and model.for_others]
     found = []
     if node.visibility == PRIVATE:

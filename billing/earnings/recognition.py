@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Sum
+from django.db.models import Count, F, Sum
 
 from accounts.models import Organization
 from billing.earnings.models import MISSION, Donation, Lot, Programme
-from billing.earnings.trust import trust_of
+from billing.earnings.trust import trusts_of
 
 OVER = timedelta(days=30)
 FIRST_ANSWER, MILLION, HUNDRED_MILLION, MONTH, TRUSTED, GIVER = (
@@ -36,16 +37,29 @@ class Standing:
 
 def badges_of(organization: Organization, now: datetime) -> tuple[str, ...]:
     """For its own page too, where nobody else sees them."""
-    lots = Lot.objects.of(organization)
-    sums = lots.aggregate(inputs=Sum("input_tokens"), outputs=Sum("output_tokens"), requests=Sum("requests"))
-    tokens, requests = (sums["inputs"] or 0) + (sums["outputs"] or 0), sums["requests"] or 0
-    gives = Programme.objects.of(organization).filter(kind=MISSION).exists()
+    return badges_of_all([organization.pk], now)[organization.pk]
+
+
+def badges_of_all(org_ids: Collection[int], now: datetime) -> dict[int, tuple[str, ...]]:
+    lots = Lot.objects.filter(org__in=org_ids).order_by().values_list("org_id")
+    tokens = Sum("input_tokens") + Sum("output_tokens")
+    rows = lots.annotate(Sum("requests"), all_tokens=tokens, days=Count("day", distinct=True))
+    served: dict[int, tuple[int, int, int]] = {org_id: (r, t, d) for org_id, r, t, d in rows}
+    givers = set(Programme.objects.filter(org__in=org_ids, kind=MISSION).values_list("org_id", flat=True))
+    trusts = trusts_of(org_ids, now)
+    return {
+        org_id: _badges(*served.get(org_id, (0, 0, 0)), trusts[org_id].suffices, org_id in givers)
+        for org_id in org_ids
+    }
+
+
+def _badges(requests: int, tokens: int, days: int, is_trusted: bool, gives: bool) -> tuple[str, ...]:
     earned = {
         FIRST_ANSWER: requests > 0,
         MILLION: tokens >= 1_000_000,
         HUNDRED_MILLION: tokens >= 100_000_000,
-        MONTH: lots.values("day").distinct().count() >= 30,
-        TRUSTED: requests > 0 and trust_of(organization, now).suffices,
+        MONTH: days >= 30,
+        TRUSTED: requests > 0 and is_trusted,
         GIVER: gives,
     }
     return tuple(name for name, is_earned in earned.items() if is_earned)
@@ -58,11 +72,10 @@ def leaderboard(now: datetime, most: int = 50) -> list[Standing]:
     since = (now - OVER).date()
     lots = Lot.objects.filter(org__in=names, day__gte=since).values("org_id").order_by()
     sums = lots.annotate(r=Sum("requests"), i=Sum("input_tokens"), o=Sum("output_tokens"))
-    given = dict(
-        Donation.objects.filter(lot__org__in=names).values_list("lot__org_id").annotate(Sum("nanos"), Sum("taken"))
-        .values_list("lot__org_id", Sum("nanos") - Sum("taken"))
-    )  # fmt: skip
+    gifts = Donation.objects.filter(lot__org__in=names).order_by().values_list("lot__org_id")
+    given = dict(gifts.annotate(given=Sum(F("nanos") - F("taken"))))
     ranked = sorted(sums, key=lambda row: (-(row["i"] + row["o"]), names[row["org_id"]].public_name))[:most]
+    badges = badges_of_all([row["org_id"] for row in ranked], now)
     return [
         Standing(
             rank,
@@ -70,7 +83,7 @@ def leaderboard(now: datetime, most: int = 50) -> list[Standing]:
             row["r"],
             row["i"] + row["o"],
             given.get(row["org_id"], 0),
-            badges_of(names[row["org_id"]].org, now),
+            badges[row["org_id"]],
         )
         for rank, row in enumerate(ranked, start=1)
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Q, Sum
@@ -42,19 +43,25 @@ class Trust:
 
 
 def trust_of(organization: Organization, now: datetime) -> Trust:
+    return trusts_of([organization.pk], now)[organization.pk]
+
+
+def trusts_of(org_ids: Collection[int], now: datetime) -> dict[int, Trust]:
     """Doubts that somebody looked into and dismissed do not count, nor machines that merely did not answer."""
     since = (now - OVER).date()
-    sums: dict[str, Any] = Lot.objects.of(organization).aggregate(
-        all=Sum("requests"), recent=Sum("requests", filter=Q(day__gte=since))
-    )
-    doubts = NodeDoubt.objects.of(organization).filter(day__gte=since).exclude(kind=NO_ANSWER)
-    dismissed = set(
-        Case.objects.of(organization).filter(state=Case.DISMISSED, lot__day__gte=since)
-        .values_list("node_id", "upstream_id", "lot__day")
-    )  # fmt: skip
-    doubted = sum(
-        times
-        for node_id, upstream_id, day, times in doubts.values_list("node_id", "upstream_id", "day", "times")
-        if (node_id, upstream_id, day) not in dismissed
-    )
-    return Trust(sums["all"] or 0, sums["recent"] or 0, doubted)
+    lots = Lot.objects.filter(org__in=org_ids).order_by().values_list("org_id")
+    rows = lots.annotate(Sum("requests"), recent=Sum("requests", filter=Q(day__gte=since)))
+    sums: dict[int, tuple[int, int]] = {org_id: (total, recent or 0) for org_id, total, recent in rows}
+    doubted = _doubted(org_ids, since)
+    return {org_id: Trust(*sums.get(org_id, (0, 0)), doubted[org_id]) for org_id in org_ids}
+
+
+def _doubted(org_ids: Collection[int], since: date) -> Counter[int]:
+    cases = Case.objects.filter(org__in=org_ids, state=Case.DISMISSED, lot__day__gte=since)
+    dismissed = set(cases.values_list("node_id", "upstream_id", "lot__day"))
+    doubts = NodeDoubt.objects.filter(org__in=org_ids, day__gte=since).exclude(kind=NO_ANSWER)
+    found: Counter[int] = Counter()
+    for org_id, times, *place in doubts.values_list("org_id", "times", "node_id", "upstream_id", "day"):
+        if tuple(place) not in dismissed:
+            found[org_id] += times
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -98,6 +99,21 @@ class PriceForm(ConsoleForm):
     upstream_id = forms.CharField(widget=forms.HiddenInput, max_length=200)
     input_price = forms.CharField(label=_("Input"), max_length=20)
     output_price = forms.CharField(label=_("Output"), max_length=20)
+
+
+class CausePaymentForm(ConsoleForm):
+    amount_usd = forms.DecimalField(
+        label=_("Amount in US dollars"),
+        min_value=Decimal("0.000000001"),
+        max_digits=15,
+        decimal_places=9,
+        widget=forms.NumberInput(attrs={"inputmode": "decimal", "step": "any"}),
+    )
+    reference = forms.CharField(
+        label=_("Reference of the bank transfer"),
+        max_length=80,
+        help_text=_("The same reference is noted once, however often it is sent."),
+    )
 
 
 class CauseForm(ConsoleForm):

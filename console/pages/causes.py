@@ -26,9 +26,10 @@ from billing.earnings.errors import CaseClosed
 from billing.earnings.models import Case, Cause
 from billing.earnings.programmes import preview
 from billing.earnings.splitting import Choice
-from common.money import NANOS_PER_USD
-from console.forms.earnings import CauseForm, DecisionForm
+from common.money import NANOS_PER_USD, nanos_from_usd
+from console.forms.earnings import CauseForm, CausePaymentForm, DecisionForm
 from console.pages.earnings import badge_words, told_doubts
+from ledger.errors import BusinessIdReused, NotCovered
 
 Rest = ParamSpec("Rest")
 _MOST_PENDING = 100
@@ -76,6 +77,27 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
         "is_staff": _is_staff(request),
     }
     return render(request, "causes/detail.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@for_staff
+def pay(request: HttpRequest, slug: str) -> HttpResponse:
+    """Notes what the operator has paid to a cause, so that its page says so."""
+    cause = get_object_or_404(Cause, slug=slug)
+    form = CausePaymentForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            posted = causes.pay(cause, nanos_from_usd(said["amount_usd"]), said["reference"])
+            messages.success(request, _("Noted.") if posted.is_new else _("This reference was noted before."))
+            return redirect("causes-detail", slug)
+        except NotCovered:
+            form.add_error("amount_usd", _("More than is owed to it."))
+        except (InvalidField, BusinessIdReused) as refusal:
+            form.absorb(refusal)
+    context = {"form": form, "cause": cause, "total": causes.total_of(cause)}
+    return render(request, "causes/pay.html", context, status=422 if form.errors else 200)
 
 
 @never_cache

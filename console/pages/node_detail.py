@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from time import time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.roles import Permission
+from billing.earnings import figures
+from console.earning_words import NOT_EARNING
 from console.forms import node_rows
 from console.forms.node_rows import ModelRow
 from console.forms.nodes import NodeForm, initial_of
@@ -34,6 +37,8 @@ from nodes.ladder import DONE
 from nodes.models import Node, NodeModel
 from nodes.sightings import history_of
 from nodes.versions import is_older, offered_agent
+
+_EARNED_OVER = timedelta(days=30)
 
 
 @require_GET
@@ -125,7 +130,7 @@ def now_of(visit: Visit, node: Node) -> dict[str, Any]:
 
 
 def _about(visit: Visit, node: Node, rows: list[ModelRow] | None = None) -> dict[str, Any]:
-    shown = now_of(visit, node) | _health(visit, node) | doubts_of(node)
+    shown = now_of(visit, node) | _health(visit, node) | doubts_of(node) | _earned(visit, node)
     return shown | {
         "rows": node_rows.stored_models(_ordered(node)) if rows is None else rows,
         "week": week_of(node.calendar),
@@ -137,6 +142,15 @@ def _about(visit: Visit, node: Node, rows: list[ModelRow] | None = None) -> dict
         "price_least": f"{settings.NODE_PRICE_LEAST_USD:g}",
         "price_most": f"{settings.NODE_PRICE_MOST_USD:g}",
     }
+
+
+def _earned(visit: Visit, node: Node) -> dict[str, Any]:
+    """What it earned, and why it does not, for those who may know."""
+    if not visit.allows(Permission.VIEW_EARNINGS):
+        return {}
+    since = timezone.now().date() - _EARNED_OVER
+    reasons = [NOT_EARNING[reason] for reason in figures.reasons_against(node)]
+    return {"earned": figures.of_node(node, since), "not_earning": reasons}
 
 
 def _ordered(node: Node) -> list[NodeModel]:

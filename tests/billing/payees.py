@@ -15,10 +15,10 @@ DOLLAR = 10**9
 
 
 def earn(organization: Organization, nanos: int, number: int = 0) -> None:
-    """As when rewards mature."""
+    """As when rewards mature, without the lots behind them, and so by another kind of transfer."""
     rewards, revenue = ensure_account(kinds.REWARDS_AVAILABLE, organization), ensure_account(kinds.REVENUE)
     moves = {revenue.pk: -nanos, rewards.pk: nanos}
-    post(Draft(f"matured:{organization.public_id}:{number}", "maturity", moves))
+    post(Draft(f"matured:{organization.public_id}:{number}", "test_funding", moves))
 
 
 def account_at(double: PaymentDouble, organization: Organization, status: str = connect.ACTIVE) -> Payee:

@@ -9,6 +9,7 @@ from billing.settlement import settler
 from common.money import NANOS_PER_USD
 from ledger.invariants import reconcile
 from ledger.models import Account, Transfer
+from nodes.services import update_node
 from tests.billing.conftest import record
 from tests.billing.earnings.conftest import PRICE, SHARE
 
@@ -112,6 +113,18 @@ def test_the_preview_is_what_settlement_does(served, chosen, cause, rival):
     assert (shown.paid, shown.fee, shown.share.escrow, sum(shown.share.donated.values())) == (
         lot.paid, lot.paid - lot.earned, lot.escrow, lot.donated,
     )  # fmt: skip
+
+
+def test_a_new_price_counts_from_the_next_request_on_and_not_for_those_under_way(
+    wallet, used, machine, as_mallory, balances
+):
+    hook, sold = settler(), {"target_id": -machine.pk}
+    record(used("req_1", price_version=2, **sold), hook=hook)
+    prices = {"upstream_id": machine.upstream_id, "input_price": "2", "output_price": "8"}
+    update_node(machine.node, as_mallory, {"models": [prices]})
+    record(used("req_2", price_version=2, **sold), used("req_3", price_version=3, **sold), hook=hook)
+    assert balances()["acme wallet"] == TEN - 4 * PRICE
+    assert Lot.objects.get().earned == 4 * SHARE
 
 
 @pytest.mark.breaks_invariants

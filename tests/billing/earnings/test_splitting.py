@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from billing.earnings.models import EXCHANGE, MISSION, REWARDS
 from billing.earnings.splitting import Choice, split
+from billing.terms import Terms
 
 NANOS = st.integers(0, 10**18)
 CAUSES = st.lists(st.integers(1, 100), max_size=6).map(lambda weights: tuple(enumerate(weights, start=1)))
@@ -47,3 +48,11 @@ def test_without_an_open_cause_all_of_it_is_the_owners(nanos, choice):
 def test_the_left_over_unit_goes_to_who_lost_most():
     assert split(10, Choice(MISSION, 100, ((1, 1), (2, 1), (3, 1)))).donated == {1: 4, 2: 3, 3: 3}
     assert split(100, Choice(MISSION, 33, ((1, 2), (2, 1)))).donated == {1: 22, 2: 11}
+
+
+@exact
+@given(NANOS, st.integers(0, 1_000_000), CHOICES)
+def test_fee_and_share_are_what_was_paid_at_any_terms(paid, share_ppm, choice):
+    share = Terms(margin_ppm=0, owner_share_ppm=share_ppm).owner_nanos(paid)
+    assert 0 <= share <= paid
+    assert (paid - share) + split(share, choice).total == paid

@@ -37,8 +37,8 @@ from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
-from tests.console.pages.kept import keep
 from tests.console.earning_rows import doubted_lot
+from tests.console.pages.kept import keep
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.nodes.machine import Machine
 

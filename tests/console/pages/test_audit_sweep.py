@@ -133,6 +133,7 @@ ELSEWHERE = {
     "earnings-prices": "in test_earnings.py: a change of a machine, as by nodes-models",
     "causes-new": "of the operator, who has no trail of an organisation",
     "causes-edit": "of the operator, as causes-new",
+    "causes-pay": "of the operator: the ledger keeps it",
     "causes-close": "of the operator, as causes-new",
     "causes-decide": "in tests of billing: noted in the trail of the organisation whose case it is",
     "providers-fault": "in test_providers.py, with a simulated provider",

@@ -69,6 +69,13 @@ def test_a_private_machine_is_told_why_it_earns_nothing(client, machine):
     assert "It is private" in text_of(client, "earnings")
 
 
+def test_the_machines_own_page_says_what_it_earned(client, served, machine):
+    served()
+    page = text_of(client, "nodes-detail", machine.node.public_id)
+    assert "What it earns" in page
+    assert "$0.0021" in page
+
+
 def test_nobody_sees_anothers_earnings(served, client_of, alice, acme, case):
     guest = client_of(alice)
     page = text_of(guest, "earnings")
@@ -200,9 +207,31 @@ def test_staff_add_change_and_close_causes(staff, db):
     assert Cause.objects.get().closed_at is None
 
 
-@pytest.mark.parametrize("name", ["causes-new", "causes-edit", "causes-close", "causes-review", "causes-decide"])
+def test_staff_note_what_was_paid_to_a_cause_once(staff, served, chosen, cause):
+    chosen(MISSION, 100, **{cause.slug: 1})
+    served()
+    address = reverse("causes-pay", args=[cause.slug])
+    for amount, said in (("0.0022", "More than is owed"), ("0", "greater than or equal"), ("x", "Enter a number")):
+        response = staff.post(address, {"amount_usd": amount, "reference": "T-1"})
+        assert response.status_code == 422
+        assert said in response.content.decode()
+    for _ in range(2):
+        assert staff.post(address, {"amount_usd": "0.002", "reference": "T-1"}).status_code == 302
+    assert staff.post(address, {"amount_usd": "0.0001", "reference": "T-1"}).status_code == 422
+    total = causes.total_of(cause)
+    assert (total.given, total.paid_out, total.owed) == (2_100_000, 2_000_000, 100_000)
+
+
+@pytest.mark.parametrize(
+    "name", ["causes-pay", "causes-new", "causes-edit", "causes-close", "causes-review", "causes-decide"]
+)
 def test_only_staff_write_causes_and_decide(client, case, cause, name):
-    things = {"causes-edit": [cause.slug], "causes-close": [cause.slug], "causes-decide": [case.public_id]}
+    things = {
+        "causes-edit": [cause.slug],
+        "causes-pay": [cause.slug],
+        "causes-close": [cause.slug],
+        "causes-decide": [case.public_id],
+    }
     address = reverse(name, args=things.get(name, []))
     method = client.get if name == "causes-review" else client.post
     assert method(address, {"name": "x", "note": "x"}).status_code == 403
