@@ -81,6 +81,7 @@ ACTIONS: dict[str, Promise] = {
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
     "billing.credit_given": _("gave credits to"),
+    "billing.credit_limit_set": _("set the credit limit of"),
     "billing.top_up_ordered": _("ordered credits"),
     "cache.purged": _("purged the cache of"),
     "cache_policy.created": _("created the cache policy for"),

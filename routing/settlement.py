@@ -137,7 +137,8 @@ class Settlement:
     def _charged(self, record: UsageRecord, holding: Holding, target: Target | None) -> UsageRecord:
         """With what its budgets are to be charged; what it did not need is free again."""
         tokens = record.input_tokens + record.output_tokens if target is not None else 0
-        charges = holding.close(record.cost_nanos, tokens, target.model_id if target is not None else "")
+        model, is_sold = (target.model_id, target.org_id != record.org_id) if target is not None else ("", False)
+        charges = holding.close(record.cost_nanos, tokens, model, is_sold=is_sold)
         return msgspec.structs.replace(record, lessee=holding.lessee, charges=charges) if charges else record
 
     def settle_hit(self, usage: TokenUsage, finish_reason: str, saved_nanos: int) -> None:
@@ -162,7 +163,8 @@ class Settlement:
         )
         if self.holding is not None:
             tokens = usage.input_tokens + usage.output_tokens
-            charges = self.holding.so_far(record.cost_nanos, tokens, attempt.target.model_id)
+            is_sold = attempt.target.org_id != record.org_id
+            charges = self.holding.so_far(record.cost_nanos, tokens, attempt.target.model_id, is_sold=is_sold)
             record = msgspec.structs.replace(record, lessee=self.holding.lessee, charges=charges)
         attempts = (*trail.attempts, trail.record_of(attempt, GATEWAY_LOST, self._clock(), 200))
         return msgspec.structs.replace(record, attempts=attempts, attempt_count=len(attempts), overhead_us=None)

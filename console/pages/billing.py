@@ -7,22 +7,25 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import organizations
 from accounts.errors import InvalidField
 from accounts.roles import Permission
 from billing import client, statements, topups
 from billing.errors import PaymentsAway, PaymentsOff
 from billing.models import TopUp
 from common.money import usd_text
-from console.forms.billing import TopUpForm
+from console.forms.billing import SpendingForm, TopUpForm
 from console.visit import Visit, page
 
 _PAGE = 50
@@ -35,6 +38,7 @@ KINDS: dict[str, Promise] = {
     "credit": gettext_lazy("Credit given"),
     "refund": gettext_lazy("Refund"),
     "dispute": gettext_lazy("Disputed payment"),
+    "credit_limit": gettext_lazy("Credit limit"),
     "rerating": gettext_lazy("Corrected price"),
     "reversal": gettext_lazy("Taken back"),
 }
@@ -62,6 +66,24 @@ def top_up(request: HttpRequest, visit: Visit) -> HttpResponse:
         except (InvalidField, PaymentsOff, PaymentsAway) as refusal:
             form.absorb(refusal)
     return _shown(request, visit, form, status=422)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@page(Permission.MANAGE_BILLING)
+def spending(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """What pays first: tokens or credits."""
+    if request.method == "GET":
+        return redirect("billing")
+    form = SpendingForm(request.POST)
+    if form.is_valid():
+        try:
+            organizations.set_spending(visit.organization, visit.actor, **form.settings())
+            messages.success(request, _("Saved."))
+            return redirect("billing")
+        except InvalidField as refusal:
+            form.absorb(refusal)
+    return _shown(request, visit, TopUpForm(), spending=form, status=422)
 
 
 @require_POST
@@ -101,7 +123,9 @@ def csv_lines(entries: Iterable[Any]) -> Iterator[str]:
         yield writer.writerow(said)
 
 
-def _shown(request: HttpRequest, visit: Visit, form: TopUpForm, status: int = 200) -> HttpResponse:
+def _shown(
+    request: HttpRequest, visit: Visit, form: TopUpForm, *, spending: SpendingForm | None = None, status: int = 200
+) -> HttpResponse:
     kind, before = _kind(request), request.GET.get("before", "")
     found = statements.entries(visit.organization, kind)
     if before.isascii() and before.isdecimal() and int(before) <= _NEWEST_ID:
@@ -116,6 +140,8 @@ def _shown(request: HttpRequest, visit: Visit, form: TopUpForm, status: int = 20
         "kind": kind,
         "kinds": KINDS.items(),
         "form": form,
+        "spending": spending or SpendingForm.of(visit.organization),
+        "is_required": settings.CREDITS_REQUIRED,
         "is_on": client.is_on(),
         "is_test_mode": client.is_on() and client.is_test_mode(),
         "may_manage": visit.allows(Permission.MANAGE_BILLING),

@@ -108,6 +108,7 @@ CASES: dict[str, Case] = {
     "members-edit": of("member.role_changed", CHANGED, "member", role="viewer"),
     "members-remove": of("member.removed", GONE, "member"),
     "settings": of("organization.updated", CHANGED, **SETTINGS),
+    "billing-spending": of("organization.updated", CHANGED, spending_order="credits_first", credit_backup="on"),
     "settings-transfer": of("member.role_changed", CHANGED, typed_name="Acme"),
     "settings-delete": of("organization.deleted", GONE, typed_name="Acme"),
 }
