@@ -365,7 +365,7 @@ class Treasury:
                     waiting.refused_since_s = now_s
                 if now_s - waiting.refused_since_s < PATIENCE_S:
                     continue
-            elif now_s - refused_at_s > DRY_S:
+            elif now_s - refused_at_s > DRY_S or self.left_of(budget) >= bound:
                 continue
             stands[budget.name] = known.stand
         if stands:
