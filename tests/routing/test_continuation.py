@@ -250,3 +250,16 @@ def test_it_goes_on_where_its_rule_falls_back_to_after_such_a_failure(client, te
         with pytest.raises(APIError, match="broke off"):
             chunks(client, model="ruled")
         assert not paced.b.log.posts
+
+
+@pytest.mark.parametrize("fault", ["truncated-json", "wrong-length"])
+def test_an_answer_in_one_piece_is_asked_for_anew_and_billed_once(client, story, paced, fault):
+    paced.a.fail(fault)
+    answer = client.chat.completions.create(model=ROUTE, messages=[{"role": "user", "content": PROMPT}])
+    assert "from B" in answer.choices[0].message.content
+    assert asked(paced.b)["messages"][-1]["role"] == "user"
+    row = row_of(story)
+    assert [attempt["outcome"] == "ok" for attempt in row.attempts] == [False, True]
+    assert not any("used" in attempt for attempt in row.attempts)
+    assert row.cost_nanos == 3_000 * row.input_tokens + 4_000 * row.output_tokens
+    assert (row.input_tokens, row.output_tokens) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
