@@ -196,7 +196,9 @@ STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 STRIPE_BASE_URL = env.text("STRIPE_BASE_URL").rstrip("/")
 env.require_long_secret("STRIPE_WEBHOOK_SECRET", STRIPE_WEBHOOK_SECRET, 16 if STRIPE_SECRET_KEY else 0)
 _stripe_pages = (
-    [STRIPE_BASE_URL] if STRIPE_BASE_URL else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+    [STRIPE_BASE_URL]
+    if STRIPE_BASE_URL
+    else ["https://checkout.stripe.com", "https://billing.stripe.com", "https://connect.stripe.com"]
 )
 
 # -- Browser security --------------------------------------------------------------------------
