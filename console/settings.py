@@ -262,7 +262,9 @@ HEALTH_HISTORY_DAYS = env.integer("HEALTH_HISTORY_DAYS", 90, 1)
 PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
 
 # -- Billing -----------------------------------------------------------------------------------
-USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster", "routing.canary_counts.counter"]
+USAGE_HOOKS = ["billing.settlement.settler", "routing.canary_counts.counter"]
+CREDITS_REQUIRED = env.boolean("CREDITS_REQUIRED", True)
+WELCOME_CREDIT_USD = env.number("WELCOME_CREDIT_USD", 5.0)
 PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
 PAYOUT_LEAST_USD = env.number("PAYOUT_LEAST_USD", 25.0)

@@ -104,6 +104,7 @@ urlpatterns = [
     path("cache/<slug:public_id>/delete", cache.delete, name="cache-delete"),
     path("billing", billing.index, name="billing"),
     path("billing.csv", billing.export, name="billing-export"),
+    path("billing/spending", billing.spending, name="billing-spending"),
     path("billing/top-up", billing.top_up, name="billing-top-up"),
     path("billing/portal", billing.portal, name="billing-portal"),
     path("earnings", earnings.index, name="earnings"),

@@ -31,6 +31,7 @@ from providers.models import ConnectionKey
 register = template.Library()
 
 register.filter("usd", figures.usd)
+register.filter("usd_down", figures.usd_down)
 register.filter("usd_exact", figures.usd_exact)
 register.filter("compact", figures.compact)
 register.filter("duration", figures.duration)

@@ -128,6 +128,7 @@ CASES: dict[str, Case] = {
     "settings": of("organization.updated", CHANGED, **SETTINGS),
     "settings-content-purge": of("content.purged", GONE),
     "logs-content": of("content.read", NOTED, "content"),
+    "billing-spending": of("organization.updated", CHANGED, spending_order="credits_first", credit_backup="on"),
     "settings-transfer": of("member.role_changed", CHANGED, typed_name="Acme"),
     "settings-delete": of("organization.deleted", GONE, typed_name="Acme"),
 }
