@@ -2,23 +2,26 @@
 
     usage ─► price of its version ─► charge ─► tokens −, wallet −  as held; what they lack is written off
                                             ├─► provider_cost +   on the platform's own connections
-                                            ├─► rewards_escrow +  on somebody else's machine: the owner's share
+                                            ├─► rewards_escrow +  on somebody else's machine: the owner's share,
+                                            │                     and on from there (billing.earnings)
                                             └─► revenue +         what is left of it
 
 Own connections and own machines cost their owner nothing. A batch makes one transfer per organisation; each request
-has its `Charge`, which says what of the transfer is its. A request is settled once because its usage is recorded
-once. The leases that covered the batch end in the same breath. Usage that cannot be true, and usage without a price,
-charges nobody and is kept as `Unsettled`.
+has its `Charge`, which says what of the transfer is its; one that several targets answered has one for each. A
+request is settled once because its usage is recorded once. The leases that covered the batch end in the same breath.
+Usage that cannot be true, and usage without a price, charges nobody and is kept as `Unsettled`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from billing.earnings.sharing import Sharing
 from billing.prices import NOT_SOLD, PLATFORM, PriceBook, Rates
+from billing.shares import shares_of
 from billing.terms import Terms
 from common.money import NANOS_PER_USD, TokenCounts, request_cost_nanos
 from ledger import kinds, leases
@@ -92,6 +95,7 @@ class Settler:
         self._terms = terms
         self._book = PriceBook()
         self._accounts = AccountIds()
+        self._sharing = Sharing()
 
     def __call__(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> None:
         """Posts what the records cost and what they spent of budgets, and ends what was held for them, all at once.
@@ -113,10 +117,13 @@ class Settler:
         for org_id, charges in by_org.items():
             self._divide(charges, *(_has(locked, covered, ids.get((kind, org_id))) for kind in PURSES))
             first = min(part.used.request_id for part in charges)
-            drafts.append(draft_of(f"{SETTLEMENT}:{first}", SETTLEMENT, org_id, charges, ids))
-            parts[drafts[-1].business_id] = charges
+            draft = draft_of(f"{SETTLEMENT}:{first}", SETTLEMENT, org_id, charges, ids)
+            drafts += [draft, *self._sharing.drafts(draft.business_id, charges, ids)]
+            parts[draft.business_id] = charges
         posted = leases.settle_all(cursor, spent, drafts)
-        keep(cursor, ((transfer.id, parts.get(transfer.business_id, ())) for transfer in posted))
+        kept = [(transfer.id, parts.get(transfer.business_id, ())) for transfer in posted]
+        keep(cursor, kept)
+        self._sharing.keep(cursor, kept)
 
     def _sold(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> list[UsageRecord]:
         """Those for which somebody else than the caller is to be paid."""
@@ -138,14 +145,18 @@ class Settler:
     ) -> Mapping[int, Sequence[Part]]:
         """What there is to charge, by organisation."""
         by_org: defaultdict[int, list[Part]] = defaultdict(list)
-        for record in self._sold(cursor, records):
+        taken: Counter[str] = Counter()
+        for record in self._sold(cursor, list(shares_of(records))):
             assert record.target_id is not None
             rates = self._book.find(cursor, record.target_id, record.price_version)
             charge = None if rates is None else cost_of(record, rates)
             if charge is None:
                 _note_unsettled(cursor, record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE)
             elif charge:
-                tokens = sum(nanos for id, nanos in record.charges if purses.get(id) == (kinds.TOKENS, record.org_id))
+                held = sum(nanos for id, nanos in record.charges if purses.get(id) == (kinds.TOKENS, record.org_id))
+                whole = record.request_id.partition("#")[0]  # of several targets: each takes what the last one left
+                tokens = min(held - taken[whole], charge)
+                taken[whole] += tokens
                 owner_id = self._book.owners[record.target_id]
                 by_org[record.org_id].append(Part(record, owner_id, charge, tokens=tokens))
         return by_org
@@ -155,7 +166,7 @@ class Settler:
         wanted: list[Wanted] = [(kinds.WALLET, org_id) for org_id in by_org]
         wanted += [(kinds.REWARDS_ESCROW, owner) for owner in owners]
         wanted += [(kind, None) for kind in (kinds.REVENUE, kinds.PROVIDER_COST, kinds.WRITE_OFF)]
-        return self._accounts.ensure(cursor, wanted)
+        return self._accounts.ensure(cursor, wanted) | self._sharing.accounts(cursor, owners)
 
     def _divide(self, parts: Iterable[Part], credits: int, tokens: int) -> None:
         """The owner of a machine gets a share of what was paid; a provider is owed its price in any case.

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0012_budgets")]
+    dependencies = [("accounts", "0013_content_logging")]
 
     operations = [
         migrations.AddField(
