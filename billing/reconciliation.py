@@ -60,7 +60,7 @@ INVARIANTS = (
         LEFT JOIN (SELECT transfer_id, sum(charge_nanos - written_off_nanos) AS total,
                           sum(provider_nanos) AS provider, sum(owner_nanos) AS owner
                    FROM billing_charge GROUP BY transfer_id) c ON c.transfer_id = t.id
-        LEFT JOIN (SELECT e.transfer_id, -sum(amount) FILTER (WHERE kind = 'wallet') AS taken,
+        LEFT JOIN (SELECT e.transfer_id, -sum(amount) FILTER (WHERE kind IN ('wallet', 'tokens')) AS taken,
                           sum(amount) FILTER (WHERE kind = 'provider_cost') AS provider,
                           sum(amount) FILTER (WHERE kind = 'rewards_escrow') AS owner
                    FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id GROUP BY e.transfer_id
@@ -95,6 +95,35 @@ INVARIANTS = (
         SELECT t.business_id, 'no top-up was paid by it' FROM ledger_transfer t
         LEFT JOIN billing_topup u ON 'topup:' || u.payment_id = t.business_id AND u.state = 'paid'
         WHERE t.kind = 'stripe_topup' AND u.id IS NULL
+        """,
+    ),
+    Invariant(
+        "I9",
+        "payouts are confirmed transfers, each posted once, and no more than the rewards that matured",
+        """
+        SELECT 'payout ' || p.public_id, 'paid ' || p.cents || ' cents, posted nano-USD ' || coalesce(-e.nanos, 0)
+        FROM billing_payout p
+        LEFT JOIN (SELECT t.business_id, a.org_id, sum(e.amount) AS nanos FROM ledger_transfer t
+                   JOIN ledger_entry e ON e.transfer_id = t.id
+                   JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'rewards_available'
+                   WHERE t.kind = 'payout' GROUP BY t.business_id, a.org_id
+                  ) e ON e.business_id = 'payout:' || p.public_id AND e.org_id = p.org_id
+        WHERE p.state = 'paid' AND p.cents * 10000000 IS DISTINCT FROM -e.nanos
+        UNION ALL
+        SELECT t.business_id, 'no payout was confirmed for it' FROM ledger_transfer t
+        LEFT JOIN billing_payout p ON 'payout:' || p.public_id = t.business_id AND p.state = 'paid'
+        WHERE t.kind = 'payout' AND p.id IS NULL
+        UNION ALL
+        SELECT 'payout ' || p.public_id, 'its money is not held' FROM billing_payout p
+        LEFT JOIN ledger_hold h ON h.business_id = 'payout:' || p.public_id AND h.state = 'reserved'
+        WHERE p.state IN ('waiting', 'sending') AND h.amount IS DISTINCT FROM p.cents * 10000000
+        UNION ALL
+        SELECT 'organisation ' || a.org_id, 'paid out ' || -x.out || ', matured ' || x.come FROM ledger_account a
+        JOIN (SELECT e.account_id, coalesce(sum(e.amount) FILTER (WHERE t.kind = 'payout'), 0) AS out,
+                     coalesce(sum(e.amount) FILTER (WHERE t.kind <> 'payout'), 0) AS come
+              FROM ledger_entry e JOIN ledger_transfer t ON t.id = e.transfer_id GROUP BY e.account_id
+             ) x ON x.account_id = a.id
+        WHERE a.kind = 'rewards_available' AND x.come + x.out < 0
         """,
     ),
 )

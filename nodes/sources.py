@@ -92,6 +92,7 @@ def _target(node: Node, row: NodeModel, org_id: int, uses_community: bool) -> Ta
         slots=node.max_concurrent,
         unroutable=_unroutable(node, row),
         named_only=not is_own and not uses_community,
+        exposure=1.0 if is_own else node.exposure_percent / 100,
     )
 
 

@@ -15,6 +15,7 @@ from common.errors import NoProviderAvailable, ShareAIError
 from common.money import NANOS_PER_USD, usd_text
 from providers.prefill import can_go_on
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
+from routing.canary_draw import without_canaries
 from routing.filters import REASONS
 from routing.health import Health
 from routing.planner import Planner
@@ -95,7 +96,7 @@ def explain(
         ModelNotFound: as the call itself would be refused.
     """
     try:
-        plan = planner.rehearsal().plan(call, snapshot, now, key_id)
+        plan = planner.rehearsal().plan(call, without_canaries(snapshot), now, key_id)
     except NoProviderAvailable as refusal:
         return refused(call, snapshot, refusal)
     return Explanation(

@@ -197,6 +197,6 @@ class Health:
         return self._skip_until.get((target_id, credential_id), 0.0) > now
 
 
-def weighted_key(weight: int) -> float:
+def weighted_key(weight: float) -> float:
     """A random sort key: sorting by it draws without replacement, in proportion to the weights."""
     return random.expovariate(1.0) / weight if weight > 0 else float("inf")

@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     """Ordered candidates and the refused ones, how often to try, and the deadlines of each try.
 
     `rule` is the number of the route's rule that decided, 0 for none; `continues`: a stream that breaks off may go on
-    at another target.
+    at another target; `variant` tells which version of the route this is, while a canary runs.
     """
 
     route: str
@@ -62,3 +62,4 @@ class Plan(msgspec.Struct, frozen=True):
     rule: int = 0
     continues: bool = False
     hedge: Hedge | None = None
+    variant: dict[str, str] | None = None

@@ -81,6 +81,7 @@ def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]
     return {
         "route": plan.route or None,
         "rule": plan.rule or None,
+        **({"version": plan.variant["version"]} if plan.variant else {}),
         "strategy": plan.strategy,
         "candidates": [candidate.target.name for candidate in plan.candidates],
         "rejected": [{"target": item.target, "reason": item.reason} for item in plan.rejected],

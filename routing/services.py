@@ -32,7 +32,7 @@ MOST_WEIGHT = 10_000
 LONGEST_FIRST_BYTE_S = 300
 MOST_QUEUE = 100_000
 RESERVED_NAMES = frozenset({"explain", "simulate"})
-RESERVED_ENDINGS = ("/versions", "/rollback", "/draft", "/publish")
+RESERVED_ENDINGS = ("/versions", "/rollback", "/draft", "/publish", "/canary", "/promote")
 
 
 def put_route(

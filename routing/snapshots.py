@@ -61,6 +61,16 @@ class RouteRecord(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...] = ()
     continue_streams: bool = False
     hedge: Hedge | None = None
+    canary: Canary | None = None
+    variant: dict[str, str] | None = None
+    """While a canary runs, which of both this is: noted on the usage row."""
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """Another version of a route, to which so many of a hundred requests go."""
+
+    percent: int
+    route: RouteRecord
 
 
 class OrgSnapshot(msgspec.Struct, frozen=True):

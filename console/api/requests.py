@@ -102,7 +102,7 @@ class RequestsView(ResourceView):
 
     @described("listRequests", "List requests", **list_of(RequestShown, query=RequestsQuery))
     def get(self, request: Request) -> Response:
-        """The newest first. Prompts and answers are not kept here."""
+        """The newest first. Prompts and answers, where they are kept, are at `/requests/{id}/content`."""
         query = self.query(RequestsQuery)
         mark = self.mark()
         cursor = opened(query["cursor"], mark)[0] if "cursor" in query else None
