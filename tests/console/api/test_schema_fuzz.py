@@ -16,6 +16,7 @@ from accounts import invitations, members
 from nodes.enrolment import create_token
 from providers.models import ServedModel
 from routing.drills import start_drill
+from tests.console.money import paid_out, paid_top_up
 from tests.nodes.machine import Machine
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
@@ -35,6 +36,8 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
     api.put("routes/team/fast/draft", {"targets": [{"target": "up/small"}]})
     enrolment = create_token(acme, as_alice)
     return {
+        "top_up_id": paid_top_up(acme).public_id,
+        "payout_id": paid_out(acme).public_id,
         "key_id": api.post("keys", {"name": "App"}).json()["id"],
         "provider_id": provider["id"],
         "provider_key": provider["keys"][0]["id"],
