@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import roles
+from accounts.scopes import TOKENS_FIRST
 from accounts.tenancy import TenantModel
 from common.ids import new_id
 
@@ -65,7 +66,12 @@ class Organization(models.Model):
     default_strategy = models.CharField(_("default strategy"), max_length=20, default="priority")
     log_content = models.BooleanField(_("log prompts and answers"), default=False)
     retention_days = models.PositiveIntegerField(_("keep logs for (days)"), default=30)
+    content_days = models.PositiveIntegerField(_("keep prompts and answers for (days)"), default=7)
+    content_purged_at = models.DateTimeField(null=True, blank=True)  # what began before is never stored
     uses_community_nodes = models.BooleanField(_("may use machines of the community"), default=False)
+    spending_order = models.CharField(_("what pays first"), max_length=20, db_default=TOKENS_FIRST)
+    credit_backup = models.BooleanField(_("credits pay when tokens are used up"), db_default=True)
+    credit_backup_unlike = ArrayField(models.CharField(max_length=200), default=list, db_default=[], blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
@@ -148,6 +154,7 @@ class ApiKey(TenantModel):
         models.CharField(max_length=50), default=list, blank=True, verbose_name=_("allowed addresses")
     )
     tags = ArrayField(models.CharField(max_length=60), default=list, blank=True, verbose_name=_("tags"))
+    logs_content = models.BooleanField(_("prompts and answers may be kept"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

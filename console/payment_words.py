@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 ACTIONS: dict[str, Promise] = {
     "billing.credit_given": _("gave credits to"),
+    "billing.credit_limit_set": _("set the credit limit of"),
     "billing.auto_top_up_set": _("set automatic top-ups"),
     "billing.card_declined": _("was refused by the card for"),
     "billing.card_removed": _("removed the saved card"),

@@ -6,6 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console import payment_words
+from metering.usage import HEDGE_LOST
 from providers.failures import Kind
 
 OUTCOMES: dict[str, Promise] = {
@@ -28,6 +29,7 @@ OUTCOMES: dict[str, Promise] = {
     Kind.EMPTY: _("empty answer"),
     Kind.TOO_LARGE: _("answer too large"),
     Kind.INTERRUPTED: _("broke off in the middle"),
+    HEDGE_LOST: _("let go: another one began first"),
 }
 
 HEALTH_REASONS: dict[str, Promise] = {
@@ -67,6 +69,34 @@ CONDITIONS: dict[str, Promise] = {
     "unknown": _("Not known"),
 }
 
+DOUBTS: dict[str, tuple[Promise, Promise]] = {
+    "more_than_bytes": (
+        _("said more tokens than its answer has bytes"),
+        _("Update the model server: what it reports as usage cannot be."),
+    ),
+    "inflated": (
+        _("said several times the tokens that its answer holds"),
+        _("Update the model server: it may count other texts as part of the answer."),
+    ),
+    "prompt_inflated": (
+        _("said more tokens than the question can hold"),
+        _("Look at the model's chat template: it may add long texts to every question."),
+    ),
+    "too_fast": (
+        _("wrote faster than a model can"),
+        _("Make sure that a model answers here, and no cache or program in its place."),
+    ),
+    "wrong_answer": (
+        _("answered a simple question wrongly"),
+        _("Ask the model yourself: very small or damaged models give such answers."),
+    ),
+    "no_answer": (
+        _("did not answer a simple question"),
+        _("Look at the model server's log of that time, and ask the model yourself."),
+    ),
+}
+"""Of machines: what was doubted, and what its owner may look at."""
+
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
     "partial": _("charged: what was delivered"),
@@ -85,6 +115,13 @@ ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
     "cache_policy.deleted": _("deleted the cache policy for"),
+    "canary.started": _("put a canary on trial for"),
+    "canary.changed": _("changed the canary of"),
+    "canary.promoted": _("promoted the canary of"),
+    "canary.rolled_back": _("rolled back the canary of"),
+    "content.exported": _("exported prompts and answers:"),
+    "content.purged": _("purged the prompts and answers of"),
+    "content.read": _("read the prompt and the answer of"),
     "connection.created": _("added the provider"),
     "connection.updated": _("changed the provider"),
     "connection.deleted": _("deleted the provider"),
@@ -97,6 +134,12 @@ ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "connection.key_unparked": _("took a key of the provider back into use"),
     "connection.models_set": _("chose the models of the provider"),
     "model.updated": _("changed a model of the provider"),
+    "earnings.programme_chosen": _("chose the programme for the earnings of"),
+    "earnings.recognition_set": _("changed who sees the machines' standing of"),
+    "earnings.case_opened": _("opened a case about doubted earnings:"),
+    "earnings.case_answered": _("answered the doubts of"),
+    "earnings.case_dismissed": _("found nothing wrong in"),
+    "earnings.case_upheld": _("took back doubted earnings of"),
     "invitation.sent": _("invited"),
     "invitation.sent_again": _("invited again"),
     "invitation.revoked": _("withdrew the invitation of"),
@@ -110,6 +153,7 @@ ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "organization.created": _("founded the organisation"),
     "organization.updated": _("changed the settings of"),
     "organization.deleted": _("deleted the organisation"),
+    "node.doubted": _("doubted what was said by the machine"),
     "node.drained": _("drained the machine"),
     "node.enrolled": _("a machine was enrolled:"),
     "node.models_found": _("found models on the machine"),
@@ -140,7 +184,10 @@ OBJECT_TYPES: dict[str, Promise] = payment_words.OBJECT_TYPES | {
     "api_key": _("API key"),
     "cache": _("Cache"),
     "cache_policy": _("Cache policy"),
+    "canary": _("Canary"),
     "connection": _("Provider"),
+    "earnings": _("Earnings"),
+    "earnings_case": _("Doubts"),
     "invitation": _("Invitation"),
     "member": _("Member"),
     "node": _("Machine"),
@@ -152,6 +199,7 @@ OBJECT_TYPES: dict[str, Promise] = payment_words.OBJECT_TYPES | {
     "key": _("API key"),
     "model": _("Model"),
     "organisation": _("Organisation"),
+    "request": _("Request"),
     "smoke_run": _("Smoke test"),
 }
 
@@ -245,6 +293,14 @@ def condition(code: str) -> str:
     return str(CONDITIONS.get(code, code))
 
 
+def doubt(code: str) -> str:
+    return str(DOUBTS[code][0]) if code in DOUBTS else code.replace("_", " ")
+
+
+def doubt_advice(code: str) -> str:
+    return str(DOUBTS[code][1]) if code in DOUBTS else ""
+
+
 def billing_reason(code: str) -> str:
     return str(BILLING_REASONS.get(code, code.replace("_", " ")))
 
@@ -283,6 +339,21 @@ def mode(code: str) -> str:
 
 def visibility(code: str) -> str:
     return str(VISIBILITIES.get(code, code))
+
+
+SPEAKERS: dict[str, Promise] = {
+    "system": _("System"),
+    "developer": _("Developer"),
+    "user": _("User"),
+    "assistant": _("Assistant"),
+    "tool": _("Tool"),
+    "error": _("Error"),
+    "": _("Text"),
+}
+
+
+def speaker(code: str) -> str:
+    return str(SPEAKERS.get(code, code))
 
 
 def scope(code: str) -> str:

@@ -22,13 +22,16 @@ class BalanceShown(Shown):
     available_usd = UsdOfNanos(source="available", help_text="What can be spent now.")
     held_usd = UsdOfNanos(source="held", help_text="Set aside for requests under way.")
     balance_usd = UsdOfNanos(source="total", help_text="Both together.")
+    credit_limit_usd = UsdOfNanos(source="limit", help_text="What of it may be spent before it is paid.")
+    owed_usd = UsdOfNanos(source="owed", help_text="What of the credit limit is spent.")
+    tokens_usd = UsdOfNanos(source="tokens", help_text="What own machines earned for own use.")
 
 
 class EntryShown(Shown):
     object = Kind("billing_entry")
     id = serializers.IntegerField(source="pk")
     kind = serializers.CharField(
-        help_text="settlement, stripe_topup, credit, voucher, refund, dispute, rerating or reversal."
+        help_text="settlement, stripe_topup, credit, credit_limit, voucher, refund, dispute, rerating or reversal."
     )
     amount_usd = UsdOfNanos(source="amount", help_text="Negative for what was taken.")
     balance_usd = UsdOfNanos(source="balance_after", help_text="Of the wallet, after it.")

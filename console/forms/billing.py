@@ -1,12 +1,14 @@
-"""What people type about money: how much to buy, when to buy by itself, whom to bill, where to be paid."""
+"""What people type about money: how much to buy and when by itself, what pays first, whom to bill, where it goes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Organization
+from accounts.scopes import CREDITS_FIRST, TOKENS_FIRST
 from billing.topups import LEAST_CENTS, MOST_CENTS
 from console.forms.base import ConsoleForm
 
@@ -78,3 +80,35 @@ class BankForm(ConsoleForm):
     bank = forms.CharField(
         label=_("Bank"), max_length=120, help_text=_("Its name and code (SWIFT, or number of the branch).")
     )
+
+
+class SpendingForm(ConsoleForm):
+    spending_order = forms.ChoiceField(
+        label=_("What pays first"),
+        choices=[(TOKENS_FIRST, _("Tokens, then credits")), (CREDITS_FIRST, _("Credits, then tokens"))],
+        help_text=_("Tokens are what your machines earned for your own use."),
+    )
+    credit_backup = forms.BooleanField(
+        label=_("Credits pay when tokens are used up"),
+        required=False,
+        help_text=_(
+            "Otherwise requests are refused until your machines have earned more. Only where tokens come first."
+        ),
+    )
+    credit_backup_unlike = forms.CharField(
+        label=_("Except for these models"),
+        required=False,
+        help_text=_("For each model named here, one per line, it is the other way round."),
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
+    )
+
+    @classmethod
+    def of(cls, organization: Organization) -> Self:
+        unlike = "\n".join(organization.credit_backup_unlike)
+        about = {"spending_order": organization.spending_order, "credit_backup": organization.credit_backup}
+        return cls(initial=about | {"credit_backup_unlike": unlike})
+
+    def settings(self) -> dict[str, Any]:
+        """As `set_spending` takes them."""
+        unlike = [name.strip() for name in self.cleaned_data["credit_backup_unlike"].splitlines() if name.strip()]
+        return self.cleaned_data | {"credit_backup_unlike": unlike}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -18,13 +19,14 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import organizations
 from accounts.errors import InvalidField
 from accounts.roles import Permission
 from billing import autotopup, cards, client, details, statements, topups
 from billing.errors import PaymentGone, PaymentsAway, PaymentsOff
 from billing.models import TopUp
 from common.money import usd_text
-from console.forms.billing import TopUpForm, VoucherForm
+from console.forms.billing import SpendingForm, TopUpForm, VoucherForm
 from console.visit import Visit, page
 
 _PAGE = 50
@@ -40,6 +42,7 @@ KINDS: dict[str, Promise] = {
     "voucher": gettext_lazy("Voucher"),
     "refund": gettext_lazy("Refund"),
     "dispute": gettext_lazy("Disputed payment"),
+    "credit_limit": gettext_lazy("Credit limit"),
     "rerating": gettext_lazy("Corrected price"),
     "reversal": gettext_lazy("Taken back"),
 }
@@ -68,6 +71,24 @@ def top_up(request: HttpRequest, visit: Visit) -> HttpResponse:
         except (InvalidField, PaymentsOff, PaymentsAway) as refusal:
             form.absorb(refusal)
     return shown(request, visit, form=form, status=422)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@page(Permission.MANAGE_BILLING)
+def spending(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """What pays first: tokens or credits."""
+    if request.method == "GET":
+        return redirect("billing")
+    form = SpendingForm(request.POST)
+    if form.is_valid():
+        try:
+            organizations.set_spending(visit.organization, visit.actor, **form.settings())
+            messages.success(request, _("Saved."))
+            return redirect("billing")
+        except InvalidField as refusal:
+            form.absorb(refusal)
+    return shown(request, visit, spending_form=form, status=422)
 
 
 @require_POST
@@ -113,6 +134,7 @@ def shown(
     *,
     form: TopUpForm | None = None,
     voucher_form: VoucherForm | None = None,
+    spending_form: SpendingForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     context = (
@@ -121,6 +143,7 @@ def shown(
         | {
             "form": form or TopUpForm(),
             "voucher_form": voucher_form or VoucherForm(),
+            "spending": spending_form or SpendingForm.of(visit.organization),
             "ordered": _ordered(request, visit),
         }
     )
@@ -149,6 +172,7 @@ def _means(visit: Visit) -> dict[str, Any]:
     rule, now = autotopup.rule_of(visit.organization), timezone.now()
     return {
         "is_on": client.is_on(),
+        "is_required": settings.CREDITS_REQUIRED,
         "is_test_mode": client.is_on() and client.is_test_mode(),
         "may_manage": visit.allows(Permission.MANAGE_BILLING),
         "card": cards.card_of(visit.organization),

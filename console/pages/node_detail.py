@@ -20,6 +20,7 @@ from console.forms import node_rows
 from console.forms.node_rows import ModelRow
 from console.forms.nodes import NodeForm, initial_of
 from console.machines import counted, seen_now
+from console.pages.node_health import doubts_of, health_of
 from console.pages.node_wizard import rungs_of
 from console.served import served_lines
 from console.visit import Visit, page, wants_fragment
@@ -40,8 +41,7 @@ from nodes.versions import is_older, offered_agent
 def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     node = get_node(visit, public_id)
     if wants_fragment(request):
-        part = "nodes/_lines.html" if request.GET.get("part") == "lines" else "nodes/_now.html"
-        return render(request, part, now_of(visit, node))
+        return _part(request, visit, node)
     return render(request, "nodes/detail.html", _about(visit, node))
 
 
@@ -94,6 +94,18 @@ def get_node(visit: Visit, public_id: str) -> Node:
     return get_object_or_404(nodes.prefetch_related("served_models", "shares__guest"), public_id=public_id)
 
 
+def _part(request: HttpRequest, visit: Visit, node: Node) -> HttpResponse:
+    if request.GET.get("part") == "health":
+        return render(request, "nodes/_health.html", _health(visit, node))
+    part = "nodes/_lines.html" if request.GET.get("part") == "lines" else "nodes/_now.html"
+    return render(request, part, now_of(visit, node))
+
+
+def _health(visit: Visit, node: Node) -> dict[str, Any]:
+    may_change = visit.allows(Permission.MANAGE_NODES) and not node.revoked_at
+    return {"node": node, "may_change": may_change} | health_of(node)
+
+
 def now_of(visit: Visit, node: Node) -> dict[str, Any]:
     """What changes while one looks."""
     (machine,) = counted(seen_now([node]))
@@ -113,7 +125,8 @@ def now_of(visit: Visit, node: Node) -> dict[str, Any]:
 
 
 def _about(visit: Visit, node: Node, rows: list[ModelRow] | None = None) -> dict[str, Any]:
-    return now_of(visit, node) | {
+    shown = now_of(visit, node) | _health(visit, node) | doubts_of(node)
+    return shown | {
         "rows": node_rows.stored_models(_ordered(node)) if rows is None else rows,
         "week": week_of(node.calendar),
         "day_names": DAY_NAMES,

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from billing.payees import seal_anew
+from metering.contents import reseal
 from providers.rotation import rotate_keys
 
 
@@ -18,5 +19,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         result = rotate_keys(options["batch"])
-        banks = seal_anew()
-        self.stdout.write(f"{result.rotated + banks} sealed anew, {result.unreadable} cannot be opened.")
+        resealed, unreadable = reseal(options["batch"])
+        rotated = result.rotated + resealed + seal_anew()
+        self.stdout.write(f"{rotated} sealed anew, {result.unreadable + unreadable} cannot be opened.")

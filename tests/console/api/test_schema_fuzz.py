@@ -13,9 +13,14 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 from accounts import invitations, members
+from billing.earnings import causes
 from nodes.enrolment import create_token
+from nodes.findings import store_models
+from nodes.models import Node
+from nodes.reports import parse
 from providers.models import ServedModel
 from routing.drills import start_drill
+from tests.console.earning_rows import doubted_lot
 from tests.console.money import paid_out, paid_top_up
 from tests.nodes.machine import Machine
 
@@ -35,6 +40,8 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
     api.put("routes/team/fast", {"targets": [{"target": "up/small"}]})
     api.put("routes/team/fast/draft", {"targets": [{"target": "up/small"}]})
     enrolment = create_token(acme, as_alice)
+    node = Node.objects.get(public_id=Machine().enrol(enrolment.plain).json()["node"])
+    store_models(node.public_id, parse({"models": [{"id": "small", "runtime": "ollama"}]}).models)
     return {
         "top_up_id": paid_top_up(acme).public_id,
         "payout_id": paid_out(acme).public_id,
@@ -46,7 +53,9 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "request_id": log().request_id,
         "member_id": members.members_of(acme).get(user=bob).public_id,
         "token_id": enrolment.token.public_id,
-        "node_id": Machine().enrol(enrolment.plain).json()["node"],
+        "node_id": node.public_id,
+        "case_id": doubted_lot(node.served_models.get()).public_id,
+        "cause_id": causes.add({"name": "Trees for All", "summary": "Plants trees."}).slug,
         "target_id": ServedModel.objects.of(acme).get().public_id,
         "simulation_id": api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
         "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
