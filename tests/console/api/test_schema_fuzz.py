@@ -21,6 +21,7 @@ from nodes.reports import parse
 from providers.models import ServedModel
 from routing.drills import start_drill
 from tests.console.earning_rows import doubted_lot
+from tests.console.money import paid_out, paid_top_up
 from tests.nodes.machine import Machine
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
@@ -42,6 +43,8 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
     node = Node.objects.get(public_id=Machine().enrol(enrolment.plain).json()["node"])
     store_models(node.public_id, parse({"models": [{"id": "small", "runtime": "ollama"}]}).models)
     return {
+        "top_up_id": paid_top_up(acme).public_id,
+        "payout_id": paid_out(acme).public_id,
         "key_id": api.post("keys", {"name": "App"}).json()["id"],
         "provider_id": provider["id"],
         "provider_key": provider["keys"][0]["id"],
