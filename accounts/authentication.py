@@ -48,6 +48,8 @@ class KeyRecord(msgspec.Struct, frozen=True, gc=False):
     member: str = ""
     """The e-mail address of whose it is, "" for the organisation's own."""
     tags: tuple[str, ...] = ()
+    logs_content: bool = False
+    """Whether what is asked and answered with it is kept: its organisation does so, and the key does not object."""
 
     def __repr__(self) -> str:
         return f"KeyRecord({self.public_id})"
@@ -62,6 +64,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     user_id: int | None
     scopes: frozenset[str]
     allowed_models: frozenset[str] | None
+    logs_content: bool = False
 
     @classmethod
     def of(cls, record: KeyRecord) -> Caller:
@@ -72,6 +75,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
             record.user_id,
             record.scopes,
             record.allowed_models,
+            record.logs_content,
         )
 
     def require_scope(self, scope: str) -> None:

@@ -26,7 +26,7 @@ from accounts.roles import Permission, allows
 
 MOST_ACTIVE_KEYS = 1000
 LONGEST_OVERLAP_S = 30 * 24 * 3600
-_CHANGEABLE = ("name", "scopes", "allowed_models", "ip_allow", "tags", "expires_at")
+_INHERITED = ("name", "scopes", "allowed_models", "ip_allow", "tags", "logs_content")
 
 
 class PlainKey(NamedTuple):
@@ -54,6 +54,7 @@ def create_key(
     allowed_models: Iterable[str] | None = None,
     ip_allow: Iterable[str] = (),
     tags: Iterable[str] = (),
+    logs_content: bool = True,
     expires_at: datetime | None = None,
     is_ephemeral: bool = False,
 ) -> PlainKey:
@@ -70,6 +71,7 @@ def create_key(
         allowed_models=allowed_models,
         ip_allow=ip_allow,
         tags=tags,
+        logs_content=logs_content,
         expires_at=expires_at,
     )
     if is_ephemeral:
@@ -93,6 +95,7 @@ def update_key(
     allowed_models: Iterable[str] | UnsetType | None = UNSET,
     ip_allow: Iterable[str] | UnsetType = UNSET,
     tags: Iterable[str] | UnsetType = UNSET,
+    logs_content: bool | UnsetType = UNSET,
     expires_at: datetime | UnsetType | None = UNSET,
 ) -> ApiKey:
     """Changes what is given. Raises: NotPermitted, InvalidField, KeyNotActive, OrganizationGone."""
@@ -102,6 +105,7 @@ def update_key(
         "allowed_models": allowed_models,
         "ip_allow": ip_allow,
         "tags": tags,
+        "logs_content": logs_content,
         "expires_at": expires_at,
     }
     now = timezone.now()
@@ -156,7 +160,7 @@ def rotate_key(
         _require_active(old, now)
         if ApiKey.objects.of(held).filter(replaces=old).exists():
             raise KeyNotActive(_("This key is replaced already; rotate the new one."))
-        same = {field: getattr(old, field) for field in ("name", "scopes", "allowed_models", "ip_allow", "tags")}
+        same = {field: getattr(old, field) for field in _INHERITED}
         expiry = _renewed(old, now) if expires_at is UNSET else fields.cleaned_expiry(expires_at, now)
         made = _insert(
             held, **same, expires_at=expiry, created_by=old.created_by, is_ephemeral=old.is_ephemeral, replaces=old
@@ -205,6 +209,7 @@ def _cleaned(now: datetime, **given: Any) -> dict[str, Any]:
         "allowed_models": fields.cleaned_models,
         "ip_allow": fields.cleaned_networks,
         "tags": fields.cleaned_tags,
+        "logs_content": bool,
         "expires_at": lambda value: fields.cleaned_expiry(value, now),
     }
     wanted: dict[str, Any] = {}
@@ -278,6 +283,7 @@ def _described(key: ApiKey) -> dict[str, Any]:
         "allowed_models": key.allowed_models,
         "ip_allow": key.ip_allow,
         "tags": key.tags,
+        "logs_content": key.logs_content,
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
     }
 

@@ -65,6 +65,8 @@ class Organization(models.Model):
     default_strategy = models.CharField(_("default strategy"), max_length=20, default="priority")
     log_content = models.BooleanField(_("log prompts and answers"), default=False)
     retention_days = models.PositiveIntegerField(_("keep logs for (days)"), default=30)
+    content_days = models.PositiveIntegerField(_("keep prompts and answers for (days)"), default=7)
+    content_purged_at = models.DateTimeField(null=True, blank=True)  # what began before is never stored
     uses_community_nodes = models.BooleanField(_("may use machines of the community"), default=False)
     created_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -148,6 +150,7 @@ class ApiKey(TenantModel):
         models.CharField(max_length=50), default=list, blank=True, verbose_name=_("allowed addresses")
     )
     tags = ArrayField(models.CharField(max_length=60), default=list, blank=True, verbose_name=_("tags"))
+    logs_content = models.BooleanField(_("prompts and answers may be kept"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -48,7 +48,7 @@ def create_organization(user: User, name: str, actor: audit.Actor | None = None)
 
 def update_organization(organization: Organization, actor: audit.Actor, **settings: Any) -> Organization:
     """Changes what is given of `name`, `time_zone`, `default_strategy`, `log_content`, `retention_days`,
-    `uses_community_nodes`.
+    `content_days`, `uses_community_nodes`.
 
     Raises:
         NotPermitted, InvalidField, OrganizationGone.
@@ -112,10 +112,10 @@ def _clean_strategy(value: str) -> str:
     return value
 
 
-def _clean_retention(value: int) -> int:
+def _clean_days(value: int, field: str) -> int:
     if not 1 <= value <= LONGEST_RETENTION_DAYS:
         message = _("Between 1 and %s days.") % LONGEST_RETENTION_DAYS
-        raise InvalidField.one("retention_days", message)
+        raise InvalidField.one(field, message)
     return value
 
 
@@ -124,7 +124,8 @@ _CLEANERS: dict[str, Any] = {
     "time_zone": _clean_time_zone,
     "default_strategy": _clean_strategy,
     "log_content": bool,
-    "retention_days": _clean_retention,
+    "retention_days": lambda value: _clean_days(value, "retention_days"),
+    "content_days": lambda value: _clean_days(value, "content_days"),
     "uses_community_nodes": bool,
 }
 

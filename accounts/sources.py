@@ -62,7 +62,9 @@ def load_keys(org_id: int) -> list[KeyRecord]:
     now = timezone.now()
     ended_before = Q(revoked_at__lt=now - TOLD_FOR) | Q(expires_at__lt=now - TOLD_FOR)
     gone = ended_before | Q(is_ephemeral=True, expires_at__lt=now - EPHEMERAL_TOLD_FOR)
-    keys = ApiKey.objects.filter(org_id=org_id, org__deleted_at=None).exclude(gone).select_related("created_by")
+    keys = (
+        ApiKey.objects.filter(org_id=org_id, org__deleted_at=None).exclude(gone).select_related("created_by", "org")
+    )
     return [_key_record(key) for key in keys.iterator(chunk_size=1000)]
 
 
@@ -74,7 +76,7 @@ def find_key_orgs(public_ids: Collection[str]) -> dict[str, int]:
 
 def find_key(public_id: str) -> KeyRecord | None:
     """A key as it is stored this moment, None for an unknown key or a deleted organisation."""
-    key = ApiKey.objects.filter(public_id=public_id, org__deleted_at=None).select_related("created_by").first()
+    key = ApiKey.objects.filter(public_id=public_id, org__deleted_at=None).select_related("created_by", "org").first()
     return _key_record(key) if key else None
 
 
@@ -160,4 +162,5 @@ def _key_record(key: ApiKey) -> KeyRecord:
         is_ephemeral=key.is_ephemeral,
         member=key.created_by.email if key.created_by else "",
         tags=tuple(key.tags),
+        logs_content=key.org.log_content and key.logs_content,
     )

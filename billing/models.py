@@ -101,7 +101,7 @@ class Customer(TenantModel):
 class TopUp(TenantModel):
     """An order of credits. It says whose they are; what was paid is Stripe's to say."""
 
-    PENDING, PAID = "pending", "paid"
+    PENDING, PAID, FAILED = "pending", "paid", "failed"
 
     org = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
     public_id = models.CharField(max_length=40, unique=True)
@@ -112,10 +112,15 @@ class TopUp(TenantModel):
     received_cents = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     paid_at = models.DateTimeField(null=True)
+    is_automatic = models.BooleanField(default=False)
+    failure = models.CharField(max_length=60, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(cents__gt=0), name="billing_top_up_positive"),
+            models.UniqueConstraint(
+                fields=["org"], condition=Q(is_automatic=True, state="pending"), name="billing_one_automatic_top_up"
+            ),
             models.CheckConstraint(
                 condition=~Q(state="paid") | Q(payment_id__isnull=False, received_cents__gt=0),
                 name="billing_top_up_paid",
@@ -143,3 +148,12 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+
+from billing.payment_models import AutoTopUp, BillingDetails, SavedCard, Voucher, VoucherUse  # noqa: E402
+from billing.payout_models import Payee, Payout, PayoutBatch  # noqa: E402
+
+__all__ = [
+    "AutoTopUp", "BillingDetails", "Charge", "Customer", "Payee", "Payout", "PayoutBatch", "PriceVersion",
+    "SavedCard", "StripeEvent", "TopUp", "Unsettled", "Voucher", "VoucherUse",
+]  # fmt: skip

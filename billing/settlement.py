@@ -2,12 +2,14 @@
 
     usage ─► price of its version ─► charge ─► wallet −           what it covers, the rest is written off
                                             ├─► provider_cost +   on the platform's own connections
-                                            ├─► rewards_escrow +  on somebody else's machine: the owner's share
+                                            ├─► rewards_escrow +  on somebody else's machine: the owner's share,
+                                            │                     and on from there (billing.earnings)
                                             └─► revenue +         what is left of it
 
 Own connections and own machines cost their owner nothing. A batch makes one transfer per organisation; each request
-has its `Charge`, which says what of the transfer is its. A request is settled once because its usage is recorded
-once. Usage that cannot be true, and usage without a price, charges nobody and is kept as `Unsettled`.
+has its `Charge`, which says what of the transfer is its; one that several targets answered has one for each. A
+request is settled once because its usage is recorded once. Usage that cannot be true, and usage without a price,
+charges nobody and is kept as `Unsettled`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from billing.earnings.sharing import Sharing
 from billing.prices import NOT_SOLD, PLATFORM, PriceBook, Rates
+from billing.shares import shares_of
 from billing.terms import Terms
 from common.money import NANOS_PER_USD, TokenCounts, request_cost_nanos
 from ledger import kinds
@@ -90,6 +94,7 @@ class Settler:
         self._terms = terms
         self._book = PriceBook()
         self._accounts = AccountIds()
+        self._sharing = Sharing()
 
     def __call__(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> None:
         self.settle(cursor, records)
@@ -113,7 +118,7 @@ class Settler:
             freed: by account, what is held for these records and will be released as the drafts are posted.
         """
         by_org: defaultdict[int, list[Part]] = defaultdict(list)
-        for record in self._sold(cursor, records):
+        for record in self._sold(cursor, list(shares_of(records))):
             part = self._priced(cursor, record)
             if part is not None and part.charge:
                 by_org[record.org_id].append(part)
@@ -129,13 +134,15 @@ class Settler:
             self._divide(charged, covered)
             first = min(part.used.request_id for part in charged)
             draft = draft_of(f"{SETTLEMENT}:{first}", SETTLEMENT, org_id, charged, ids)
-            drafts.append(draft)
+            drafts += [draft, *self._sharing.drafts(draft.business_id, charged, ids)]
             parts[draft.business_id] = charged
         return Bill(drafts, parts)
 
     def keep(self, cursor: psycopg.Cursor, bill: Bill, posted: Iterable[Posted]) -> None:
         """Writes down what of each transfer is which request's."""
-        keep(cursor, ((transfer.id, bill.parts.get(transfer.business_id, ())) for transfer in posted))
+        charged = [(transfer.id, bill.parts.get(transfer.business_id, ())) for transfer in posted]
+        keep(cursor, charged)
+        self._sharing.keep(cursor, charged)
 
     def _sold(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> list[UsageRecord]:
         """Those for which somebody else than the caller is to be paid."""
@@ -166,7 +173,7 @@ class Settler:
         wanted: list[Wanted] = [(kinds.WALLET, org_id) for org_id in by_org]
         wanted += [(kinds.REWARDS_ESCROW, owner) for owner in owners]
         wanted += [(kind, None) for kind in (kinds.REVENUE, kinds.PROVIDER_COST, kinds.WRITE_OFF)]
-        return self._accounts.ensure(cursor, wanted)
+        return self._accounts.ensure(cursor, wanted) | self._sharing.accounts(cursor, owners)
 
     def _divide(self, parts: Iterable[Part], covered: int) -> None:
         """The owner of a machine gets a share of what was paid; a provider is owed its price in any case."""

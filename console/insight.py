@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from accounts.audit import Actor
 from accounts.models import Organization
-from metering import comparison, prompts
+from console.contents import excerpt
+from metering import comparison, contents, prompts
 from metering.comparison import Served
 from metering.prompts import Order, Prediction, Prompt
 from providers.schema import SUFFIXES
@@ -99,6 +100,13 @@ def prompt_rows(
         best = prompts.best_ttl(times.get(each.hash, []), TTLS_S)
         rows.append(PromptRow(each, best, scope, subject, covered))
     return rows
+
+
+def texts_of(organization: Organization, actor: Actor, rows: list[PromptRow]) -> dict[str, str]:
+    """What the prompts of these rows say, where that is kept, by their names. Raises: NotPermitted."""
+    hashes = {row.prompt.hash: row.prompt.name for row in rows}
+    found = contents.latest_of(organization, actor, hashes)
+    return {hashes[prompt]: excerpt(kept) for prompt, kept in found.items()}
 
 
 def model_of(asked: str) -> str:

@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "nodes",
     "routing",
     "billing",
+    "billing.earnings.apps.EarningsConfig",
     "console",
 ]
 
@@ -259,9 +260,16 @@ HEALTH_HISTORY_DAYS = env.integer("HEALTH_HISTORY_DAYS", 90, 1)
 PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
 
 # -- Billing -----------------------------------------------------------------------------------
-USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster"]
+USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster", "routing.canary_counts.counter"]
 PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
+PAYOUT_LEAST_USD = env.number("PAYOUT_LEAST_USD", 25.0)
+PAYOUT_DAY = env.integer("PAYOUT_DAY", 1, least=1)
+EARNINGS_MATURITY_DAYS = env.integer("EARNINGS_MATURITY_DAYS", 14, least=0)
+EARNINGS_TRUST_PERCENT = env.number("EARNINGS_TRUST_PERCENT", 95.0)
+EARNINGS_TRUST_REQUESTS = env.integer("EARNINGS_TRUST_REQUESTS", 100, least=0)
+EARNINGS_ANSWER_DAYS = env.integer("EARNINGS_ANSWER_DAYS", 7, least=1)
+EARNINGS_EXPOSURE = env.boolean("EARNINGS_EXPOSURE", True)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
@@ -276,15 +284,23 @@ CELERY_BEAT_SCHEDULE = {
     "rollups": {"task": "metering.roll_up", "schedule": 10.0},
     "partitions": {"task": "metering.ensure_partitions", "schedule": 3600.0},
     "expiry": {"task": "metering.expire_usage", "schedule": 3600.0},
+    "old contents": {"task": "metering.expire_contents", "schedule": 3600.0},
     "parked keys": {"task": "providers.retry_parked_keys", "schedule": PROBE_TICK_S},
     "alerts": {"task": "providers.mail_alerts", "schedule": 10.0},
     "old health": {"task": "providers.forget_old_health", "schedule": 3600.0},
+    "canaries": {"task": "routing.watch_canaries", "schedule": 5.0},
     "budgets": {"task": "metering.watch_budgets", "schedule": 15.0},
     "reaping": {"task": "ledger.reap_leases", "schedule": 10.0},
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
     "payments": {"task": "billing.handle_events", "schedule": 60.0},
+    "maturing earnings": {"task": "earnings.mature", "schedule": 3600.0},
+    "doubted earnings": {"task": "earnings.look_into_doubts", "schedule": 600.0},
+    "exposure": {"task": "earnings.set_exposure", "schedule": 3600.0},
     "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
+    "automatic top-ups": {"task": "billing.top_up_automatically", "schedule": 20.0},
+    "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},
+    "payouts": {"task": "billing.send_payouts", "schedule": 60.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
 if PROBES:

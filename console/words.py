@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from metering.usage import HEDGE_LOST
 from providers.failures import Kind
 
 OUTCOMES: dict[str, Promise] = {
@@ -27,6 +28,7 @@ OUTCOMES: dict[str, Promise] = {
     Kind.EMPTY: _("empty answer"),
     Kind.TOO_LARGE: _("answer too large"),
     Kind.INTERRUPTED: _("broke off in the middle"),
+    HEDGE_LOST: _("let go: another one began first"),
 }
 
 HEALTH_REASONS: dict[str, Promise] = {
@@ -109,11 +111,30 @@ ACTIONS: dict[str, Promise] = {
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
     "billing.credit_given": _("gave credits to"),
+    "billing.auto_top_up_set": _("set automatic top-ups"),
+    "billing.card_declined": _("was refused by the card for"),
+    "billing.card_removed": _("removed the saved card"),
+    "billing.card_saved": _("saved a card"),
+    "billing.details_set": _("changed the billing details"),
     "billing.top_up_ordered": _("ordered credits"),
+    "billing.voucher_redeemed": _("redeemed a voucher"),
+    "billing.voucher_refused": _("tried a voucher that is none"),
+    "payout.confirmed": _("confirmed the payout"),
+    "payout.frozen": _("made the monthly payout"),
+    "payout.requested": _("asked for the payout"),
+    "payout.returned": _("took back the payout"),
+    "payout_destination.changed": _("changed where it is paid"),
     "cache.purged": _("purged the cache of"),
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
     "cache_policy.deleted": _("deleted the cache policy for"),
+    "canary.started": _("put a canary on trial for"),
+    "canary.changed": _("changed the canary of"),
+    "canary.promoted": _("promoted the canary of"),
+    "canary.rolled_back": _("rolled back the canary of"),
+    "content.exported": _("exported prompts and answers:"),
+    "content.purged": _("purged the prompts and answers of"),
+    "content.read": _("read the prompt and the answer of"),
     "connection.created": _("added the provider"),
     "connection.updated": _("changed the provider"),
     "connection.deleted": _("deleted the provider"),
@@ -126,6 +147,12 @@ ACTIONS: dict[str, Promise] = {
     "connection.key_unparked": _("took a key of the provider back into use"),
     "connection.models_set": _("chose the models of the provider"),
     "model.updated": _("changed a model of the provider"),
+    "earnings.programme_chosen": _("chose the programme for the earnings of"),
+    "earnings.recognition_set": _("changed who sees the machines' standing of"),
+    "earnings.case_opened": _("opened a case about doubted earnings:"),
+    "earnings.case_answered": _("answered the doubts of"),
+    "earnings.case_dismissed": _("found nothing wrong in"),
+    "earnings.case_upheld": _("took back doubted earnings of"),
     "invitation.sent": _("invited"),
     "invitation.sent_again": _("invited again"),
     "invitation.revoked": _("withdrew the invitation of"),
@@ -170,7 +197,10 @@ OBJECT_TYPES: dict[str, Promise] = {
     "api_key": _("API key"),
     "cache": _("Cache"),
     "cache_policy": _("Cache policy"),
+    "canary": _("Canary"),
     "connection": _("Provider"),
+    "earnings": _("Earnings"),
+    "earnings_case": _("Doubts"),
     "invitation": _("Invitation"),
     "member": _("Member"),
     "node": _("Machine"),
@@ -182,8 +212,15 @@ OBJECT_TYPES: dict[str, Promise] = {
     "key": _("API key"),
     "model": _("Model"),
     "organisation": _("Organisation"),
+    "request": _("Request"),
     "smoke_run": _("Smoke test"),
     "top_up": _("Top-up"),
+    "auto_top_up": _("Automatic top-up"),
+    "billing_details": _("Billing details"),
+    "card": _("Card"),
+    "payee": _("Destination of payouts"),
+    "payout": _("Payout"),
+    "voucher": _("Voucher"),
     "wallet": _("Balance"),
 }
 
@@ -323,6 +360,21 @@ def mode(code: str) -> str:
 
 def visibility(code: str) -> str:
     return str(VISIBILITIES.get(code, code))
+
+
+SPEAKERS: dict[str, Promise] = {
+    "system": _("System"),
+    "developer": _("Developer"),
+    "user": _("User"),
+    "assistant": _("Assistant"),
+    "tool": _("Tool"),
+    "error": _("Error"),
+    "": _("Text"),
+}
+
+
+def speaker(code: str) -> str:
+    return str(SPEAKERS.get(code, code))
 
 
 def scope(code: str) -> str:

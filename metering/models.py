@@ -181,3 +181,29 @@ class BudgetWindow(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.scope} {self.subject} {self.window} {self.unit} from {self.starts_at:%Y-%m-%d}"
+
+
+class Content(TenantModel):
+    """What one request asked and was answered, of an organisation that keeps it; read through `metering.contents`.
+
+    `sealed` holds the compressed JSON of `metering.transcripts.Transcript`, bound to its row. The usage row of
+    its request may be recorded later, so nothing refers to that.
+    """
+
+    request_id = models.CharField(max_length=40)
+    started_at = models.DateTimeField()
+    key_id = models.BigIntegerField(null=True)
+    prompt_hash = models.BigIntegerField(default=0)
+    sealed = models.BinaryField()
+    size_bytes = models.IntegerField()  # of what was said, before it was cut and sealed
+    is_cut = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "request_id"], name="content_once_per_request")]
+        indexes = [
+            models.Index(fields=["org", "started_at"], name="content_by_age"),
+            models.Index(fields=["org", "prompt_hash", "-started_at"], name="content_by_prompt"),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from metering import alerts, partitions, retention, rollups
+from metering import alerts, contents, partitions, retention, rollups
 
 
 @shared_task(name="metering.roll_up")
@@ -20,6 +20,11 @@ def ensure_partitions() -> None:
 @shared_task(name="metering.expire_usage")
 def expire_usage() -> None:
     retention.expire_usage()
+
+
+@shared_task(name="metering.expire_contents")
+def expire_contents() -> None:
+    contents.expire()
 
 
 @shared_task(name="metering.watch_budgets")

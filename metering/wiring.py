@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.conf import settings
 from django.db import connection
 from django.utils.module_loading import import_string
 from psycopg.conninfo import make_conninfo
 
+from common.secrets import KeyRing
 from ledger import leases
 from ledger.posting import Cursor
+from metering.content_log import ContentLog
 from metering.ingest import BatchHook
 from metering.journal import Journal
 from metering.recorder import Recorder
@@ -22,6 +27,11 @@ def start_recorder(journal: Journal) -> Recorder:
     recorder = Recorder(journal, conninfo(), on_batch=batch_hooks(), on_drained=bury)
     recorder.start()
     return recorder
+
+
+def open_content_log(name_prompt: Callable[[int, dict[str, Any]], int]) -> ContentLog:
+    keyring = KeyRing.parse(settings.KEYRING)
+    return ContentLog(settings.JOURNAL_DIR / "content", conninfo(), keyring, name_prompt)
 
 
 def bury(cursor: Cursor, journal: str) -> None:

@@ -11,6 +11,7 @@ import orjson
 from accounts.authentication import Caller
 from providers.schema import CHAT, Call
 from routing.cache_rules import CacheRule
+from routing.canary_draw import CANARY
 from routing.plans import Plan
 from routing.sentences import rendered
 from routing.snapshots import OrgSnapshot
@@ -68,7 +69,9 @@ def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wan
         return None
     key_id = caller.key_id if rule.per_key else 0
     head: tuple[Any, ...] = (caller.org_id, key_id, call.endpoint, *snapshot.cache.purged(name))
-    if plan.rule:
+    if plan.variant is not None and plan.variant["version"] == CANARY:
+        head = (*head, plan.variant["canary"], plan.rule)
+    elif plan.rule:
         head = (*head, plan.route, _use_of(plan, snapshot))
     return Wanted(_digest(head, call.body), caller.org_id, rule, freshness_of(call.cache_control))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from providers.prefill import PREFILL
 from providers.schema import NO_PREFERENCES, Call, Preferences
 from providers.targets import OWN, Target
 from routing.health import Health
@@ -72,7 +73,9 @@ def reject_capability(call: Call, target: Target) -> str | None:
     """An empty set means that nobody has found out; then only `require_parameters` refuses."""
     if not call.requires or call.requires <= target.capabilities:
         return None
-    return "lacks_capability" if target.capabilities or call.preferences.require_parameters else None
+    # `prefill` alone says nothing of the others: nobody asks for it in a body.
+    told = target.capabilities - {PREFILL}
+    return "lacks_capability" if told or call.preferences.require_parameters else None
 
 
 def reject_context(call: Call, target: Target) -> str | None:

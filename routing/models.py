@@ -21,6 +21,8 @@ class Route(TenantModel):
     private = models.BooleanField(_("own machines only"), default=False)
     spill_over = models.JSONField(null=True, blank=True)
     rules = models.JSONField(default=list, blank=True)
+    hedge = models.JSONField(null=True, blank=True)
+    continue_streams = models.BooleanField(_("continue broken streams"), default=False)
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
@@ -70,6 +72,58 @@ class RouteDraft(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Canary(TenantModel):
+    """Another version of a route, on trial with `percent` of its requests. It ends promoted, rolled back, or
+    because something else was published meanwhile.
+    """
+
+    RUNNING, PROMOTED, ROLLED_BACK, SUPERSEDED = "running", "promoted", "rolled_back", "superseded"
+
+    public_id = models.CharField(max_length=40, unique=True)
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="canaries")
+    content = models.JSONField()
+    percent = models.PositiveSmallIntegerField()
+    most_error_percent = models.PositiveSmallIntegerField(default=5)
+    least_requests = models.PositiveIntegerField(default=50)
+    state = models.CharField(max_length=12, default=RUNNING)
+    reason = models.CharField(max_length=20, blank=True)
+    actor_label = models.CharField(max_length=254)
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["route"], condition=models.Q(state="running"), name="canary_once_per_route"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.route_id} {self.percent} % {self.state}"
+
+
+class CanaryCount(TenantModel):
+    """What became of one minute's requests while a canary ran: of its own, or of the stable version's."""
+
+    canary = models.ForeignKey(Canary, on_delete=models.CASCADE, related_name="counts")
+    is_canary = models.BooleanField()
+    minute = models.DateTimeField()
+    requests = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    ttft_ms_sum = models.BigIntegerField(default=0)
+    ttft_count = models.BigIntegerField(default=0)
+    duration_ms_sum = models.BigIntegerField(default=0)
+    cost_nanos = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["canary", "is_canary", "minute"], name="canary_count_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.canary_id} {self.minute:%H:%M}"
 
 
 class CachePolicy(TenantModel):

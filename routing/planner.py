@@ -16,6 +16,7 @@ from nodes.fleet import Fleet, Load
 from providers.schema import Call
 from providers.targets import OWN, Credential, Target
 from providers.transport import Deadlines
+from routing.canary_draw import is_canary, unserved, without_canaries
 from routing.facts import BudgetUsed, MinuteIn, facts_of, minute_now, nothing_used
 from routing.fallbacks import fallen_back_to, in_tier, within_reach
 from routing.filters import EJECTED, FILTERS, REASONS, reject_place, unusable_keys
@@ -86,6 +87,8 @@ class Planner:
                 found = self._ordered(call, one, rejected, now, down)
                 candidates += fallen_back_to(one.fallback, found, candidates, begin, rejected)
         if not candidates:
+            if (canary := wanted[0].route) is not None and is_canary(canary):
+                return unserved(self.plan(call, without_canaries(snapshot), now, key_id), canary)
             raise _unavailable(call, rejected)
         if len(candidates) > MOST_ATTEMPTS and not call.preferences.order:
             within_reach(candidates, MOST_ATTEMPTS)
@@ -97,6 +100,9 @@ class Planner:
             rejected=tuple(rejected),
             deadlines=self._deadlines_of(first.route),
             rule=first.rule,
+            continues=first.route is not None and first.route.continue_streams,
+            hedge=first.route.hedge if first.route is not None else None,
+            variant=first.route.variant if first.route else None,
         )
 
     def _draw_first(self, name: str, kept: list[_Ranked], weights: dict[int, int]) -> None:
@@ -123,7 +129,8 @@ class Planner:
             score = SCORERS[strategy](call, target, weight, self._health)
         if place and strategy == "priority":
             score += place * MOST_PRIORITY
-        return tier, score, weighted_key(weight), Candidate(target, keys, score, tier)
+        chance = weight if target.exposure == 1.0 else weight * target.exposure
+        return tier, score, weighted_key(chance), Candidate(target, keys, score, tier)
 
     def _deadlines_of(self, route: RouteRecord | None) -> Deadlines:
         if route is None or route.first_byte_s is None:

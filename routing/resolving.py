@@ -8,6 +8,7 @@ import msgspec
 
 from providers.schema import Call
 from providers.targets import Target
+from routing.canary_draw import drawn, label_of
 from routing.filters import PRIVATE
 from routing.legs import RouteTarget
 from routing.rules import Facts, Fallback, Rule, first_match
@@ -44,6 +45,8 @@ def wanted_by(call: Call, snapshot: OrgSnapshot, facts_for: Callable[[RouteRecor
     sort = call.preferences.sort
     for name in call.models:
         route = routes.get(name)
+        if route is not None and route.canary is not None:
+            route = drawn(route)
         if route is None:
             targets = _served(name, snapshot)
             if targets is not None:
@@ -51,7 +54,8 @@ def wanted_by(call: Call, snapshot: OrgSnapshot, facts_for: Callable[[RouteRecor
         elif route.rules and (match := first_match(route.rules, facts_for(route))) is not None:
             found += _ruled(route, *match, sort, place, snapshot)
         else:
-            found.append(Wanted(name, legs_of(route.legs, snapshot), route, sort or route.strategy, place))
+            label = name if route.variant is None else label_of(route)
+            found.append(Wanted(label, legs_of(route.legs, snapshot), route, sort or route.strategy, place))
     return found
 
 
@@ -70,7 +74,7 @@ def _ruled(
     for index, fallback in enumerate((None, *rule.fallbacks)):
         use = rule.use if fallback is None else fallback.use
         yield Wanted(
-            f"{route.name} {number}.{index}",
+            f"{label_of(route)} {number}.{index}",
             legs_of(use.legs, snapshot),
             route,
             sort or use.strategy,

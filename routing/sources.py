@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+import msgspec
 from django.db import (
     DEFAULT_DB_ALIAS,
     DatabaseError,
@@ -25,12 +26,16 @@ from metering.bounds import limits_of
 from metering.budgets import budgets_of
 from nodes import sources as nodes
 from providers import sources as providers
+from routing import snapshots
 from routing.cache_rules import NO_RULES, CacheRule, CacheRules
+from routing.canary_draw import CANARY, STABLE, variant_of
 from routing.health_rows import load_shared_health, write_breakers
 from routing.legs import RouteTarget
-from routing.models import CachePolicy, CachePurge, Drill, Route
+from routing.models import CachePolicy, CachePurge, Canary, Drill, Route
 from routing.sentences import parsed
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, SpillOver, snapshot_of
+from routing.stream_policies import hedge_of
+from routing.versions import stored
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,7 +109,21 @@ def load_routes(org_id: int) -> list[RouteRecord]:
     """A private route that is switched off stays as one that leads nowhere: its name must not fall to whoever serves
     a model of that name."""
     rows = Route.objects.filter(Q(enabled=True) | Q(private=True), org_id=org_id)
-    return [route_record(row) for row in rows]
+    canaries = {row.route_id: row for row in Canary.objects.filter(org_id=org_id, state=Canary.RUNNING)}
+    return [_with_canary(row, canaries.get(row.pk)) for row in rows]
+
+
+def _with_canary(row: Route, canary: Canary | None) -> RouteRecord:
+    route = route_record(row)
+    if canary is None or not row.enabled:
+        return route
+    other = route_record(Route(org_id=row.org_id, name=row.name, **stored(canary.content)))
+    other = msgspec.structs.replace(other, variant=variant_of(canary.public_id, CANARY))
+    return msgspec.structs.replace(
+        route,
+        canary=snapshots.Canary(canary.percent, other),
+        variant=variant_of(canary.public_id, STABLE),
+    )
 
 
 def route_record(row: Route) -> RouteRecord:
@@ -121,6 +140,8 @@ def route_record(row: Route) -> RouteRecord:
         private=row.private,
         spill_over=spill_over,
         rules=tuple(map(parsed, row.rules)) if row.enabled else (),
+        continue_streams=row.continue_streams,
+        hedge=hedge_of(row.hedge),
     )
 
 

@@ -14,6 +14,7 @@ from common.errors import ModelNotFound
 from nodes.fleet import Fleet
 from providers.schema import Call
 from providers.transport import Deadlines
+from routing.canary_draw import without_canaries
 from routing.explanation import Explanation, explain, refused
 from routing.health import Health
 from routing.health_news import apply_shared
@@ -53,4 +54,4 @@ def _planner_here() -> tuple[Planner, Health]:
 def snapshot_now(organization: Organization) -> OrgSnapshot:
     snapshot = load_snapshot(organization.pk)
     assert snapshot is not None  # whoever asks is a member of it
-    return snapshot
+    return without_canaries(snapshot)

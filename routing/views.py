@@ -95,9 +95,11 @@ class CallView(GatewayView):
             headers=request.scope["headers"],
         )
         key = request.by_name.get(IDEMPOTENCY_KEY)
+        here = plane()
         if key is None:
-            return await plane().gateway.serve(call, caller, request.flight)
-        return await plane().errands.serve(key, call, caller, request.flight)
+            serves = here.transcripts if caller.logs_content else here.gateway
+            return await serves.serve(call, caller, request.flight)
+        return await here.errands.serve(key, call, caller, request.flight)
 
 
 class ChatCompletionsView(CallView):

@@ -9,12 +9,13 @@ from typing import Any
 
 from django.conf import settings
 
+from metering.content_log import ContentLog
 from metering.gate import Gate
 from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.teller import Teller
 from metering.treasury import Treasury
-from metering.wiring import conninfo, open_journal, start_recorder
+from metering.wiring import conninfo, open_content_log, open_journal, start_recorder
 from nodes import doubts
 from nodes.canaries import Canaries
 from nodes.fleet import Fleet
@@ -37,6 +38,7 @@ from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
 from routing.health_news import HealthNews, Shared, Told
+from routing.hedging import Hedger
 from routing.kept_replies import KeptReplies
 from routing.last_used import LastUsed
 from routing.listener import listen
@@ -46,6 +48,7 @@ from routing.settlement import counted_usage, drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
 from routing.spending import Spending
+from routing.transcripts import Transcripts
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +75,11 @@ class Plane:
         )
         self._news = HealthNews(self._look_at_health, self._write_breakers, HEALTH_UNAVAILABLE)
         self.health = health = self._news.health
+        budget = RetryBudget(self.flights.__len__)
         failover = Failover(
             {"direct": self._direct, TUNNEL: self.nodes.transport},
             health,
-            RetryBudget(self.flights.__len__),
+            budget,
             self._park_refused_key,
         )
         self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
@@ -88,6 +92,7 @@ class Plane:
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
         self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
+        fingerprint = Fingerprint(settings.SECRET_KEY)
         self.gateway = Gateway(
             self.snapshots,
             planner,
@@ -100,12 +105,16 @@ class Plane:
             cache,
             self._recounts,
             self._journal.checkpoint,
-            Fingerprint(settings.SECRET_KEY),
+            fingerprint,
             self.spending,
+            Hedger(failover, health, self._fleet, budget, self.flights),
         )
-        self.errands = Errands(self.gateway, self.flights, KeptReplies(settings.REDIS_URL))
+        self._contents: ContentLog = open_content_log(fingerprint.of)
+        self.transcripts = Transcripts(self.gateway, self.snapshots, self._contents.keep)
+        self.errands = Errands(self.transcripts, self.flights, KeptReplies(settings.REDIS_URL))
 
     async def start(self) -> None:
+        self._contents.start()
         await self.nodes.start()
         self.flights.start()
         self.snapshots.start()
@@ -131,6 +140,7 @@ class Plane:
         await self._shelf.aclose()
         await self.errands.aclose()
         self._direct.close()
+        await asyncio.to_thread(self._contents.stop, 5.0)
         is_settled = await asyncio.to_thread(self._recorder.stop, 10.0)
         self._journal.close()
         await self._treasury.aclose(is_settled=is_settled)

@@ -18,7 +18,7 @@ from accounts.keys import LONGEST_OVERLAP_S, PlainKey
 from accounts.limits import set_key_limits
 from accounts.models import ApiKey
 from accounts.roles import Permission
-from console.api.fields import Body, Kind, Shown, Text, Whole
+from console.api.fields import Body, Flag, Kind, Shown, Text, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.limits import KeyLimits, LimitWishes
@@ -36,6 +36,7 @@ class KeyShown(Shown):
     )
     ip_allow = serializers.ListField(child=serializers.CharField(), help_text="Empty allows every address.")
     tags = serializers.ListField(child=serializers.CharField(), help_text="What rules of routes can ask for.")
+    logs_content = serializers.BooleanField(help_text="false: never kept, whatever the organisation does.")
     status = serializers.SerializerMethodField()
     created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True)
     created_at = serializers.DateTimeField()
@@ -68,6 +69,7 @@ class NewKey(Body):
     tags = serializers.ListField(
         child=Text(max_length=LONGEST_TAG), max_length=MOST_TAGS, required=False, help_text="For rules of routes."
     )
+    logs_content = Flag(required=False, help_text="false: prompts and answers are never kept.")
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
     limits = LimitWishes(required=False, help_text="Takes the permission to set limits.")
 
@@ -78,6 +80,7 @@ class KeyChanges(Body):
     models = serializers.ListField(child=Text(max_length=200), min_length=1, allow_null=True)
     ip_allow = serializers.ListField(child=Text(max_length=50))
     tags = serializers.ListField(child=Text(max_length=LONGEST_TAG), max_length=MOST_TAGS)
+    logs_content = Flag()
     expires_at = serializers.DateTimeField(allow_null=True)
     limits = LimitWishes(help_text="All of them anew. Takes the permission to set limits.")
 

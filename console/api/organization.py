@@ -27,6 +27,7 @@ class OrganizationShown(Shown):
     default_strategy = serializers.CharField()
     log_content = serializers.BooleanField()
     retention_days = serializers.IntegerField()
+    content_days = serializers.IntegerField()
     uses_community_nodes = serializers.BooleanField()
     created_at = serializers.DateTimeField()
 
@@ -35,8 +36,11 @@ class OrganizationChanges(Body):
     name = Text(max_length=LONGEST_NAME)
     time_zone = Text(max_length=60, help_text="An IANA name such as Asia/Bangkok.")
     default_strategy = serializers.ChoiceField(STRATEGIES)
-    log_content = Flag()
+    log_content = Flag(help_text="true: what requests ask and are answered is kept, sealed.")
     retention_days = Whole(min_value=1, max_value=LONGEST_RETENTION_DAYS)
+    content_days = Whole(
+        min_value=1, max_value=LONGEST_RETENTION_DAYS, help_text="Of prompts and answers; never longer than the log."
+    )
     uses_community_nodes = Flag(help_text="true: requests may go to strangers' machines that serve the model.")
 
 

@@ -64,6 +64,12 @@ class KeyForm(ConsoleForm):
         help_text=_("One per line. Rules of routes can treat the requests of tagged keys apart."),
     )
 
+    never_kept = forms.BooleanField(
+        label=_("Never keep prompts and answers"),
+        required=False,
+        help_text=_("Even when the organisation keeps them."),
+    )
+
     def __init__(self, *args: Any, may_manage: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["scopes"].widget.attrs["class"] = "checkbox"
@@ -84,6 +90,7 @@ class KeyForm(ConsoleForm):
             "allowed_models": self.cleaned_data["allowed_models"] or None,
             "ip_allow": self.cleaned_data["ip_allow"],
             "tags": self.cleaned_data["tags"],
+            "logs_content": not self.cleaned_data["never_kept"],
             "expires_at": self._expires_at(),
         }
 
@@ -106,6 +113,7 @@ def initial_of(key: ApiKey) -> dict[str, Any]:
         "allowed_models": "\n".join(key.allowed_models or []),
         "ip_allow": "\n".join(key.ip_allow),
         "tags": "\n".join(key.tags),
+        "never_kept": not key.logs_content,
         "expires": _OTHER if last_day else _NEVER,
         "expires_on": last_day,
     }

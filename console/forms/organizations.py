@@ -46,6 +46,21 @@ class SettingsForm(ConsoleForm):
     retention_days = forms.IntegerField(
         label=_("Keep logs for (days)"), min_value=1, max_value=400, help_text=_("Sums in reports stay for good.")
     )
+    log_content = forms.BooleanField(
+        label=_("Keep prompts and answers"),
+        required=False,
+        help_text=_(
+            "Sealed, for owners, admins and auditors to read in the logs; each reading is in the audit log. Not of "
+            "private routes, of keys that are set so, or of requests with Cache-Control: no-store or store: false."
+        ),
+    )
+    content_days = forms.IntegerField(
+        label=_("Keep prompts and answers for (days)"),
+        min_value=1,
+        max_value=400,
+        initial=7,
+        help_text=_("Never longer than the logs."),
+    )
     uses_community_nodes = forms.BooleanField(
         label=_("Use machines of the community"),
         required=False,

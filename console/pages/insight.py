@@ -24,10 +24,16 @@ from console.visit import Visit, page
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     form = InsightForm(request.GET or None)
     said, now = form.chosen(), timezone.now()
+    rows = insight.prompt_rows(visit.organization, now, said["window"], said["by"])
+    may_read = visit.organization.log_content and visit.allows(Permission.VIEW_CONTENT)
+    reads = may_read and request.GET.get("texts") == "on"
     context = {
         "form": form,
         "said": said,
-        "prompts": insight.prompt_rows(visit.organization, now, said["window"], said["by"]),
+        "prompts": rows,
+        "may_read": may_read,
+        "texts": insight.texts_of(visit.organization, visit.actor, rows) if reads else {},
+        "reads": reads,
         "models": insight.model_rows(visit.organization, now, said["window"]),
         "enough": insight.ENOUGH_ATTEMPTS,
         "may_manage": visit.allows(Permission.MANAGE_ROUTES),

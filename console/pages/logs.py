@@ -20,6 +20,7 @@ from common.errors import InvalidRequest
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
 from console.visit import Visit, page, wants_fragment
+from metering.contents import is_kept
 from metering.models import Usage
 from metering.queries import RequestFilters, get_request, list_requests, request_csv_rows
 
@@ -77,17 +78,24 @@ def export(request: HttpRequest, visit: Visit) -> HttpResponse:
 @require_GET
 @page(Permission.VIEW_USAGE)
 def detail(request: HttpRequest, visit: Visit, request_id: str) -> HttpResponse:
+    context = detail_context(visit, request_id)
+    return render(request, "logs/_sheet.html" if wants_fragment(request) else "logs/detail.html", context)
+
+
+def detail_context(visit: Visit, request_id: str) -> dict[str, Any]:
     usage = _get(visit, request_id)
     (line,) = named_keys(visit, [usage])
-    context = {
+    return {
         "line": line,
         "usage": usage,
         "attempts": _timeline(usage),
         "curl": _curl(usage),
         "may_play": visit.allows(Permission.USE_PLAYGROUND),
         "input_uncached": usage.input_tokens - usage.cached_tokens,
+        "is_kept": is_kept(visit.organization, request_id),
+        "may_read": visit.allows(Permission.VIEW_CONTENT),
+        "keeps": visit.organization.log_content,
     }
-    return render(request, "logs/_sheet.html" if wants_fragment(request) else "logs/detail.html", context)
 
 
 def _page_at(request: HttpRequest, direction: str, cursor: str | None) -> str:

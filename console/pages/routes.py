@@ -20,9 +20,10 @@ from console.route_sentences import changes, sentences
 from console.route_templates import Offered, offered
 from console.rule_sentences import Clause
 from console.visit import Visit, page
+from routing.canaries import compare
 from routing.drafts import discard_draft, explain_draft, publish_draft, roll_back, save_draft
 from routing.explanation import imagined_of_kind
-from routing.models import Route, RouteDraft
+from routing.models import Canary, Route, RouteDraft
 from routing.services import delete_route
 from routing.tester import explain_call, snapshot_now
 from routing.versions import content_of
@@ -71,6 +72,7 @@ def show(request: HttpRequest, visit: Visit, name: str) -> HttpResponse:
         context["told"] = explain_call(visit.organization, call)
     if route is not None:
         context["sentences"] = sentences(name, content_of(route))
+        context |= _canary(route)
     return render(request, "routes/show.html", context)
 
 
@@ -189,6 +191,14 @@ def _entries(visit: Visit) -> list[Entry]:
 def _entry(name: str, route: Route | None, draft: RouteDraft | None) -> Entry:
     content = content_of(route) if route else draft.content  # type: ignore[union-attr]
     return Entry(name, route, draft, sentences(name, content))
+
+
+def _canary(route: Route) -> dict[str, Any]:
+    """The one that runs, or the latest if it was rolled back."""
+    row = Canary.objects.filter(route=route).order_by("-pk").first()
+    if row is None or row.state not in (Canary.RUNNING, Canary.ROLLED_BACK):
+        return {}
+    return {"canary": row, "compared": compare(row), "canary_sentences": sentences(route.name, row.content)}
 
 
 def _versions(route: Route) -> list[dict[str, Any]]:

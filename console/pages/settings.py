@@ -14,8 +14,17 @@ from accounts.models import Organization
 from accounts.roles import Permission
 from console.forms.organizations import DeleteForm, SettingsForm, TransferForm
 from console.visit import Visit, page
+from metering import contents
 
-_FIELDS = ("name", "time_zone", "default_strategy", "retention_days", "uses_community_nodes")
+_FIELDS = (
+    "name",
+    "time_zone",
+    "default_strategy",
+    "retention_days",
+    "log_content",
+    "content_days",
+    "uses_community_nodes",
+)
 
 
 @require_http_methods(["GET", "POST"])
@@ -40,6 +49,8 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "may_transfer": visit.allows(Permission.MANAGE_OWNERS),
         "may_delete": visit.allows(Permission.DELETE_ORGANIZATION),
         "organization": visit.organization,
+        "stock": contents.stock_of(visit.organization),
+        "may_read": visit.allows(Permission.VIEW_CONTENT),
     }
     return render(request, "settings/index.html", context, status=422 if form.errors else 200)
 

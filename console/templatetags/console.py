@@ -20,7 +20,7 @@ from accounts.limits import KINDS
 from accounts.roles import ROLE_NAMES, ROLES
 from accounts.scopes import TOKENS
 from accounts.subjects import label_of
-from console import figures
+from console import figures, payment_words
 from console import words as vocabulary
 from console.passkeys import Obstacle, find_obstacle
 from metering.queries import UsageRow
@@ -43,9 +43,12 @@ register.filter("doubt_advice", vocabulary.doubt_advice)
 register.filter("billing", vocabulary.billing_reason)
 register.filter("action", vocabulary.action)
 register.filter("object_type", vocabulary.object_type)
+register.filter("decline_word", payment_words.decline)
+register.filter("payout_reason", payment_words.payout_reason)
 register.filter("rung", vocabulary.rung)
 register.filter("system", vocabulary.system)
 register.filter("runtime", vocabulary.runtime)
+register.filter("speaker", vocabulary.speaker)
 register.filter("mode", vocabulary.mode)
 register.filter("visibility", vocabulary.visibility)
 register.filter("memory", figures.memory)

@@ -47,6 +47,7 @@ def test_creation_is_audited_and_seen_by_the_data_plane(acme, as_alice, alice):
         "allowed_models": None,
         "ip_allow": [],
         "tags": [],
+        "logs_content": True,
         "expires_at": None,
     }
     assert Organization.objects.get(pk=acme.pk).version == before + 1

@@ -22,7 +22,7 @@ from billing import crediting, events, topups
 from billing.errors import PaymentsAway, PaymentsOff
 from billing.models import StripeEvent, TopUp
 from console import env
-from demo.payments.server import signature
+from demo.payments.deliveries import signature
 from ledger.models import Transfer
 from tests.billing.conftest import record
 from tests.fakes.payments import KEY, SECRET, PaymentDouble

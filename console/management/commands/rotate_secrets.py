@@ -6,6 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from billing.payees import seal_anew
+from metering.contents import reseal
 from providers.rotation import rotate_keys
 
 
@@ -17,4 +19,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         result = rotate_keys(options["batch"])
-        self.stdout.write(f"{result.rotated} sealed anew, {result.unreadable} cannot be opened.")
+        resealed, unreadable = reseal(options["batch"])
+        rotated = result.rotated + resealed + seal_anew()
+        self.stdout.write(f"{rotated} sealed anew, {result.unreadable + unreadable} cannot be opened.")

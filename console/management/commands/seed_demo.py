@@ -88,7 +88,7 @@ UPSTREAMS = {
         chat=DemoModel("0.50", "1.50"),
         embedding=DemoModel("0.05", "0", kind="embedding"),
         models=_SIMULATED_MODELS,
-        capabilities=("json_schema", "tools"),
+        capabilities=("json_schema", "prefill", "tools"),
     ),
     "borealis": DemoUpstream(
         name="Borealis",
@@ -97,7 +97,7 @@ UPSTREAMS = {
         chat=DemoModel("0.20", "0.60"),
         embedding=DemoModel("0.02", "0", kind="embedding"),
         models=_SIMULATED_MODELS,
-        capabilities=("json_schema", "tools"),
+        capabilities=("json_schema", "prefill", "tools"),
     ),
     "llama": DemoUpstream(
         name="Llama",

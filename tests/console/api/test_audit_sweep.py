@@ -64,6 +64,10 @@ CASES: dict[str, Case] = {
     "DELETE routes/<route_name:name>/draft": Case("route.draft_discarded", GONE),
     "POST routes/<route_name:name>/publish": Case("route.updated", CHANGED, {}),
     "POST routes/<route_name:name>/rollback": Case("route.updated", CHANGED, {"version": 1}),
+    "POST routes/<route_name:name>/canary": Case("canary.started", NEW, {"percent": 10}),
+    "PATCH routes/<route_name:name>/canary": Case("canary.changed", CHANGED, {"percent": 20}),
+    "DELETE routes/<route_name:name>/canary": Case("canary.rolled_back", CHANGED),
+    "POST routes/<route_name:name>/promote": Case("canary.promoted", CHANGED, {}),
     "POST routes/simulate": Case("simulation.started", NEW, {"name": f"{MARK}/route"}),
     "DELETE simulations/<slug:simulation_id>": Case("simulation.cancelled", NOTED),
     "PUT targets/<slug:target_id>/health": Case("target.held_open", CHANGED, {"state": "held_open"}),
@@ -73,11 +77,15 @@ CASES: dict[str, Case] = {
     "PUT cache/policies": Case("cache_policy.created", NEW, {"scope": "organization", "ttl_s": 60}),
     "DELETE cache/policies/<slug:policy_id>": Case("cache_policy.deleted", GONE),
     "POST cache/purge": Case("cache.purged", NEW, {"name": "x"}),
+    "PUT earnings/programme": Case("earnings.programme_chosen", CHANGED, {"kind": "exchange"}),
+    "PUT earnings/recognition": Case("earnings.recognition_set", CHANGED, {"is_public": False}),
+    "PUT earnings/cases/<slug:case_id>/answer": Case("earnings.case_answered", CHANGED, {"answer": "A mistake."}),
     "PUT limits": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT limits/routes/<route_name:name>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT limits/models/<route_name:model>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT limits/nodes/<slug:node_id>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT members/<slug:member_id>/limits": Case("limits.updated", CHANGED, {"rpm": 7}),
+    "DELETE contents": Case("content.purged", GONE),
     "PATCH organization": Case("organization.updated", CHANGED, {"name": "Renamed"}),
     "PATCH members/<slug:member_id>": Case("member.role_changed", CHANGED, {"role": "viewer"}),
     "DELETE members/<slug:member_id>": Case("member.removed", GONE),
@@ -113,6 +121,8 @@ def test_every_write_is_in_the_audit_trail(call: tuple[Address, str], prepared, 
     case = CASES[name_of(call)]
     if address.pattern.endswith("resume"):
         api.post(address.path(**ids_in(address, prepared)).replace("resume", "pause"))
+    if (method != "POST" and address.pattern.endswith("canary")) or address.pattern.endswith("promote"):
+        assert api.post(f"routes/{prepared.ids['name']}/canary", {"percent": 10}).status_code == 201
     SmokeRun.objects.update(ended_at=timezone.now())
     Invitation.objects.update(expires_at=F("expires_at") - timedelta(hours=1))
     seen = AuditEvent.objects.of(acme).count()

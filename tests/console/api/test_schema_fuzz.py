@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 import schemathesis
@@ -13,16 +14,21 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 from accounts import invitations, members
+from billing.earnings import causes
 from nodes.enrolment import create_token
+from nodes.findings import store_models
+from nodes.models import Node
+from nodes.reports import parse
 from providers.models import ServedModel
 from routing.drills import start_drill
+from tests.console.earning_rows import doubted_lot
 from tests.nodes.machine import Machine
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
 # What a schema can say is not all there is to say: that a URL leads somewhere, that a time zone exists.
 # That nothing is answered without a key, tests/console/api/test_access.py asks once for each address.
 EXCLUDED = [positive_data_acceptance, ignored_auth]
-LISTED = ("key_id", "node_id", "simulation_id", "drill_id", "run_id", "policy_id", "invitation_id", "request_id")
+LISTED = ("key_id", "case_id", "simulation_id", "drill_id", "run_id", "policy_id", "invitation_id", "request_id")
 ENDS = (signals.request_started, signals.request_finished)
 
 
@@ -47,6 +53,13 @@ def ids(api, acme, as_alice, bob, log) -> Things:
     ).json()
     api.put("routes/team/fast", {"targets": [{"target": "up/small"}]})
     api.put("routes/team/fast/draft", {"targets": [{"target": "up/small"}]})
+
+    @cache
+    def node() -> Node:
+        node = Node.objects.get(public_id=Machine().enrol(create_token(acme, as_alice).plain).json()["node"])
+        store_models(node.public_id, parse({"models": [{"id": "small", "runtime": "ollama"}]}).models)
+        return node
+
     makers: dict[str, Callable[[], str]] = {
         "key_id": lambda: api.post("keys", {"name": "App"}).json()["id"],
         "provider_id": lambda: provider["id"],
@@ -56,7 +69,9 @@ def ids(api, acme, as_alice, bob, log) -> Things:
         "request_id": lambda: log().request_id,
         "member_id": lambda: members.members_of(acme).get(user=bob).public_id,
         "token_id": lambda: create_token(acme, as_alice).token.public_id,
-        "node_id": lambda: Machine().enrol(create_token(acme, as_alice).plain).json()["node"],
+        "node_id": lambda: node().public_id,
+        "case_id": lambda: doubted_lot(node().served_models.get()).public_id,
+        "cause_id": lambda: causes.add({"name": "Trees for All", "summary": "Plants trees."}).slug,
         "target_id": lambda: ServedModel.objects.of(acme).get().public_id,
         "simulation_id": lambda: api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
         "drill_id": lambda: start_drill(acme, as_alice, "up/small", 60).public_id,

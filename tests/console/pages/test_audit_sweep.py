@@ -22,11 +22,20 @@ from routing.drills import start_drill
 from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.api.test_audit_sweep import CHANGED, GONE, NEW, NOTED, said_by
+from tests.console.earning_rows import doubted_lot
 from tests.console.pages import machines
+from tests.console.pages.conftest import record
+from tests.console.pages.kept import keep
 from tests.console.pages.test_node_detail import settings_of
 
 SECRET = "sk-secret-of-an-upstream-0123456789"
-SETTINGS = {"name": "Works", "time_zone": "UTC", "default_strategy": "cheapest", "retention_days": "7"}
+SETTINGS = {
+    "name": "Works",
+    "time_zone": "UTC",
+    "default_strategy": "cheapest",
+    "retention_days": "7",
+    "content_days": "7",
+}
 ROUTE = {"name": "new", "strategy": "fastest", "use": "aurora/demo-chat", "enabled": "on"}
 MODEL = {"id": "demo-chat", "upstream_id": "demo-chat", "kind": "chat", "enabled": "on", "weight": "1"}
 
@@ -80,6 +89,9 @@ CASES: dict[str, Case] = {
     "routes-publish": of("route.updated", CHANGED, "route"),
     "routes-discard": of("route.draft_discarded", GONE, "route"),
     "routes-rollback": of("route.updated", CHANGED, "version"),
+    "routes-canary": of(
+        "canary.started", NEW, "route", wish="start", percent="10", most_error_percent="5", least_requests="50"
+    ),
     "routes-delete": of("route.deleted", GONE, "route"),
     "smoke": of("smoke.begun", NEW, checks=["answers"]),
     "simulations-start": of("simulation.started", NEW, name="fast", traffic="own"),
@@ -89,6 +101,9 @@ CASES: dict[str, Case] = {
     "providers-model-health": of("target.held_open", CHANGED, "model", wish="hold"),
     "nodes-model-health": of("target.held_open", CHANGED, "node_model", wish="hold"),
     "drills-start": of("drill.started", NEW, target="aurora", seconds="60"),
+    "earnings-programme": of("earnings.programme_chosen", CHANGED, kind="exchange"),
+    "earnings-recognition": of("earnings.recognition_set", CHANGED, is_public="on", public_name="The Shed"),
+    "earnings-answer": of("earnings.case_answered", CHANGED, "case", answer="A mistake."),
     "drills-end": of("drill.ended", GONE, "drill"),
     "cache-new": of("cache_policy.created", NEW, covers="model:demo-chat", ttl_s="3600"),
     "cache-edit": of("cache_policy.updated", CHANGED, "policy", ttl_s="3600"),
@@ -109,10 +124,17 @@ CASES: dict[str, Case] = {
     "members-edit": of("member.role_changed", CHANGED, "member", role="viewer"),
     "members-remove": of("member.removed", GONE, "member"),
     "settings": of("organization.updated", CHANGED, **SETTINGS),
+    "settings-content-purge": of("content.purged", GONE),
+    "logs-content": of("content.read", NOTED, "content"),
     "settings-transfer": of("member.role_changed", CHANGED, typed_name="Acme"),
     "settings-delete": of("organization.deleted", GONE, typed_name="Acme"),
 }
 ELSEWHERE = {
+    "earnings-prices": "in test_earnings.py: a change of a machine, as by nodes-models",
+    "causes-new": "of the operator, who has no trail of an organisation",
+    "causes-edit": "of the operator, as causes-new",
+    "causes-close": "of the operator, as causes-new",
+    "causes-decide": "in tests of billing: noted in the trail of the organisation whose case it is",
     "providers-fault": "in test_providers.py, with a simulated provider",
     "billing-top-up": "in test_billing.py, with somebody to pay at",
     "activity-insight-draft": "in test_insight.py, with usage that suggests something",
@@ -172,9 +194,11 @@ def things(acme, alice, as_alice, bob, connection, key) -> dict[str, Callable[[]
         "policy": lambda: [put_policy(acme, as_alice, scope="organization", ttl_s=60).public_id],
         "node": lambda: [node.public_id],
         "node_model": lambda: [node.public_id, node.served_models.get().public_id],
+        "case": lambda: [doubted_lot(node.served_models.first()).public_id],
         "token": lambda: [create_token(acme, as_alice).token.public_id],
         "invitation": lambda: [sent_before(invitations.invite(acme, as_alice, email="d@acme.test", role="viewer"))],
         "member": lambda: [Membership.objects.get(user=bob).pk],
+        "content": lambda: [keep(acme, record(acme, key, 60).request_id)],
         "the node itself": lambda: [node],
         "the heir": lambda: [Membership.objects.get(user=bob)],
     }

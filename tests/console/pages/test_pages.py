@@ -11,6 +11,7 @@ from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.services import put_route
 from routing.simulations import start_simulation
+from tests.console.earning_rows import doubted_lot
 from tests.console.pages import machines
 from tests.console.pages.conftest import connect, record
 
@@ -25,6 +26,12 @@ LISTS = {
     "routes-new": P.MANAGE_ROUTES,
     "billing": P.VIEW_BILLING,
     "billing-export": P.VIEW_BILLING,
+    "earnings": P.VIEW_EARNINGS,
+    "earnings-export": P.VIEW_EARNINGS,
+    "earnings-programme": P.MANAGE_EARNINGS,
+    "earnings-preview": P.VIEW_EARNINGS,
+    "earnings-recognition": P.MANAGE_EARNINGS,
+    "earnings-prices": P.MANAGE_NODES,
     "cache": P.VIEW_USAGE,
     "smoke": P.VIEW_USAGE,
     "cache-new": P.MANAGE_ROUTES,
@@ -47,6 +54,8 @@ LISTS = {
     "audit-export": P.VIEW_AUDIT,
     "audit-verify": P.VIEW_AUDIT,
     "settings": P.VIEW,
+    "settings-content-export": P.VIEW_CONTENT,
+    "settings-content-purge": P.MANAGE_ORGANIZATION,
     "settings-transfer": P.MANAGE_OWNERS,
     "settings-delete": P.DELETE_ORGANIZATION,
 }
@@ -59,6 +68,7 @@ OWNED = {
     "smoke-run": P.VIEW_USAGE,
     "smoke-download": P.VIEW_USAGE,
     "logs-detail": P.VIEW_USAGE,
+    "earnings-case": P.VIEW_EARNINGS,
     "quotas-edit": P.MANAGE_LIMITS,
     "routes-show": P.VIEW,
     "routes-edit": P.MANAGE_ROUTES,
@@ -92,6 +102,7 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     things = {
         "keys": [key.public_id],
         "cache": [policy.public_id],
+        "earnings": [doubted_lot(node.served_models.first()).public_id],
         "smoke": [runs.begin(acme, as_alice).public_id],
         "logs": [log[0].request_id],
         "members": [other.pk],
@@ -168,7 +179,8 @@ def test_a_stranger_sees_nothing_of_another_organisation(
     machines.list_models(machines.new_node(acme, as_alice, "Basement"), "secret-finetune")
     for name in (
         "home", "keys", "models", "logs", "activity", "activity-insight", "providers", "members",
-        "audit", "nodes", "nodes-fleets", "playground", "route-tester", "routes", "smoke",
+        "audit", "nodes", "nodes-fleets", "earnings",
+        "earnings-prices", "contributors", "causes", "playground", "route-tester", "routes", "smoke",
     ):  # fmt: skip
         shown = content_of(browser.get(reverse(name))).decode()
         assert "billing service" not in shown

@@ -1,0 +1,33 @@
+"""Codes of payments and payouts, as people say them."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+DECLINES: dict[str, Promise] = {
+    "authentication_required": _("the bank wants to ask its customer"),
+    "card_declined": _("the bank declined it"),
+    "card_gone": _("there is no saved card any more"),
+    "do_not_honor": _("the bank declined it"),
+    "expired_card": _("the card has expired"),
+    "generic_decline": _("the bank declined it"),
+    "insufficient_funds": _("not enough money on the account"),
+    "not_paid": _("the bank declined it"),
+}
+
+PAYOUT_REASONS: dict[str, Promise] = {
+    "mismatch": _("being looked at: what was sent is not what was meant"),
+    "not_verified": _("the destination does not take payments: complete it and try again"),
+    "platform_balance": _("waiting until the platform's own balance covers it"),
+    "refused": _("the payment service refused it"),
+}
+
+
+def decline(code: str) -> str:
+    """Of a card. Stripe has more codes than people have use for."""
+    return str(DECLINES.get(code, DECLINES["card_declined"]))
+
+
+def payout_reason(code: str) -> str:
+    return str(PAYOUT_REASONS.get(code, code))
