@@ -22,6 +22,7 @@ from accounts.scopes import TOKENS
 from accounts.subjects import label_of
 from console import figures, payment_words
 from console import words as vocabulary
+from console.earning_words import DOUBTS
 from console.passkeys import Obstacle, find_obstacle
 from metering.queries import UsageRow
 from metering.standing import Standing
@@ -38,7 +39,7 @@ register.filter("microseconds", figures.microseconds)
 register.filter("outcome", vocabulary.outcome)
 register.filter("health_reason", vocabulary.health_reason)
 register.filter("condition", vocabulary.condition)
-register.filter("doubt", vocabulary.doubt)
+register.filter("doubt", lambda code: str(DOUBTS.get(code, code)))
 register.filter("doubt_advice", vocabulary.doubt_advice)
 register.filter("billing", vocabulary.billing_reason)
 register.filter("action", vocabulary.action)
