@@ -70,7 +70,7 @@ def forget(method_id: str) -> None:
 
 
 def charge(top_up: str, customer: str, method_id: str, cents: int) -> Payment:
-    """Without anybody there; not repeated by the SDK, for the caller asks `find_charge` first. Raises: CardDeclined."""
+    """Without anybody there; not repeated by the SDK: the caller asks `find_charge` first. Raises: CardDeclined."""
     with asking(retries=0) as client:
         return payment_from(
             client.v1.payment_intents.create(

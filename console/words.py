@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from console import payment_words
 from metering.usage import HEDGE_LOST
 from providers.failures import Kind
 
@@ -87,25 +88,11 @@ BILLING_REASONS: dict[str, Promise] = {
     "cached": _("answered from the cache"),
 }
 
-ACTIONS: dict[str, Promise] = {
+ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "api_key.created": _("created the API key"),
     "api_key.updated": _("changed the API key"),
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
-    "billing.credit_given": _("gave credits to"),
-    "billing.auto_top_up_set": _("set automatic top-ups"),
-    "billing.card_declined": _("was refused by the card for"),
-    "billing.card_removed": _("removed the saved card"),
-    "billing.card_saved": _("saved a card"),
-    "billing.details_set": _("changed the billing details"),
-    "billing.top_up_ordered": _("ordered credits"),
-    "billing.voucher_redeemed": _("redeemed a voucher"),
-    "billing.voucher_refused": _("tried a voucher that is none"),
-    "payout.confirmed": _("confirmed the payout"),
-    "payout.frozen": _("made the monthly payout"),
-    "payout.requested": _("asked for the payout"),
-    "payout.returned": _("took back the payout"),
-    "payout_destination.changed": _("changed where it is paid"),
     "cache.purged": _("purged the cache of"),
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
@@ -175,7 +162,7 @@ ACTIONS: dict[str, Promise] = {
 }
 
 
-OBJECT_TYPES: dict[str, Promise] = {
+OBJECT_TYPES: dict[str, Promise] = payment_words.OBJECT_TYPES | {
     "api_key": _("API key"),
     "cache": _("Cache"),
     "cache_policy": _("Cache policy"),
@@ -196,14 +183,6 @@ OBJECT_TYPES: dict[str, Promise] = {
     "organisation": _("Organisation"),
     "request": _("Request"),
     "smoke_run": _("Smoke test"),
-    "top_up": _("Top-up"),
-    "auto_top_up": _("Automatic top-up"),
-    "billing_details": _("Billing details"),
-    "card": _("Card"),
-    "payee": _("Destination of payouts"),
-    "payout": _("Payout"),
-    "voucher": _("Voucher"),
-    "wallet": _("Balance"),
 }
 
 

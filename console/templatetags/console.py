@@ -20,6 +20,7 @@ from accounts.limits import KINDS
 from accounts.roles import ROLE_NAMES, ROLES
 from accounts.scopes import TOKENS
 from accounts.subjects import label_of
+from billing.client import CENT_NANOS
 from console import figures, payment_words
 from console import words as vocabulary
 from console.earning_words import DOUBTS
@@ -31,6 +32,7 @@ from providers.models import ConnectionKey
 register = template.Library()
 
 register.filter("usd", figures.usd)
+register.filter("usd_down", figures.usd_down)
 register.filter("usd_exact", figures.usd_exact)
 register.filter("compact", figures.compact)
 register.filter("duration", figures.duration)
@@ -44,6 +46,7 @@ register.filter("doubt_advice", vocabulary.doubt_advice)
 register.filter("billing", vocabulary.billing_reason)
 register.filter("action", vocabulary.action)
 register.filter("object_type", vocabulary.object_type)
+register.filter("cents", lambda cents: figures.usd((cents or 0) * CENT_NANOS))
 register.filter("decline_word", payment_words.decline)
 register.filter("payout_reason", payment_words.payout_reason)
 register.filter("rung", vocabulary.rung)
