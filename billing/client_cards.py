@@ -70,7 +70,7 @@ def forget(method_id: str) -> None:
 
 
 def charge(top_up: str, customer: str, method_id: str, cents: int) -> Payment:
-    """Without anybody there; not repeated by the SDK, for the caller asks `find_charge` first. Raises: CardDeclined."""
+    """Without anybody there; not repeated by the SDK: the caller asks `find_charge` first. Raises: CardDeclined."""
     with asking(retries=0) as client:
         return payment_from(
             client.v1.payment_intents.create(
@@ -106,11 +106,11 @@ def describe_customer(customer: str, name: str, email: str, address: Mapping[str
     with asking() as client:
         client.v1.customers.update(
             customer,
-            {
+            {  # type: ignore[arg-type]
                 "name": name,
                 "email": email,
-                "address": {part: text for part, text in address.items() if text} or "",  # type: ignore[typeddict-item]
-                "invoice_settings": {"custom_fields": fields},  # type: ignore[typeddict-item]
+                "address": {part: text for part, text in address.items() if text} or "",
+                "invoice_settings": {"custom_fields": fields},
             },
         )
 

@@ -39,7 +39,7 @@ class Charge(models.Model):
 
     Revision 0 is its settlement; each further one is a re-rating and holds the differences. What neither the
     provider nor the machine's owner gets of `charge_nanos` is the platform's; the wallet did not cover
-    `written_off_nanos` of it.
+    `written_off_nanos` of it, and `tokens_nanos` were paid by what own machines had earned.
     """
 
     pk = models.CompositePrimaryKey("request_id", "revision")
@@ -57,6 +57,7 @@ class Charge(models.Model):
     provider_nanos = models.BigIntegerField(default=0)
     owner_nanos = models.BigIntegerField(default=0)
     owner_id = models.BigIntegerField(null=True)
+    tokens_nanos = models.BigIntegerField(default=0, db_default=0)
     transfer_id = models.BigIntegerField()
 
     class Meta:

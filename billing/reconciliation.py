@@ -60,7 +60,7 @@ INVARIANTS = (
         LEFT JOIN (SELECT transfer_id, sum(charge_nanos - written_off_nanos) AS total,
                           sum(provider_nanos) AS provider, sum(owner_nanos) AS owner
                    FROM billing_charge GROUP BY transfer_id) c ON c.transfer_id = t.id
-        LEFT JOIN (SELECT e.transfer_id, -sum(amount) FILTER (WHERE kind = 'wallet') AS taken,
+        LEFT JOIN (SELECT e.transfer_id, -sum(amount) FILTER (WHERE kind IN ('wallet', 'tokens')) AS taken,
                           sum(amount) FILTER (WHERE kind = 'provider_cost') AS provider,
                           sum(amount) FILTER (WHERE kind = 'rewards_escrow') AS owner
                    FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id GROUP BY e.transfer_id

@@ -196,7 +196,9 @@ STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 STRIPE_BASE_URL = env.text("STRIPE_BASE_URL").rstrip("/")
 env.require_long_secret("STRIPE_WEBHOOK_SECRET", STRIPE_WEBHOOK_SECRET, 16 if STRIPE_SECRET_KEY else 0)
 _stripe_pages = (
-    [STRIPE_BASE_URL] if STRIPE_BASE_URL else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+    [STRIPE_BASE_URL]
+    if STRIPE_BASE_URL
+    else ["https://checkout.stripe.com", "https://billing.stripe.com", "https://connect.stripe.com"]
 )
 
 # -- Browser security --------------------------------------------------------------------------
@@ -260,7 +262,9 @@ HEALTH_HISTORY_DAYS = env.integer("HEALTH_HISTORY_DAYS", 90, 1)
 PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
 
 # -- Billing -----------------------------------------------------------------------------------
-USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster", "routing.canary_counts.counter"]
+USAGE_HOOKS = ["billing.settlement.settler", "routing.canary_counts.counter"]
+CREDITS_REQUIRED = env.boolean("CREDITS_REQUIRED", True)
+WELCOME_CREDIT_USD = env.number("WELCOME_CREDIT_USD", 5.0)
 PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
 PAYOUT_LEAST_USD = env.number("PAYOUT_LEAST_USD", 25.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from console import payment_words
 from metering.usage import HEDGE_LOST
 from providers.failures import Kind
 
@@ -68,33 +69,15 @@ CONDITIONS: dict[str, Promise] = {
     "unknown": _("Not known"),
 }
 
-DOUBTS: dict[str, tuple[Promise, Promise]] = {
-    "more_than_bytes": (
-        _("said more tokens than its answer has bytes"),
-        _("Update the model server: what it reports as usage cannot be."),
-    ),
-    "inflated": (
-        _("said several times the tokens that its answer holds"),
-        _("Update the model server: it may count other texts as part of the answer."),
-    ),
-    "prompt_inflated": (
-        _("said more tokens than the question can hold"),
-        _("Look at the model's chat template: it may add long texts to every question."),
-    ),
-    "too_fast": (
-        _("wrote faster than a model can"),
-        _("Make sure that a model answers here, and no cache or program in its place."),
-    ),
-    "wrong_answer": (
-        _("answered a simple question wrongly"),
-        _("Ask the model yourself: very small or damaged models give such answers."),
-    ),
-    "no_answer": (
-        _("did not answer a simple question"),
-        _("Look at the model server's log of that time, and ask the model yourself."),
-    ),
+DOUBT_ADVICE: dict[str, Promise] = {
+    "more_than_bytes": _("Update the model server: what it reports as usage cannot be."),
+    "inflated": _("Update the model server: it may count other texts as part of the answer."),
+    "prompt_inflated": _("Look at the model's chat template: it may add long texts to every question."),
+    "too_fast": _("Make sure that a model answers here, and no cache or program in its place."),
+    "wrong_answer": _("Ask the model yourself: very small or damaged models give such answers."),
+    "no_answer": _("Look at the model server's log of that time, and ask the model yourself."),
 }
-"""Of machines: what was doubted, and what its owner may look at."""
+"""What the owner of a machine may look at; what was doubted is said by `console.earning_words`."""
 
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
@@ -105,25 +88,11 @@ BILLING_REASONS: dict[str, Promise] = {
     "cached": _("answered from the cache"),
 }
 
-ACTIONS: dict[str, Promise] = {
+ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "api_key.created": _("created the API key"),
     "api_key.updated": _("changed the API key"),
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
-    "billing.credit_given": _("gave credits to"),
-    "billing.auto_top_up_set": _("set automatic top-ups"),
-    "billing.card_declined": _("was refused by the card for"),
-    "billing.card_removed": _("removed the saved card"),
-    "billing.card_saved": _("saved a card"),
-    "billing.details_set": _("changed the billing details"),
-    "billing.top_up_ordered": _("ordered credits"),
-    "billing.voucher_redeemed": _("redeemed a voucher"),
-    "billing.voucher_refused": _("tried a voucher that is none"),
-    "payout.confirmed": _("confirmed the payout"),
-    "payout.frozen": _("made the monthly payout"),
-    "payout.requested": _("asked for the payout"),
-    "payout.returned": _("took back the payout"),
-    "payout_destination.changed": _("changed where it is paid"),
     "cache.purged": _("purged the cache of"),
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
@@ -193,7 +162,7 @@ ACTIONS: dict[str, Promise] = {
 }
 
 
-OBJECT_TYPES: dict[str, Promise] = {
+OBJECT_TYPES: dict[str, Promise] = payment_words.OBJECT_TYPES | {
     "api_key": _("API key"),
     "cache": _("Cache"),
     "cache_policy": _("Cache policy"),
@@ -214,14 +183,6 @@ OBJECT_TYPES: dict[str, Promise] = {
     "organisation": _("Organisation"),
     "request": _("Request"),
     "smoke_run": _("Smoke test"),
-    "top_up": _("Top-up"),
-    "auto_top_up": _("Automatic top-up"),
-    "billing_details": _("Billing details"),
-    "card": _("Card"),
-    "payee": _("Destination of payouts"),
-    "payout": _("Payout"),
-    "voucher": _("Voucher"),
-    "wallet": _("Balance"),
 }
 
 
@@ -314,12 +275,8 @@ def condition(code: str) -> str:
     return str(CONDITIONS.get(code, code))
 
 
-def doubt(code: str) -> str:
-    return str(DOUBTS[code][0]) if code in DOUBTS else code.replace("_", " ")
-
-
 def doubt_advice(code: str) -> str:
-    return str(DOUBTS[code][1]) if code in DOUBTS else ""
+    return str(DOUBT_ADVICE.get(code, ""))
 
 
 def billing_reason(code: str) -> str:

@@ -34,6 +34,7 @@ REASONS = {
     "other_cause": "is fallen back to after other failures only",
     "drill": "counts as down for an outage drill",
     "limit_reached": "has reached the limit that is set for it",
+    "balance_short": "costs more than what is left of the balance",
     "budget_reached": "is not covered by what is left of a budget",
     "node_offline": "is not connected",
     "node_paused": "is paused",

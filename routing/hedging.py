@@ -184,7 +184,10 @@ class _Race:
         input_tokens = await self._prompt
         trail = self.asked.trail
         if lane.cancelled():
-            at = len(trail.attempts) - 1
+            cancelled = [at for at, attempt in enumerate(trail.attempts) if attempt.outcome == "cancelled"]
+            if not cancelled:
+                return  # it was between two attempts
+            at = cancelled[-1]
             candidates = {one.target.id: one.target for one in self.asked.plan.candidates}
             target = candidates[trail.attempts[at].target_id]
             used = part_of_target(target, TokenUsage(input_tokens, 0, 0, COUNTED), charged=False)

@@ -138,7 +138,8 @@ class Settlement:
         if self.holding is None:
             return ()
         tokens = usage.input_tokens + usage.output_tokens if target is not None else 0
-        charges = self.holding.close(cost_nanos, tokens, target.model_id if target is not None else "")
+        model, is_sold = (target.model_id, target.org_id != self.caller.org_id) if target is not None else ("", False)
+        charges = self.holding.close(cost_nanos, tokens, model, is_sold=is_sold)
         return self._parts.with_charges(charges)
 
     def settle_hit(self, usage: TokenUsage, finish_reason: str, saved_nanos: int) -> None:
@@ -156,7 +157,9 @@ class Settlement:
         charges: Charges = ()
         if self.holding is not None:
             tokens = usage.input_tokens + usage.output_tokens
-            charges = self._parts.with_charges(self.holding.so_far(cost_nanos, tokens, target.model_id))
+            is_sold = target.org_id != self.caller.org_id
+            own = self.holding.so_far(cost_nanos, tokens, target.model_id, is_sold=is_sold)
+            charges = self._parts.with_charges(own)
         if self._parts is not NO_PARTS:
             current = msgspec.structs.replace(current, used=part_of(attempt, usage))
             usage, cost_nanos = self._parts.joined(usage, cost_nanos)

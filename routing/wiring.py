@@ -83,7 +83,7 @@ class Plane:
             self._park_refused_key,
         )
         self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
-        self.spending = Spending(self._treasury)
+        self.spending = Spending(self._treasury, f"{settings.PUBLIC_URL}/billing")
         used = self.spending.used_percent
         self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet, used)
         self._shelf = Shelf(settings.REDIS_URL)

@@ -47,7 +47,7 @@ class RouteStreamsForm(ConsoleForm):
         help_text=_("Empty: 5."),
     )
     most_extra_usd = forms.DecimalField(
-        label=_("At most for what is lost, in US dollars"),
+        label=_("May lose at most, in USD"),
         min_value=0,
         max_value=MOST_EXTRA_USD,
         required=False,

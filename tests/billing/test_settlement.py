@@ -1,5 +1,7 @@
 """What usage costs whom: posted with the usage, once, by the version of the price that it names."""
 
+from uuid import uuid4
+
 import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -8,8 +10,12 @@ from accounts.audit import Actor
 from billing.models import Charge, PriceVersion, Unsettled
 from billing.settlement import IMPLAUSIBLE, PRICE_UNKNOWN, settler
 from common.money import NANOS_PER_USD
+from ledger import kinds, leases
+from ledger.chart import ensure_account
+from ledger.drafts import Draft
 from ledger.invariants import reconcile
-from ledger.models import Transfer
+from ledger.models import Account, Transfer
+from ledger.transfers import post
 from metering.models import Usage
 from metering.usage import AttemptRecord, AttemptUsage
 from nodes.enrolment import create_token
@@ -269,3 +275,47 @@ def test_reconcile_looks_at_each_part(wallet, used, sold, machine, fault, found)
         cursor.execute("ALTER TABLE billing_charge DISABLE TRIGGER USER")
         cursor.execute(fault)
     assert {finding.invariant for finding in reconcile()} == found
+
+
+@pytest.fixture
+def tokens(wallet, acme):
+    """What acme's machines earned for its own use: a thousandth of a dollar."""
+    account = ensure_account(kinds.TOKENS, acme)
+    post(Draft("earned:1", "earning", {ensure_account(kinds.PROMO).pk: -1_000_000, account.pk: 1_000_000}))
+    return account
+
+
+@pytest.fixture
+def leased(tokens):
+    """A process that holds so much of an account; returns the fields of a record that it writes."""
+
+    def leased(**amounts: int) -> dict:
+        lessee, charges = uuid4(), []
+        with transaction.atomic(), connection.cursor() as cursor:
+            leases.begin(cursor, lessee, "a")
+            for kind, amount in amounts.items():
+                account = Account.objects.get(kind=kind, org=tokens.org)
+                assert leases.lease(cursor, lessee, account.pk, wanted=amount, at_least=amount) == amount
+                charges.append((account.pk, amount))
+        return {"lessee": str(lessee), "charges": tuple(charges)}
+
+    return leased
+
+
+def test_what_was_held_of_tokens_and_credits_pays_and_is_free_again(used, leased, balances):
+    held = leased(tokens=1_000_000, wallet=COST - 1_000_000)
+    record(used(**held))
+    assert balances() == {"acme wallet": TEN - COST + 1_000_000, "promo": -TEN - 1_000_000, "provider_cost": COST}
+    assert not Account.objects.exclude(held=0).exists()
+    assert Charge.objects.get().tokens_nanos == 1_000_000
+
+
+def test_what_was_held_of_nothing_known_here_is_let_be(used, wallet, balances):
+    record(used(lessee=str(uuid4()), charges=((987_654_321, 5),)))
+    assert balances()["acme wallet"] == TEN - COST
+
+
+def test_money_that_others_hold_is_not_taken_for_a_request_without_a_hold(acme, fund, used, leased):
+    leased(wallet=TEN - COST)
+    record(used("req_1"), used("req_2"))
+    assert [c.written_off_nanos for c in Charge.objects.order_by("request_id")] == [0, COST]

@@ -4,6 +4,7 @@ and each target billed its part."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import orjson
@@ -14,6 +15,7 @@ from accounts.limits import set_limits
 from accounts.scopes import ORGANISATION
 from metering.models import BudgetWindow, Usage
 from metering.tokens import count_tokens
+from routing.cache_services import put_policy
 from routing.services import put_route
 from tests.routing.conftest import Upstreams
 from tests.routing.test_outages import eventually
@@ -250,3 +252,57 @@ def test_it_goes_on_where_its_rule_falls_back_to_after_such_a_failure(client, te
         with pytest.raises(APIError, match="broke off"):
             chunks(client, model="ruled")
         assert not paced.b.log.posts
+
+
+@pytest.mark.parametrize("fault", ["truncated-json", "wrong-length"])
+def test_an_answer_in_one_piece_is_asked_for_anew_and_billed_once(client, story, paced, fault):
+    paced.a.fail(fault)
+    answer = client.chat.completions.create(model=ROUTE, messages=[{"role": "user", "content": PROMPT}])
+    assert "from B" in answer.choices[0].message.content
+    assert asked(paced.b)["messages"][-1]["role"] == "user"
+    row = row_of(story)
+    assert [attempt["outcome"] == "ok" for attempt in row.attempts] == [False, True]
+    assert not any("used" in attempt for attempt in row.attempts)
+    assert row.cost_nanos == 3_000 * row.input_tokens + 4_000 * row.output_tokens
+    assert (row.input_tokens, row.output_tokens) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+
+
+def test_all_who_ask_the_same_hear_it_go_on_and_it_is_kept_whole(client, story, paced):
+    put_policy(story.org, story.actor, scope="organization", ttl_s=60)
+    paced.a.fail("reset-midstream")
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: chunks(client), range(6)))
+    assert {text_of(answer) for answer in answers} == {WHOLE}
+    assert text_of(chunks(client)) == WHOLE
+    assert len(paced.b.log.posts) <= 2, "at most one of each process"
+    eventually(lambda: Usage.objects.filter(org_id=story.org.pk).count() == 7, 10)
+    rows = list(Usage.objects.filter(org_id=story.org.pk))
+    paid = [row for row in rows if row.cost_nanos]
+    assert len(paid) == len(paced.b.log.posts)
+    assert {row.billing_reason for row in rows if row not in paid} == {"cached"}
+
+
+def test_a_key_that_makes_it_safe_to_ask_again_gives_the_whole_answer_again(http, story, paced):
+    paced.a.fail("reset-midstream")
+    body = {"model": ROUTE, "messages": [{"role": "user", "content": PROMPT}], "stream": True}
+    ask = {"json": body, "headers": {"Idempotency-Key": "tell-me-once"}}
+    first, again = (http.post("/v1/chat/completions", **ask) for _ in range(2))
+    assert first.text == again.text
+    assert len(paced.b.log.posts) == 1
+    assert row_of(story).attempt_count == 2
+
+
+def test_who_leaves_while_it_goes_on_pays_for_both_parts(http, story, paced):
+    paced.a.fail("reset-midstream")
+    paced.b.manners.token_interval_s = 0.2
+    body = {"model": ROUTE, "messages": [{"role": "user", "content": PROMPT}], "stream": True}
+    with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        for line in answer.iter_lines():
+            if paced.b.log.posts and "content" in line:
+                break
+    eventually(lambda: paced.b.log.last.client_left_at is not None, 5)
+    row = row_of(story)
+    assert row.billing_reason == "cancelled_delivered"
+    assert [attempt["outcome"] for attempt in row.attempts] == ["connection_lost", "cancelled"]
+    assert sum(attempt["used"]["cost_nanos"] for attempt in row.attempts) == row.cost_nanos
+    assert row.attempts[1]["used"]["output_tokens"] < count_tokens(WHOLE)

@@ -12,6 +12,7 @@ from metering.models import Usage
 from metering.tokens import count_tokens
 from metering.usage import HEDGE_LOST
 from nodes.fleet import Fleet, Presence
+from providers.failures import Kind
 from providers.targets import GUEST
 from routing.failover import RetryBudget
 from routing.flights import Flights
@@ -165,3 +166,24 @@ def test_the_wait_is_the_95th_percentile_once_it_is_known(hedger):
     for hundredths in range(1, 101):
         speed.note(hundredths / 100, 10, 1.0)
     assert hedger._after_s(hedge, one) == 0.96
+
+
+@pytest.mark.parametrize(
+    ("after", "may"), [(None, True), (Kind.FIRST_BYTE_TIMEOUT, True), (Kind.RATE_LIMITED, False)]
+)
+def test_a_fallback_of_another_cause_is_not_asked(hedger, after, may):
+    one = target("a")
+    candidate = Candidate(one, one.credentials, after=None if after is None else frozenset({after}))
+    assert hedger._may_be_asked(call(stream=True), candidate, BOUNDED, monotonic()) is may
+
+
+def test_the_first_target_s_prompt_is_bounded_too(client, tenant, slow):
+    """It is the one that loses."""
+    slow.a.manners.first_token_s = 0.2
+    tenant.connect(slow.a.base_url, [{"id": MODEL, "input_price": "1000", "output_price": "2"}])
+    tenant.connect(slow.b.base_url, [{"id": MODEL, "input_price": "1", "output_price": "2"}])
+    targets = [{"target": f"{connection.slug}/{MODEL}", "tier": n} for n, connection in enumerate(tenant.connections)]
+    hedge = HALF | {"most_extra_usd": "0.001"}
+    put_route(tenant.org, tenant.actor, ROUTE, {"targets": targets, "hedge": hedge})
+    assert ["from A" in say(client) for _ in range(3)] == [True] * 3
+    assert not slow.b.log.posts

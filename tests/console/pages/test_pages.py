@@ -12,6 +12,7 @@ from routing.drafts import save_draft
 from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.earning_rows import doubted_lot
+from tests.console.money import paid_out, paid_top_up
 from tests.console.pages import machines
 from tests.console.pages.conftest import connect, record
 
@@ -31,6 +32,11 @@ LISTS = {
     "earnings-programme": P.MANAGE_EARNINGS,
     "earnings-recognition": P.MANAGE_EARNINGS,
     "earnings-prices": P.MANAGE_NODES,
+    "billing-auto-top-up": P.MANAGE_BILLING,
+    "billing-details": P.MANAGE_BILLING,
+    "payouts": P.VIEW_BILLING,
+    "payouts-export": P.VIEW_BILLING,
+    "payouts-bank": P.MANAGE_BILLING,
     "cache": P.VIEW_USAGE,
     "smoke": P.VIEW_USAGE,
     "cache-new": P.MANAGE_ROUTES,
@@ -59,6 +65,9 @@ LISTS = {
     "settings-delete": P.DELETE_ORGANIZATION,
 }
 OWNED = {
+    "billing-receipt": P.VIEW_BILLING,
+    "payouts-detail": P.VIEW_BILLING,
+    "payouts-statement": P.VIEW_BILLING,
     "keys-detail": P.VIEW,
     "keys-rotate": P.MANAGE_KEYS,
     "keys-revoke": P.MANAGE_KEYS,
@@ -99,6 +108,8 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     route = put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]})
     draft = save_draft(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}], "private": True})
     things = {
+        "billing": [paid_top_up(acme).public_id],
+        "payouts": [paid_out(acme).public_id],
         "keys": [key.public_id],
         "cache": [policy.public_id],
         "earnings": [doubted_lot(node.served_models.first()).public_id],
