@@ -15,7 +15,7 @@ PAGES = (
     "/route-tester", "/route-tester?model=sim-chat", "/smoke",
     "/activity", "/activity/insight", "/logs", "/members", "/members/invite", "/quotas", "/quotas/organisation",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/settings", "/settings/transfer",
-    "/settings/delete", "/accounts/email/",
+    "/settings/content/purge", "/settings/delete", "/cache", "/cache/new", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
 )  # fmt: skip
 ENTRANCE = ("/accounts/login/", "/accounts/signup/", "/accounts/login/code/", "/accounts/password/reset/")
