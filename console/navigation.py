@@ -58,7 +58,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         _("Organisation"),
         (
             Entry("billing", _("Billing"), "wallet", Permission.VIEW_BILLING),
-            Entry("earnings", _("Earnings"), "hand-coins", Permission.VIEW_EARNINGS),
+            Entry("earnings", _("Earnings"), "coins", Permission.VIEW_EARNINGS),
             Entry("payouts", _("Payouts"), "hand-coins", Permission.VIEW_BILLING),
             Entry("members", _("Members"), "users"),
             Entry("quotas", _("Quotas"), "gauge", Permission.VIEW_USAGE),

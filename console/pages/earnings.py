@@ -77,6 +77,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "range": chosen,
         "ranges": {"7d": _("7 days"), "30d": _("30 days"), "90d": _("90 days")}.items(),
         "may_manage": visit.allows(Permission.MANAGE_EARNINGS),
+        "may_bill": visit.allows(Permission.VIEW_BILLING),
         "may_price": visit.allows(Permission.MANAGE_NODES),
     }
     return render(request, "earnings/index.html", context)
