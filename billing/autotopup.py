@@ -95,10 +95,9 @@ def run(now: datetime | None = None) -> int:
     for pk in list(TopUp.objects.filter(is_automatic=True, state=TopUp.PENDING).values_list("pk", flat=True)):
         charge(pk)
     ordered = [_order(pk, moment) for pk in _low(moment)]
-    for pk in ordered:
-        if pk is not None:
-            charge(pk)
-    return sum(pk is not None for pk in ordered)
+    for order in filter(None, ordered):
+        charge(order)
+    return sum(order is not None for order in ordered)
 
 
 def charge(pk: int) -> None:

@@ -79,7 +79,7 @@ def open_checkout(top_up: str, customer: str, cents: int, back_to: str, *, keeps
         about["setup_future_usage"] = "off_session"
     with asking() as client:
         session = client.v1.checkout.sessions.create(
-            {
+            {  # type: ignore[arg-type]
                 "mode": "payment",
                 "customer": customer,
                 "client_reference_id": top_up,
@@ -94,7 +94,7 @@ def open_checkout(top_up: str, customer: str, cents: int, back_to: str, *, keeps
                     }
                 ],
                 "metadata": {"top_up": top_up},
-                "payment_intent_data": about,  # type: ignore[typeddict-item]
+                "payment_intent_data": about,
                 "invoice_creation": {"enabled": True},
                 "success_url": f"{back_to}?paid={top_up}",
                 "cancel_url": back_to,

@@ -106,11 +106,11 @@ def describe_customer(customer: str, name: str, email: str, address: Mapping[str
     with asking() as client:
         client.v1.customers.update(
             customer,
-            {
+            {  # type: ignore[arg-type]
                 "name": name,
                 "email": email,
-                "address": {part: text for part, text in address.items() if text} or "",  # type: ignore[typeddict-item]
-                "invoice_settings": {"custom_fields": fields},  # type: ignore[typeddict-item]
+                "address": {part: text for part, text in address.items() if text} or "",
+                "invoice_settings": {"custom_fields": fields},
             },
         )
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from billing.client import USD, asking
 
-INCLUDED = ["configuration.recipient", "requirements"]
 MOST_TRANSFERS = 100
 
 
@@ -63,7 +62,6 @@ def open_onboarding(account_id: str, back_to: str, refresh_at: str) -> str:
                 "use_case": {
                     "type": "account_onboarding",
                     "account_onboarding": {
-                        "configurations": ["recipient"],
                         "return_url": back_to,
                         "refresh_url": refresh_at,
                     },
@@ -74,7 +72,7 @@ def open_onboarding(account_id: str, back_to: str, refresh_at: str) -> str:
 
 def recipient(account_id: str) -> Recipient:
     with asking() as client:
-        account = client.v2.core.accounts.retrieve(account_id, {"include": INCLUDED})  # type: ignore[typeddict-item]
+        account = client.v2.core.accounts.retrieve(account_id, {"include": ["configuration.recipient"]})
         transfers = None
         if account.configuration and account.configuration.recipient:
             capabilities = account.configuration.recipient.capabilities

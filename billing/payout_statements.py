@@ -63,8 +63,11 @@ def entries(payout: Payout) -> QuerySet[Entry]:
 
 
 def parts(payout: Payout) -> list[Part]:
-    rows = entries(payout).order_by().values("kind").annotate(nanos=Sum("amount"), count=Count("pk"))
-    return [Part(row["kind"], row["nanos"], row["count"]) for row in rows.order_by("kind")]
+    rows = entries(payout).order_by("transfer__kind").values("transfer__kind")
+    return [
+        Part(row["transfer__kind"], row["nanos"], row["count"])
+        for row in rows.annotate(nanos=Sum("amount"), count=Count("pk"))
+    ]
 
 
 def _accounts(organization: Organization) -> QuerySet[Account]:

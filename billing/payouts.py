@@ -78,7 +78,8 @@ def send(pk: int, at: Mark = unmarked) -> None:
 
 def _later(pk: int) -> datetime:
     attempts = Payout.objects.filter(pk=pk).values_list("attempts", flat=True).first() or 0
-    return timezone.now() + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts, 12))
+    pause: timedelta = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts, 12))
+    return timezone.now() + pause
 
 
 def _sent(payout: Payout, at: Mark) -> Sent:

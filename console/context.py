@@ -13,6 +13,7 @@ from accounts.roles import Permission
 from console import navigation
 from console.navigation import Group, Link
 from console.visit import Visit, find_visit
+from metering.standing import Standing, marked_of
 from providers.alerts import open_alerts
 from providers.models import Alert
 
@@ -28,6 +29,7 @@ class Chrome:
     navigation: tuple[Group, ...] = ()
     actions: tuple[Link, ...] = ()
     notices: tuple[Alert, ...] = ()
+    budgets: tuple[Standing, ...] = ()
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
@@ -45,7 +47,9 @@ def _chrome(request: HttpRequest) -> Chrome:
     current = request.resolver_match.url_name if request.resolver_match else ""
     own = Organization.objects.filter(memberships__user=visit.user, deleted_at=None).order_by("name")
     groups, actions = navigation.groups(visit, current or ""), navigation.actions(visit)
-    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit))
+    is_there = (current or "").startswith("quotas")  # the page itself says more
+    budgets = () if is_there else _budgets(visit)
+    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit), budgets)
 
 
 def _notices(visit: Visit) -> tuple[Alert, ...]:
@@ -53,3 +57,10 @@ def _notices(visit: Visit) -> tuple[Alert, ...]:
     if not visit.allows(Permission.MANAGE_PROVIDERS):
         return ()
     return tuple(open_alerts(visit.organization, of_platform=visit.user.is_staff)[:_MOST_NOTICES])
+
+
+def _budgets(visit: Visit) -> tuple[Standing, ...]:
+    """Those that are nearly or wholly used, for who may change them or pays."""
+    if not (visit.allows(Permission.MANAGE_LIMITS) or visit.allows(Permission.VIEW_BILLING)):
+        return ()
+    return tuple(marked_of(visit.organization)[:_MOST_NOTICES])

@@ -69,33 +69,15 @@ CONDITIONS: dict[str, Promise] = {
     "unknown": _("Not known"),
 }
 
-DOUBTS: dict[str, tuple[Promise, Promise]] = {
-    "more_than_bytes": (
-        _("said more tokens than its answer has bytes"),
-        _("Update the model server: what it reports as usage cannot be."),
-    ),
-    "inflated": (
-        _("said several times the tokens that its answer holds"),
-        _("Update the model server: it may count other texts as part of the answer."),
-    ),
-    "prompt_inflated": (
-        _("said more tokens than the question can hold"),
-        _("Look at the model's chat template: it may add long texts to every question."),
-    ),
-    "too_fast": (
-        _("wrote faster than a model can"),
-        _("Make sure that a model answers here, and no cache or program in its place."),
-    ),
-    "wrong_answer": (
-        _("answered a simple question wrongly"),
-        _("Ask the model yourself: very small or damaged models give such answers."),
-    ),
-    "no_answer": (
-        _("did not answer a simple question"),
-        _("Look at the model server's log of that time, and ask the model yourself."),
-    ),
+DOUBT_ADVICE: dict[str, Promise] = {
+    "more_than_bytes": _("Update the model server: what it reports as usage cannot be."),
+    "inflated": _("Update the model server: it may count other texts as part of the answer."),
+    "prompt_inflated": _("Look at the model's chat template: it may add long texts to every question."),
+    "too_fast": _("Make sure that a model answers here, and no cache or program in its place."),
+    "wrong_answer": _("Ask the model yourself: very small or damaged models give such answers."),
+    "no_answer": _("Look at the model server's log of that time, and ask the model yourself."),
 }
-"""Of machines: what was doubted, and what its owner may look at."""
+"""What the owner of a machine may look at; what was doubted is said by `console.earning_words`."""
 
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
@@ -293,12 +275,8 @@ def condition(code: str) -> str:
     return str(CONDITIONS.get(code, code))
 
 
-def doubt(code: str) -> str:
-    return str(DOUBTS[code][0]) if code in DOUBTS else code.replace("_", " ")
-
-
 def doubt_advice(code: str) -> str:
-    return str(DOUBTS[code][1]) if code in DOUBTS else ""
+    return str(DOUBT_ADVICE.get(code, ""))
 
 
 def billing_reason(code: str) -> str:

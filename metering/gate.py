@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import resources
 from time import monotonic
@@ -60,12 +60,22 @@ class Gate:
     Args:
         least_processes: among how many a limit is divided while Redis is away, unless more have been seen.
         lease_s: after so long without a sign of life a process holds no slots any more.
+        count_here: how many processes of this host live, whatever Redis knows of them.
     """
 
-    def __init__(self, redis_url: str, *, least_processes: int = 1, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        least_processes: int = 1,
+        lease_s: float = LEASE_S,
+        count_here: Callable[[], int] = lambda: 1,
+    ) -> None:
         self._url = redis_url
         self._lease_s = lease_s
-        self._least_processes = self._processes = max(1, least_processes)
+        self._configured = max(1, least_processes)
+        self._count_here = count_here
+        self._least_processes = self._processes = max(self._configured, count_here())
         self._process = secrets.token_hex(6)
         self._processes_seen_at = monotonic()
         self._shares = Shares()
@@ -231,6 +241,7 @@ class Gate:
                 one.verdict.set_result(self._decide_alone(one.charges))
 
     def _lose(self, error: BaseException) -> None:
+        self._look_around()
         logger.warning("limits are kept by this process alone, a %d. part of each: %s", self._processes, error)
         if self._line is not None:
             self._line.close()
@@ -239,11 +250,16 @@ class Gate:
     async def _beat_for_ever(self) -> None:
         """Keeps the line, or finds a new one; says that this process lives."""
         while True:
+            self._look_around()
             if self.is_connected:
                 self._beat()
             else:
                 await self._connect()
             await asyncio.sleep(min(RETRY_S, self._lease_s / 4))
+
+    def _look_around(self) -> None:
+        self._least_processes = max(self._configured, self._count_here())
+        self._processes = max(self._processes, self._least_processes)
 
     def _beat(self) -> None:
         self._shares.forget_what_passed(_now_us())

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Budget, Limit, Organization
@@ -56,6 +57,16 @@ class Standing:
 def standings_of(organization: Organization) -> list[Standing]:
     budgets = Budget.objects.of(organization).select_related("limit")
     return standings(budgets, BudgetWindow.objects.of(organization))
+
+
+def marked_of(organization: Organization) -> list[Standing]:
+    """Those that somebody was told of and that still are so far used, the fullest first."""
+    told = BudgetWindow.objects.of(organization).filter(alerted_percent__gte=WARNED_AT)
+    now = timezone.now()
+    if not told.filter(Q(ends_at=None) | Q(ends_at__gt=now)).exists():
+        return []
+    marked = [standing for standing in standings_of(organization) if standing.mark]
+    return sorted(marked, key=lambda standing: -standing.percent)
 
 
 def standings(budgets: Iterable[Budget], windows: Iterable[BudgetWindow]) -> list[Standing]:

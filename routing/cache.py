@@ -15,6 +15,7 @@ from routing.cache_entries import Entry
 from routing.cache_keys import Wanted
 from routing.cache_replies import hit_reply
 from routing.cache_share import Share, ShareFailed
+from routing.cache_similar import Similarity
 from routing.cache_store import Memory, Shelf
 from routing.flights import Flights
 from routing.replies import Reply, StreamReply
@@ -31,6 +32,8 @@ class Cache:
         self._memory = Memory()
         self._shelf = shelf
         self._shares: dict[bytes, Share] = {}
+        self.similarity: Similarity | None = None
+        """Set once there is a gateway that it can ask."""
 
     async def serve(self, wanted: Wanted, asked: Asked, ask: Ask) -> Reply | StreamReply:
         """What was kept, or a part in what is being asked, or what `ask` brings.
@@ -43,6 +46,8 @@ class Cache:
         if (entry := self._find(wanted)) is not None:
             return hit_reply(entry, asked)
         asked.settlement.cache = MISS
+        if wanted.similar is not None and (reply := await self._similar(wanted, asked)) is not None:
+            return reply
         _be_patient(asked)
         for may_fail in (True, False):
             share = self._shares.get(wanted.digest) if wanted.freshness.reads else None
@@ -54,6 +59,19 @@ class Cache:
                 continue
             return hit_reply(found, asked) if isinstance(found, Entry) else found
         return await ask(asked)
+
+    async def _similar(self, wanted: Wanted, asked: Asked) -> Reply | None:
+        """What Redis has of the very same comes first: it costs no embedding."""
+        share = self._shares.get(wanted.digest)
+        if self.similarity is None or (share is not None and share.may_be_joined):
+            return None
+        if self._shelf is not None and wanted.freshness.reads:
+            entry = await self._shelf.find(wanted.org_id, wanted.digest)
+            if entry is not None and entry.age_s(time()) <= wanted.oldest_s:
+                self._memory.keep(wanted.digest, entry)
+                return hit_reply(entry, asked)
+        found = await self.similarity.find(wanted, self._memory, self._shelf)
+        return hit_reply(found[0], asked, similarity=found[1]) if found is not None else None
 
     def _find(self, wanted: Wanted) -> Entry | None:
         if not wanted.freshness.reads:

@@ -14,6 +14,7 @@ from routing.cache_rules import CacheRule
 from routing.canary_draw import CANARY
 from routing.plans import Plan
 from routing.sentences import rendered
+from routing.similar import Similar, similar_of
 from routing.snapshots import OrgSnapshot
 
 MOST_PROMPT_BYTES = 1 << 20
@@ -53,6 +54,8 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     org_id: int
     rule: CacheRule
     freshness: Freshness
+    similar: Similar | None = None
+    """Set where a question that means the same may be answered alike."""
 
     @property
     def oldest_s(self) -> float:
@@ -73,7 +76,8 @@ def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wan
         head = (*head, plan.variant["canary"], plan.rule)
     elif plan.rule:
         head = (*head, plan.route, _use_of(plan, snapshot))
-    return Wanted(_digest(head, call.body), caller.org_id, rule, freshness_of(call.cache_control))
+    similar = similar_of(head, call, caller, canonical) if rule.semantic is not None else None
+    return Wanted(_digest(head, call.body), caller.org_id, rule, freshness_of(call.cache_control), similar)
 
 
 def _use_of(plan: Plan, snapshot: OrgSnapshot) -> str:

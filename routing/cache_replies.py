@@ -21,18 +21,21 @@ from routing.rendering import (
 from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply
 
 
-def hit_reply(entry: Entry, asked: Asked) -> Reply:
-    """A stream goes out in one piece."""
+def hit_reply(entry: Entry, asked: Asked, similarity: float | None = None) -> Reply:
+    """A stream goes out in one piece. `similarity` is that of another question to which this was the answer."""
     body = _events(entry, asked) if asked.call.stream else _whole(entry, asked)
     asked.settlement.settle_hit(entry.usage, entry.finish_reason, entry.cost_nanos)
-    headers = hit_headers(entry.target, asked, entry.age_s(time()))
+    headers = hit_headers(entry.target, asked, entry.age_s(time()), similarity)
     return Reply(200, [*STREAM_HEADERS, *headers] if asked.call.stream else [JSON_TYPE, *headers], body)
 
 
-def hit_headers(target: str, asked: Asked, age_s: float) -> Headers:
+def hit_headers(target: str, asked: Asked, age_s: float, similarity: float | None = None) -> Headers:
     overhead_s = monotonic() - asked.trail.started
     headers = answer_headers(asked.call.request_id, target, asked.plan.route, 0, overhead_s, None)
-    return [*headers, *cache_headers(b"HIT", age_s), cost_header(0), *asked.settlement.limit_headers]
+    kind = cache_headers(b"HIT", age_s)
+    if similarity is not None:
+        kind = [*cache_headers(b"semantic", age_s), (b"x-shareai-cache-similarity", b"%.4f" % similarity)]
+    return [*headers, *kind, cost_header(0), *asked.settlement.limit_headers]
 
 
 def tail_of(entry: Entry, asked: Asked) -> bytes:

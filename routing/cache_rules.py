@@ -9,11 +9,19 @@ SCOPES = (ORGANIZATION, ROUTE, MODEL, KEY)
 LONGEST_TTL_S = 30 * 24 * 3600
 
 
+class Semantic(msgspec.Struct, frozen=True, gc=False):
+    """By whose embeddings questions are compared, and how similar they must be: a cosine."""
+
+    model: str
+    threshold: float
+
+
 class CacheRule(msgspec.Struct, frozen=True, gc=False):
     """`ttl_s` 0 keeps nothing, whatever a wider rule says. With `per_key` no key gets another key's answers."""
 
     ttl_s: int
     per_key: bool = False
+    semantic: Semantic | None = None
 
 
 class CacheRules(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ Shared by pages and the management API. No policy keeps anything by itself: with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import F
@@ -20,28 +21,40 @@ from common.ids import new_id
 from routing.cache_rules import KEY, LONGEST_TTL_S, MODEL, ORGANIZATION, ROUTE, SCOPES
 from routing.models import CachePolicy, CachePurge, Route
 
+USUAL_THRESHOLD, LEAST_THRESHOLD = 0.95, 0.5
+
 
 def put_policy(
-    organization: Organization, actor: Actor, *, scope: str, subject: str = "", ttl_s: int, per_key: bool = False
+    organization: Organization,
+    actor: Actor,
+    *,
+    scope: str,
+    subject: str = "",
+    ttl_s: int,
+    per_key: bool = False,
+    semantic: Mapping[str, Any] | None = None,
 ) -> CachePolicy:
     """Makes the policy of this scope and subject, or replaces it.
 
     Args:
         subject: the route's or model's name, the key's public id; nothing for the organisation.
         ttl_s: 0 keeps nothing, whatever a wider policy says.
+        semantic: of a route alone: `{"model", "threshold"}`, by whose embeddings and from which cosine on a question
+            counts as the same.
 
     Raises:
         NotPermitted: the actor may not manage routes.
         InvalidField: naming the field.
     """
     ttl_s = _ttl_s(ttl_s)
+    semantic = _semantic(semantic, scope)
     with changing(organization):
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
         subject = _subject(organization, scope, subject)
         policy = CachePolicy.objects.of(organization).filter(scope=scope, subject=subject).first()
         before = described(policy) if policy else None
         policy = policy or CachePolicy(org=organization, public_id=new_id("cpol"), scope=scope, subject=subject)
-        policy.ttl_s, policy.per_key = ttl_s, per_key
+        policy.ttl_s, policy.per_key, policy.semantic = ttl_s, per_key, semantic
         if before != described(policy):
             policy.save()
             action = "cache_policy.updated" if before else "cache_policy.created"
@@ -62,7 +75,13 @@ def set_route_ttl(organization: Organization, actor: Actor, route: str, ttl_s: i
     if ttl_s is not None:
         found = find_route_policy(organization, route)
         put_policy(
-            organization, actor, scope=ROUTE, subject=route, ttl_s=ttl_s, per_key=found.per_key if found else False
+            organization,
+            actor,
+            scope=ROUTE,
+            subject=route,
+            ttl_s=ttl_s,
+            per_key=found.per_key if found else False,
+            semantic=found.semantic if found else None,
         )
     elif (policy := find_route_policy(organization, route)) is not None:
         delete_policy(policy, actor)
@@ -96,6 +115,7 @@ def described(policy: CachePolicy) -> dict[str, Any]:
         "subject": policy.subject,
         "ttl_s": policy.ttl_s,
         "per_key": policy.per_key,
+        "semantic": policy.semantic,
     }
 
 
@@ -108,6 +128,20 @@ def _ttl_s(ttl_s: Any) -> int:
     if isinstance(ttl_s, bool) or not isinstance(ttl_s, int) or not 0 <= ttl_s <= LONGEST_TTL_S:
         raise InvalidField.one("ttl_s", _("Use whole seconds from 0 to %(most)d.") % {"most": LONGEST_TTL_S})
     return ttl_s
+
+
+def _semantic(given: Mapping[str, Any] | None, scope: str) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    if scope != ROUTE:
+        raise InvalidField.one("semantic", _("Only the policy of a route answers what means the same."))
+    model, threshold = given.get("model"), given.get("threshold", USUAL_THRESHOLD)
+    if not isinstance(model, str) or not model.strip() or len(model) > 260:
+        raise InvalidField.one("semantic", _("Name the embedding model that compares questions."))
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if not is_number or not LEAST_THRESHOLD <= threshold <= 1:
+        raise InvalidField.one("semantic", _("The threshold is a number from %(least)s to 1.") % {"least": "0.5"})
+    return {"model": model.strip(), "threshold": float(threshold)}
 
 
 def _subject(organization: Organization, scope: str, subject: str) -> str:

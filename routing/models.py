@@ -138,6 +138,7 @@ class CachePolicy(TenantModel):
     subject = models.CharField(_("for"), max_length=260, blank=True)
     ttl_s = models.PositiveIntegerField(_("seconds"))
     per_key = models.BooleanField(_("each key apart"), default=False)
+    semantic = models.JSONField(null=True, blank=True)  # {"model", "threshold"}: answers for what means the same
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -32,7 +32,7 @@ from nodes import sources as nodes
 from providers import sources as providers
 from providers.targets import Target
 from routing import snapshots
-from routing.cache_rules import NO_RULES, CacheRule, CacheRules
+from routing.cache_rules import NO_RULES, CacheRule, CacheRules, Semantic
 from routing.canary_draw import CANARY, STABLE, variant_of
 from routing.health_rows import load_shared_health, write_breakers
 from routing.legs import RouteTarget
@@ -120,7 +120,9 @@ def load_drills(org_id: int) -> dict[str, float]:
 def load_cache_rules(org_id: int) -> CacheRules:
     by_scope: dict[str, dict[str, CacheRule]] = {}
     for row in CachePolicy.objects.filter(org_id=org_id):
-        by_scope.setdefault(row.scope, {})[row.subject] = CacheRule(row.ttl_s, row.per_key)
+        by_scope.setdefault(row.scope, {})[row.subject] = CacheRule(
+            row.ttl_s, row.per_key, Semantic(**row.semantic) if row.semantic else None
+        )
     if not by_scope:
         return NO_RULES
     return CacheRules(by_scope, dict(CachePurge.objects.filter(org_id=org_id).values_list("name", "count")))

@@ -12,6 +12,7 @@ from django.conf import settings
 from metering.content_log import ContentLog
 from metering.gate import Gate
 from metering.journal import Journal
+from metering.peers import Peers
 from metering.recorder import Recorder
 from metering.teller import Teller
 from metering.treasury import Treasury
@@ -32,6 +33,7 @@ from providers.transport import Deadlines
 from providers.upstream import DirectTransport
 from routing.admission import Admission
 from routing.cache import Cache
+from routing.cache_similar import Embedder, Similarity
 from routing.cache_store import Shelf
 from routing.errands import Errands
 from routing.failover import Failover, RetryBudget
@@ -91,7 +93,9 @@ class Plane:
         self._recounts = Recounts(counted_usage, doubts.keep)
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
-        self._gate = Gate(settings.REDIS_URL, least_processes=settings.GATEWAY_PROCESSES)
+        self._peers = Peers(settings.JOURNAL_DIR / "processes")
+        processes = settings.GATEWAY_PROCESSES
+        self._gate = Gate(settings.REDIS_URL, least_processes=processes, count_here=self._peers.count)
         fingerprint = Fingerprint(settings.SECRET_KEY)
         self.gateway = Gateway(
             self.snapshots,
@@ -109,6 +113,7 @@ class Plane:
             self.spending,
             Hedger(failover, health, self._fleet, budget, self.flights),
         )
+        cache.similarity = Similarity(Embedder(self.gateway, self.flights))
         self._contents: ContentLog = open_content_log(fingerprint.of)
         self.transcripts = Transcripts(self.gateway, self.snapshots, self._contents.keep)
         self.errands = Errands(self.transcripts, self.flights, KeptReplies(settings.REDIS_URL))
@@ -134,6 +139,7 @@ class Plane:
         await self.nodes.aclose()
         await self.last_used.flush()
         await self._gate.aclose()
+        self._peers.close()
         for task in self._tasks:
             task.cancel()
         await self.snapshots.aclose()

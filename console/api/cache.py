@@ -10,14 +10,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Permission
-from console.api.fields import Body, Flag, Kind, Query, Shown, Text, UsdOfNanos, Whole
+from console.api.fields import Body, Flag, Kind, Number, Query, Shown, Text, UsdOfNanos, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
 from metering.savings import savings
 from routing import cache_services
 from routing.cache_rules import LONGEST_TTL_S, SCOPES
+from routing.cache_services import LEAST_THRESHOLD, USUAL_THRESHOLD
 from routing.models import CachePolicy
+
+
+class SemanticShown(Shown):
+    model = serializers.CharField(help_text="By whose embeddings questions are compared.")
+    threshold = serializers.FloatField(help_text="From which cosine on they count as the same.")
+
+
+class SemanticWishes(Body):
+    model = Text(max_length=260)
+    threshold = Number(min_value=LEAST_THRESHOLD, max_value=1, default=USUAL_THRESHOLD)
 
 
 class CachePolicyShown(Shown):
@@ -27,6 +38,7 @@ class CachePolicyShown(Shown):
     subject = serializers.CharField(allow_blank=True, help_text="A route's or model's name, or the id of a key.")
     ttl_s = serializers.IntegerField(help_text="0 keeps nothing, whatever a wider policy says.")
     per_key = serializers.BooleanField(help_text="true: no key gets another key's answers.")
+    semantic = SemanticShown(allow_null=True, help_text="Of a route: what means the same is answered alike.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
@@ -36,6 +48,7 @@ class CachePolicyWishes(Body):
     subject = Text(required=False, max_length=260, allow_blank=True, default="")
     ttl_s = Whole(min_value=0, max_value=LONGEST_TTL_S)
     per_key = Flag(default=False)
+    semantic = SemanticWishes(required=False, allow_null=True, default=None, help_text="Of a route alone.")
 
 
 class PurgeWishes(Body):

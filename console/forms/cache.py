@@ -12,6 +12,7 @@ from accounts.models import ApiKey
 from console.forms.base import ConsoleForm
 from console.visit import Visit
 from routing.cache_rules import KEY, MODEL, ORGANIZATION, ROUTE
+from routing.cache_services import LEAST_THRESHOLD, USUAL_THRESHOLD
 from routing.models import CachePolicy, Route
 
 TTL_CHOICES = (
@@ -26,7 +27,7 @@ TTL_CHOICES = (
 
 
 class CachePolicyForm(ConsoleForm):
-    renames = {"scope": "covers", "subject": "covers"}
+    renames = {"scope": "covers", "subject": "covers", "semantic": "semantic_model"}
 
     covers = forms.ChoiceField(
         label=_("For"), help_text=_("The narrowest policy counts: key, then route, then model, then organisation.")
@@ -37,6 +38,24 @@ class CachePolicyForm(ConsoleForm):
         required=False,
         help_text=_("An answer is then given again to the key alone that it was made for."),
         widget=forms.CheckboxInput(attrs={"class": "checkbox"}),
+    )
+
+    semantic_model = forms.CharField(
+        label=_("Also for what means the same, by the embeddings of"),
+        required=False,
+        max_length=260,
+        help_text=_(
+            "Of a route alone; empty is off. An embedding model of yours compares the last message; all before it, "
+            "the system prompt, tools and parameters must be equal. Each comparison is a request with its own cost."
+        ),
+    )
+    threshold = forms.FloatField(
+        label=_("From a similarity of"),
+        required=False,
+        min_value=LEAST_THRESHOLD,
+        max_value=1,
+        initial=USUAL_THRESHOLD,
+        help_text=_("Lower answers more from memory, and more often wrongly."),
     )
 
     def __init__(self, *args: Any, visit: Visit, models: Sequence[str], **kwargs: Any) -> None:
@@ -51,16 +70,31 @@ class CachePolicyForm(ConsoleForm):
             "subject": subject,
             "ttl_s": self.cleaned_data["ttl_s"],
             "per_key": self.cleaned_data["per_key"],
+            "semantic": self.semantic(),
         }
+
+    def semantic(self) -> dict[str, Any] | None:
+        said = self.cleaned_data
+        if not said.get("semantic_model"):
+            return None
+        return {"model": said["semantic_model"], "threshold": said["threshold"] or USUAL_THRESHOLD}
 
 
 class KnownCachePolicyForm(CachePolicyForm):
     """Of a policy that exists: what it is for stays."""
 
     def __init__(self, *args: Any, policy: CachePolicy, **kwargs: Any) -> None:
-        initial = {"covers": f"{policy.scope}:{policy.subject}", "ttl_s": policy.ttl_s, "per_key": policy.per_key}
+        initial: dict[str, Any] = {
+            "covers": f"{policy.scope}:{policy.subject}",
+            "ttl_s": policy.ttl_s,
+            "per_key": policy.per_key,
+        }
+        if policy.semantic:
+            initial |= {"semantic_model": policy.semantic["model"], "threshold": policy.semantic["threshold"]}
         super().__init__(*args, initial=initial, models=(), **kwargs)
         del self.fields["covers"]
+        if policy.scope != ROUTE:
+            del self.fields["semantic_model"], self.fields["threshold"]
         if str(policy.ttl_s) not in dict(TTL_CHOICES):
             exact = _("%(seconds)s seconds") % {"seconds": policy.ttl_s}
             self.offer("ttl_s", [(str(policy.ttl_s), exact), *TTL_CHOICES])
@@ -73,6 +107,7 @@ class KnownCachePolicyForm(CachePolicyForm):
             "subject": self._policy.subject,
             "ttl_s": said["ttl_s"],
             "per_key": said["per_key"],
+            "semantic": self.semantic(),
         }
 
 

@@ -127,6 +127,7 @@ def now_of(visit: Visit, node: Node) -> dict[str, Any]:
 def _about(visit: Visit, node: Node, rows: list[ModelRow] | None = None) -> dict[str, Any]:
     shown = now_of(visit, node) | _health(visit, node) | doubts_of(node)
     return shown | {
+        "may_see_earnings": visit.allows(Permission.VIEW_EARNINGS),
         "rows": node_rows.stored_models(_ordered(node)) if rows is None else rows,
         "week": week_of(node.calendar),
         "day_names": DAY_NAMES,

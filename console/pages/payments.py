@@ -19,6 +19,7 @@ from billing.autotopup import Wishes
 from billing.client import CENT_NANOS
 from billing.details import Details
 from billing.errors import CardMissing, PaymentGone, PaymentsAway, PaymentsOff, VoucherRefused
+from billing.models import AutoTopUp
 from common.money import format_usd
 from console.forms.billing import AutoTopUpForm, DetailsForm, VoucherForm
 from console.pages.billing import shown
@@ -42,7 +43,7 @@ def auto_top_up(request: HttpRequest, visit: Visit) -> HttpResponse:
     return render(request, "billing/auto_top_up.html", context, status=422 if form.errors else 200)
 
 
-def _as_typed(rule: autotopup.AutoTopUp) -> dict[str, object]:
+def _as_typed(rule: AutoTopUp) -> dict[str, object]:
     names = ("threshold", "amount", "monthly_cap")
     return {"is_on": rule.is_on} | {f"{name}_usd": f"{getattr(rule, f'{name}_cents') / 100:.2f}" for name in names}
 

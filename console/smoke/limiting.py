@@ -1,13 +1,14 @@
-"""S44: a small limit and a small quota on the check's own key are kept, and say whose they are."""
+"""S44: a small limit, a small quota and a small budget on the check's own key are kept, and say whose they are."""
 
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Any
 
 from accounts.limits import set_key_limits
 from accounts.models import ApiKey
 from accounts.scopes import KEY
-from common.errors import QuotaExceeded, RateLimitExceeded
+from common.errors import BudgetExceeded, QuotaExceeded, RateLimitExceeded
 from console.smoke.answers import READY
 from console.smoke.asking import Answer
 from console.smoke.bench import Bench
@@ -25,6 +26,8 @@ def check_limits(bench: Bench) -> None:
     _see_a_rate_limit(bench, model)
     _limit(bench, key, "quota_set", tpd=1)
     _see_a_quota(bench, model)
+    _limit(bench, key, "budget_set", budgets=[{"tokens": 1, "window": "daily"}])
+    _see_a_budget(bench, model)
     began = perf_counter()
     lifted = undo_one(bench.run, bench.actor, KEY_LIMITS, key.public_id)
     bench.wait_until_known()
@@ -32,14 +35,15 @@ def check_limits(bench: Bench) -> None:
     bench.heard(bench.ask(model, READY), model)
 
 
-def _limit(bench: Bench, key: ApiKey, name: str, **wishes: int) -> None:
+def _limit(bench: Bench, key: ApiKey, name: str, **wishes: Any) -> None:
     began = perf_counter()
     with bench.making() as made:
         set_key_limits(key, bench.actor, wishes)
         if [KEY_LIMITS, key.public_id] not in bench.run.undo:
             made(KEY_LIMITS, key.public_id)
     bench.wait_until_known()
-    bench.step(name, began, limit=min(wishes.values()))
+    limit = next(iter(wishes.values()))
+    bench.step(name, began, limit=limit if isinstance(limit, int) else limit[0]["tokens"])
 
 
 def _see_a_rate_limit(bench: Bench, model: str) -> None:
@@ -66,8 +70,16 @@ def _see_a_quota(bench: Bench, model: str) -> None:
     bench.step("quota_used_up", began, ok=right, **_facts(second))
 
 
-def _is(answer: Answer, code: str) -> bool:
-    return (answer.status, answer.code, answer.scope) == (429, code, KEY)
+def _see_a_budget(bench: Bench, model: str) -> None:
+    """Nothing fits into it, and coming again soon would not help."""
+    began = perf_counter()
+    answer = bench.ask(model, READY)
+    right = _is(answer, BudgetExceeded.CODE, BudgetExceeded.STATUS)
+    bench.step("budget_kept", began, ok=right, **_facts(answer))
+
+
+def _is(answer: Answer, code: str, status: int = 429) -> bool:
+    return (answer.status, answer.code, answer.scope) == (status, code, KEY)
 
 
 def _facts(answer: Answer) -> dict[str, str | int | None]:

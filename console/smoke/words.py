@@ -100,6 +100,8 @@ STEPS: dict[str, Promise] = {
         "%(passed)s of %(limit)s allowed passed; then %(status)s, %(code)s, scope: %(scope)s"
     ),
     "quota_set": gettext_lazy("Gave its own key a quota of %(limit)s token per day"),
+    "budget_set": gettext_lazy("Gave its own key a budget of %(limit)s token per day"),
+    "budget_kept": gettext_lazy("It was refused: %(status)s, %(code)s, scope: %(scope)s"),
     "quota_used_up": gettext_lazy("The next one was refused: %(status)s, %(code)s, scope: %(scope)s"),
     "limits_lifted": gettext_lazy("Lifted the limits"),
     "taken_back": gettext_lazy("Took back all that it had made"),

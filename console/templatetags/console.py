@@ -23,6 +23,7 @@ from accounts.subjects import label_of
 from billing.client import CENT_NANOS
 from console import figures, payment_words
 from console import words as vocabulary
+from console.earning_words import DOUBTS
 from console.passkeys import Obstacle, find_obstacle
 from metering.queries import UsageRow
 from metering.standing import Standing
@@ -40,7 +41,7 @@ register.filter("microseconds", figures.microseconds)
 register.filter("outcome", vocabulary.outcome)
 register.filter("health_reason", vocabulary.health_reason)
 register.filter("condition", vocabulary.condition)
-register.filter("doubt", vocabulary.doubt)
+register.filter("doubt", lambda code: str(DOUBTS.get(code, code)))
 register.filter("doubt_advice", vocabulary.doubt_advice)
 register.filter("billing", vocabulary.billing_reason)
 register.filter("action", vocabulary.action)

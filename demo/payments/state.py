@@ -115,7 +115,7 @@ class State:
             return session
         payment = self.take(
             session["amount_total"], session["currency"], session["customer"], session["payment_metadata"],
-            method=method and method["id"], keeps_card=session.get("keeps_card"),
+            method=method["id"] if method else None, keeps_card=session.get("keeps_card"),
         )  # fmt: skip
         session |= {"status": "complete", "payment_status": "paid", "payment_intent": payment["id"], "url": None}
         session["invoice"] = payment["invoice"]

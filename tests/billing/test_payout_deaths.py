@@ -23,9 +23,11 @@ from tests.stack import database_url
 
 PROJECT = Path(__file__).resolve().parents[2]
 LONG = bool(os.environ.get("SHAREAI_LONG"))
-PAYOUTS, KILLS, MOST = (5_000, 800, 12) if LONG else (24, 16, 1)
+PAYOUTS, KILLS, MOST = (5_000, 400, 24) if LONG else (24, 16, 1)
 PERIOD = "2026-11"
 ANSWERS = ("", "", "cut", "500", "pruned", "poor")
+FORGETS = 0.02
+"""How often, before a transfer, Stripe has forgotten all idempotency keys."""
 ROUNDS = 200
 
 
@@ -40,6 +42,8 @@ class Weather:
     def __call__(self, path: str, given: Object) -> str:
         if path != "transfers":
             return ""
+        if self._chance.random() < FORGETS:
+            self._double.forget_keys()
         answer = self._chance.choice(ANSWERS)
         self.seen[answer] += 1
         self._double.state.funds_cents = 0 if answer == "poor" else None

@@ -17,7 +17,7 @@ PAGES = (
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/billing/auto-top-up",
     "/billing/details", "/payouts", "/payouts/bank", "/earnings", "/earnings/programme", "/earnings/recognition",
     "/earnings/prices", "/causes", "/contributors", "/settings", "/settings/transfer",
-    "/settings/delete", "/accounts/email/",
+    "/settings/content/purge", "/settings/delete", "/cache", "/cache/new", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
 )  # fmt: skip
 ENTRANCE = ("/accounts/login/", "/accounts/signup/", "/accounts/login/code/", "/accounts/password/reset/")

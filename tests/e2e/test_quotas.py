@@ -39,3 +39,9 @@ def test_a_budget_from_the_form_to_the_refusal(page, sign_in, tenant, gateway, t
     assert page.locator("svg[role=img]").count() == 2
     assert not violations(page)
     assert not overflows(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for address in ("/quotas", "/quotas/organisation", "/"):
+        page.goto(address)
+        keep(page, f"phone quotas {address} {theme}")
+        assert not violations(page), address
+        assert not overflows(page), address

@@ -164,9 +164,9 @@ def test_a_process_that_is_killed_gives_its_slots_back(acme, ask, gateway, upstr
 
 
 def test_redis_killed_and_back_never_more_than_the_share(acme, own_redis, upstreams, tmp_path):
-    """Two processes, twelve a day: what was admitted before, during and after makes twelve at most."""
+    """Two processes, twelve a day. Nobody told them how many they are: they know each other from the host."""
     set_limits(acme.org, acme.actor, ORGANISATION, wishes={"rpd": 12})
-    told = {"REDIS_URL": own_redis.url, "GATEWAY_PROCESSES": "2"}
+    told = {"REDIS_URL": own_redis.url}
     gateway = GatewayProcess(tmp_path, egress_allow=allow_of(upstreams), workers=2, **told)
     gateway.start()
     try:

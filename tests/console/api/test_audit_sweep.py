@@ -88,7 +88,7 @@ CASES: dict[str, Case] = {
     "DELETE contents": Case("content.purged", GONE),
     "PUT billing/details": Case("billing.details_set", CHANGED, {"name": "Acme Ltd"}),
     "PUT payouts/destination": Case(
-        "payout_destination.changed", NEW, {"holder": "Acme", "account": "TH00 1234", "bank": "BBL BKKBTHBK"}
+        "payout_destination.changed", CHANGED, {"holder": "Acme", "account": "TH00 1234", "bank": "BBL BKKBTHBK"}
     ),
     "PATCH organization": Case("organization.updated", CHANGED, {"name": "Renamed"}),
     "PATCH members/<slug:member_id>": Case("member.role_changed", CHANGED, {"role": "viewer"}),

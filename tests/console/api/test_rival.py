@@ -87,10 +87,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {},
         {"PUT": {"enabled": False, "threshold_usd": "10", "amount_usd": "25", "monthly_cap_usd": "100"}},
     ),
-    "billing/card": ({}, {}),
+    "billing/card": ({}, {"POST": {}, "DELETE": {}}),
     "billing/details": ({}, {"PUT": {"name": "Rival Ltd"}}),
     "billing/vouchers": ({}, {"POST": {"code": "RIVALSOWN"}}),
-    "payouts": ({}, {}),
+    "payouts": ({}, {"POST": {}}),
     "payouts/destination": (
         {},
         {"PUT": {"holder": "Rival", "account": "DE00 1234", "bank": "A Bank"}, "PATCH": {"monthly": False}},

@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from routing.cache_services import put_policy
 from routing.models import CachePolicy, CachePurge
+from routing.services import put_route
 from tests.console.pages.conftest import record
 
 NEW = {"ttl_s": "3600", "covers": "organization:"}
@@ -68,3 +69,16 @@ def test_a_viewer_changes_nothing(as_browser, carol, as_alice, acme):
     assert reverse("cache-purge") not in browser.get(reverse("cache")).content.decode()
     addresses = [reverse("cache-delete", args=[policy.public_id]), reverse("cache-purge"), reverse("cache-new")]
     assert [browser.post(address).status_code for address in addresses] == [403] * 3
+
+
+def test_what_means_the_same_is_a_wish_of_a_route_alone(as_browser, alice, as_alice, acme, connection):
+    put_route(acme, as_alice, "faq", {"targets": [{"target": "aurora/demo-chat"}]})
+    browser, wish = as_browser(alice), {"semantic_model": "embed", "threshold": "0.9"}
+    assert browser.post(reverse("cache-new"), NEW | wish).status_code == 422
+    assert browser.post(reverse("cache-new"), NEW | wish | {"covers": "route:faq"}).status_code == 302
+    policy = CachePolicy.objects.of(acme).get()
+    assert policy.semantic == {"model": "embed", "threshold": 0.9}
+    assert "similar from 0.9" in browser.get(reverse("cache")).content.decode()
+    browser.post(reverse("cache-edit", args=[policy.public_id]), {"ttl_s": "60"})
+    policy.refresh_from_db()
+    assert policy.semantic is None

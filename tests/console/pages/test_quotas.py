@@ -10,7 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import limits
-from accounts.models import AuditEvent
+from accounts.limits import set_limits
+from accounts.models import AuditEvent, Membership
+from accounts.roles import VIEWER
 from accounts.scopes import KEY, ORGANISATION
 from accounts.sources import load_limits
 from ledger import kinds
@@ -84,6 +86,19 @@ def test_bars_tell_how_much_is_used_and_the_marks(as_browser, alice, acme, as_al
     assert "$8.50" in shown
     assert "85 % used; marks at 80 and 100 %" in shown
     assert "A budget is nearly used up" in shown
+
+
+def test_every_page_tells_of_a_budget_that_is_nearly_used(as_browser, alice, bob, acme, as_alice):
+    give(acme, as_alice, "10")
+    spend(acme, 8.5)
+    watch_budgets()
+    browser = as_browser(alice)
+    assert "A budget is nearly used up" in browser.get(reverse("keys")).content.decode()
+    assert browser.get(reverse("quotas")).content.decode().count("A budget is nearly used up") == 1
+    Membership.objects.of(acme).filter(user=bob).update(role=VIEWER)
+    assert "A budget is nearly used up" not in as_browser(bob).get(reverse("keys")).content.decode()
+    set_limits(acme, as_alice, ORGANISATION, wishes={"budgets": [{"amount_usd": "100", "window": "monthly"}]})
+    assert "A budget is nearly used up" not in browser.get(reverse("keys")).content.decode()
 
 
 def test_owners_and_admins_are_told_once_at_each_mark(acme, as_alice, alice, carol):

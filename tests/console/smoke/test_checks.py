@@ -110,6 +110,7 @@ def test_limit_and_quota_name_their_scope(run):
         "code": "rate_limit_exceeded",
         "scope": "key",
     }
+    assert by_name["budget_kept"] == {"status": 402, "code": "budget_exceeded", "scope": "key"}
     assert by_name["quota_used_up"] == {"status": 429, "code": "quota_exceeded", "scope": "key"}
 
 
