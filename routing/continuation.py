@@ -108,4 +108,4 @@ class Continuation:
 def _fits(settlement: Settlement, aside: Settlement) -> bool:
     """A request is charged to the leases of one lessee; the treasury may have begun again as another since."""
     first, second = settlement.holding, aside.holding
-    return first is None or (second is not None and second.lessee == first.lessee)
+    return first is None or second is None or second.lessee == first.lessee

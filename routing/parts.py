@@ -15,6 +15,7 @@ from routing.failover import Attempt
 
 Charges = tuple[tuple[int, int], ...]
 """Accounts of the ledger, with what each is charged."""
+HeldFor = tuple[TokenUsage, int, Target]
 
 
 def cost_of(usage: TokenUsage, price: Price | None) -> int:
@@ -48,6 +49,7 @@ class Parts(msgspec.Struct, frozen=True):
         charges: what the budgets are charged for them.
         first: the attempt that opened the answer.
         call: what the target that speaks now was asked.
+        held_for: what the holding has to pay for, where that is not the part under way.
     """
 
     usage: TokenUsage = TokenUsage(source=REPORTED)
@@ -55,12 +57,15 @@ class Parts(msgspec.Struct, frozen=True):
     charges: Charges = ()
     first: Attempt | None = None
     call: Call | None = None
+    held_for: HeldFor | None = None
 
-    def and_also(self, part: AttemptUsage, attempt: Attempt, call: Call, charges: Charges) -> Parts:
-        """Args: call: of the part after it; charges: of all parts up to it."""
+    def and_also(
+        self, part: AttemptUsage, attempt: Attempt, call: Call, charges: Charges, held_for: HeldFor | None
+    ) -> Parts:
+        """Args: call, held_for: of the part after it; charges: of all parts up to it."""
         usage = TokenUsage(part.input_tokens, part.output_tokens, part.cached_tokens, part.usage_source)
         joined, cost_nanos = self.joined(usage, part.cost_nanos)
-        return Parts(joined, cost_nanos, charges, self.first or attempt, call)
+        return Parts(joined, cost_nanos, charges, self.first or attempt, call, held_for)
 
     def joined(self, usage: TokenUsage, cost_nanos: int) -> tuple[TokenUsage, int]:
         """With another part. One figure that was counted makes the sum a counted one."""

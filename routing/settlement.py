@@ -137,6 +137,8 @@ class Settlement:
         """What its budgets are to be charged; what it did not need is free again."""
         if self.holding is None:
             return ()
+        if self._parts.held_for is not None:
+            usage, cost_nanos, target = self._parts.held_for
         tokens = usage.input_tokens + usage.output_tokens if target is not None else 0
         model, is_sold = (target.model_id, target.org_id != self.caller.org_id) if target is not None else ("", False)
         charges = self.holding.close(cost_nanos, tokens, model, is_sold=is_sold)
@@ -156,9 +158,9 @@ class Settlement:
         cost_nanos = cost_of(usage, target.price)
         charges: Charges = ()
         if self.holding is not None:
-            tokens = usage.input_tokens + usage.output_tokens
-            is_sold = target.org_id != self.caller.org_id
-            own = self.holding.so_far(cost_nanos, tokens, target.model_id, is_sold=is_sold)
+            held, held_nanos, of = self._parts.held_for or (usage, cost_nanos, target)
+            tokens, is_sold = held.input_tokens + held.output_tokens, of.org_id != self.caller.org_id
+            own = self.holding.so_far(held_nanos, tokens, of.model_id, is_sold=is_sold)
             charges = self._parts.with_charges(own)
         if self._parts is not NO_PARTS:
             current = msgspec.structs.replace(current, used=part_of(attempt, usage))
@@ -177,13 +179,18 @@ class Settlement:
         """Another target goes on with the answer, asked by `call`: what `attempt` used is its part of the bill.
 
         Args:
-            holding: for the part that begins, of the same lessee as that of the part which ends, if that has one.
+            holding: for the part that begins, of the same lessee as that of the part which ends, if both have one.
         """
         part = part_of(attempt, usage)
-        charges = self._charges(usage, part.cost_nanos, attempt.target)
-        self._parts = self._parts.and_also(part, attempt, call, charges)
+        charges, held_for = self._parts.charges, None
+        if holding is None and self.holding is not None:
+            # What begins costs nobody anything. What is held stays until the end, for the record names its lessee.
+            held_for = self._parts.held_for or (usage, part.cost_nanos, attempt.target)
+        else:
+            charges = self._charges(usage, part.cost_nanos, attempt.target)
+            self.holding = holding
+        self._parts = self._parts.and_also(part, attempt, call, charges, held_for)
         self._trail.tell_used(attempt, part)
-        self.holding = holding
 
     def summed(self, usage: TokenUsage) -> TokenUsage:
         """With what earlier targets had used of the same answer."""
