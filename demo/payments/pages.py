@@ -22,7 +22,8 @@ STYLE = (
 def page(body: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test payment</title>'
-        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><style>{STYLE}</style></head>'
+        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        f"<style>{STYLE}</style></head>"
         f'<body><main><b class="test">Test mode: no money moves.</b>{body}</main></body></html>'
     )
 
