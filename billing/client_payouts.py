@@ -98,6 +98,12 @@ def transfer(payout: str, destination: str, cents: int, key: str) -> Sent:
         return Sent(made.id, made.amount, made.currency, destination)
 
 
+def reversed_cents(transfer_id: str) -> int:
+    """How much of a transfer Stripe has taken back, in all."""
+    with asking() as client:
+        return client.v1.transfers.retrieve(transfer_id).amount_reversed
+
+
 def find_transfer(payout: str) -> Sent | None:
     """What was sent for this payout, if anything was."""
     with asking() as client:

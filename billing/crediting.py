@@ -11,7 +11,7 @@ from contextlib import suppress
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing import cards, client, client_cards
+from billing import cards, client, client_cards, payouts
 from billing.client import CENT_NANOS, USD, Payment, Takeback
 from billing.errors import PaymentGone, PaymentsAway
 from billing.models import StripeEvent, TopUp
@@ -24,7 +24,7 @@ from ledger.posting import lock_accounts
 TOP_UP, REFUND, DISPUTE = "stripe_topup", "refund", "dispute"
 TAKEN_BACK = "no longer taken back"
 
-SAVED = "checkout.session.completed"
+SAVED, SENT_BACK = "checkout.session.completed", "transfer.reversed"
 CARD_KEPT, CREDITED, NOT_OURS, NOT_PAID, OTHER_CURRENCY, NOTHING = (
     "card kept",
     "agrees",
@@ -73,6 +73,8 @@ def _outcome(event: StripeEvent) -> str:
     try:
         if event.type == SAVED and cards.adopt_from(event.object_id):
             return CARD_KEPT
+        if event.type == SENT_BACK:
+            return CREDITED if payouts.agree_reversal(event.object_id) else NOT_OURS
         payment_id = client.payment_of(event.type, event.object_id)
         return agree(payment_id) if payment_id else NOTHING
     except PaymentGone:

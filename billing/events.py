@@ -14,7 +14,7 @@ from billing.models import StripeEvent
 
 ABOUT_MONEY = (
     "checkout.session.completed", "checkout.session.async_payment_succeeded", "payment_intent.succeeded",
-    "charge.refunded", "charge.dispute.", "refund.",
+    "charge.refunded", "charge.dispute.", "refund.", "transfer.reversed",
 )  # fmt: skip
 LOOK_BACK = timedelta(hours=26)
 AT_ONCE = 500

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from accounts.tenancy import TenantModel
@@ -52,7 +52,7 @@ class Payout(TenantModel):
 
     `sending` says that a call may have been made whose outcome is not known: nothing is sent again before Stripe was
     asked what it has under this payout's id. `key_number` makes the idempotency key, and changes only after a
-    refusal. `reference` is Stripe's transfer, or the bank's.
+    refusal. `reference` is Stripe's transfer, or the bank's, of which `reversed_cents` came back.
     """
 
     WAITING, SENDING, PAID, RETURNED = "waiting", "sending", "paid", "returned"
@@ -69,6 +69,7 @@ class Payout(TenantModel):
     key_number = models.IntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now())
     reference = models.CharField(max_length=80, unique=True, null=True)
+    reversed_cents = models.BigIntegerField(default=0)
     reason = models.CharField(max_length=80, blank=True)
     asked_by = models.CharField(max_length=254, blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -76,7 +77,10 @@ class Payout(TenantModel):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(cents__gt=0), name="billing_payout_positive"),
+            models.CheckConstraint(
+                condition=Q(cents__gt=0, reversed_cents__gte=0, reversed_cents__lte=F("cents")),
+                name="billing_payout_positive",
+            ),
             models.CheckConstraint(
                 condition=~Q(state="paid") | Q(reference__isnull=False, ended_at__isnull=False),
                 name="billing_payout_paid_is_confirmed",

@@ -27,8 +27,9 @@ from billing.notices import tell_payout
 from ledger import holds, kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
+from ledger.transfers import post
 
-PAYOUT = "payout"
+PAYOUT, REVERSED = "payout", "payout_reversed"
 LACKS_FUNDS, NOT_VERIFIED, REFUSED, MISMATCH = "platform_balance", "not_verified", "refused", "mismatch"
 NO_FUNDS_CODES = {"balance_insufficient", "insufficient_funds"}
 NOT_VERIFIED_CODES = {"insufficient_capabilities_for_transfer", "transfers_not_allowed", "account_invalid"}
@@ -115,6 +116,29 @@ def confirm(payout: Payout, reference: str, clearing: str) -> None:
     payout.state, payout.reference, payout.reason, payout.ended_at = Payout.PAID, reference, "", timezone.now()
     payout.save(update_fields=["state", "reference", "reason", "ended_at"])
     tell_payout(payout)
+
+
+def agree_reversal(transfer_id: str) -> bool:
+    """What was taken back at Stripe is payable again, however often it is told. Returns: whether it is of a payout.
+
+    Raises: PaymentGone, PaymentsAway.
+    """
+    cents = client_payouts.reversed_cents(transfer_id)
+    with transaction.atomic():
+        payout = (
+            Payout.objects.select_for_update(of=("self",)).select_related("org").filter(reference=transfer_id).first()
+        )
+        if payout is None:
+            return False
+        nanos = (cents - payout.reversed_cents) * CENT_NANOS
+        if nanos > 0:
+            rewards = ensure_account(kinds.REWARDS_AVAILABLE, payout.org)
+            clearing = ensure_account(kinds.STRIPE_CLEARING)
+            moves = {clearing.pk: -nanos, rewards.pk: nanos}
+            post(Draft(f"{REVERSED}:{payout.public_id}:{cents}", REVERSED, moves, reason=payout.public_id))
+            payout.reversed_cents = cents
+            payout.save(update_fields=["reversed_cents"])
+    return True
 
 
 def give_back(payout: Payout, reason: str) -> None:

@@ -114,6 +114,15 @@ INVARIANTS = (
         LEFT JOIN billing_payout p ON 'payout:' || p.public_id = t.business_id AND p.state = 'paid'
         WHERE t.kind = 'payout' AND p.id IS NULL
         UNION ALL
+        SELECT 'payout ' || p.public_id,
+               'sent back ' || p.reversed_cents || ' cents, posted nano-USD ' || coalesce(r.nanos, 0)
+        FROM billing_payout p
+        LEFT JOIN (SELECT t.reason, sum(e.amount) AS nanos FROM ledger_transfer t
+                   JOIN ledger_entry e ON e.transfer_id = t.id
+                   JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'rewards_available'
+                   WHERE t.kind = 'payout_reversed' GROUP BY t.reason) r ON r.reason = p.public_id
+        WHERE p.reversed_cents * 10000000 <> coalesce(r.nanos, 0)
+        UNION ALL
         SELECT 'payout ' || p.public_id, 'its money is not held' FROM billing_payout p
         LEFT JOIN ledger_hold h ON h.business_id = 'payout:' || p.public_id AND h.state = 'reserved'
         WHERE p.state IN ('waiting', 'sending') AND h.amount IS DISTINCT FROM p.cents * 10000000

@@ -59,7 +59,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         (
             Entry("billing", _("Billing"), "wallet", Permission.VIEW_BILLING),
             Entry("earnings", _("Earnings"), "coins", Permission.VIEW_EARNINGS),
-            Entry("payouts", _("Payouts"), "hand-coins", Permission.VIEW_BILLING),
+            Entry("payouts", _("Payouts"), "banknote", Permission.VIEW_EARNINGS),
             Entry("members", _("Members"), "users"),
             Entry("quotas", _("Quotas"), "gauge", Permission.VIEW_USAGE),
             Entry("providers", _("Providers"), "plug-zap"),

@@ -17,7 +17,7 @@ from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
 from console.api.payments import PageShown
 
-READ, WRITE = (Permission.VIEW_BILLING,), (Permission.MANAGE_BILLING,)
+READ, WRITE = (Permission.VIEW_EARNINGS,), (Permission.MANAGE_EARNINGS,)
 STATES = [Payout.WAITING, Payout.SENDING, Payout.PAID, Payout.RETURNED]
 
 

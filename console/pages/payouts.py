@@ -36,13 +36,14 @@ STATES: dict[str, tuple[Promise, str]] = {
 PARTS: dict[str, Promise] = {
     "maturity": gettext_lazy("Rewards that matured"),
     "clawback": gettext_lazy("Taken back"),
+    "payout_reversed": gettext_lazy("A payout that came back"),
     "reversal": gettext_lazy("Taken back"),
 }
 
 
 @never_cache
 @require_GET
-@page(Permission.VIEW_BILLING)
+@page(Permission.VIEW_EARNINGS)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     if "onboarded" in request.GET:
         try:
@@ -54,7 +55,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 
 @require_POST
-@page(Permission.MANAGE_BILLING)
+@page(Permission.MANAGE_EARNINGS)
 def ask(request: HttpRequest, visit: Visit) -> HttpResponse:
     try:
         freezing.request(visit.organization, visit.actor)
@@ -65,7 +66,7 @@ def ask(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@page(Permission.MANAGE_BILLING)
+@page(Permission.MANAGE_EARNINGS)
 def onboard(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Leads to where one says who one is and which account is one's own."""
     if request.method == "GET":
@@ -82,7 +83,7 @@ def onboard(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@page(Permission.MANAGE_BILLING)
+@page(Permission.MANAGE_EARNINGS)
 def bank(request: HttpRequest, visit: Visit) -> HttpResponse:
     form = BankForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -96,7 +97,7 @@ def bank(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 
 @require_POST
-@page(Permission.MANAGE_BILLING)
+@page(Permission.MANAGE_EARNINGS)
 def monthly(request: HttpRequest, visit: Visit) -> HttpResponse:
     try:
         payees.set_monthly(visit.organization, visit.actor, request.POST.get("is_monthly") == "true")
@@ -107,7 +108,7 @@ def monthly(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 @never_cache
 @require_GET
-@page(Permission.VIEW_BILLING)
+@page(Permission.VIEW_EARNINGS)
 def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     payout = get_object_or_404(payout_statements.payouts_of(visit.organization), public_id=public_id)
     parts = payout_statements.parts(payout)
@@ -122,7 +123,7 @@ def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
 
 
 @require_GET
-@page(Permission.VIEW_BILLING)
+@page(Permission.VIEW_EARNINGS)
 def statement(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     payout = get_object_or_404(payout_statements.payouts_of(visit.organization), public_id=public_id)
     entries: Any = payout_statements.entries(payout)[:_EXPORTED]
@@ -131,7 +132,7 @@ def statement(request: HttpRequest, visit: Visit, public_id: str) -> HttpRespons
 
 
 @require_GET
-@page(Permission.VIEW_BILLING)
+@page(Permission.VIEW_EARNINGS)
 def export(request: HttpRequest, visit: Visit) -> HttpResponse:
     found = payout_statements.payouts_of(visit.organization)[:_EXPORTED]
     rows = [
@@ -167,6 +168,6 @@ def _shown(request: HttpRequest, visit: Visit, form: OnboardForm | None = None, 
         "form": form or OnboardForm(initial={"country": payee.country if payee else ""}),
         "is_on": client.is_on(),
         "is_test_mode": client.is_on() and client.is_test_mode(),
-        "may_manage": visit.allows(Permission.MANAGE_BILLING),
+        "may_manage": visit.allows(Permission.MANAGE_EARNINGS),
     }
     return render(request, "billing/payouts.html", context, status=status)

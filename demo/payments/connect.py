@@ -35,6 +35,16 @@ def open_onboarding(state: State, given: Object, origin: str) -> Object:
     return link | {"url": f"{origin}/onboarding/{link['id']}"}
 
 
+def reverse(state: State, transfer_id: str, amount: int | None) -> Object:
+    """As the platform's owner does on Stripe's pages."""
+    sent = state.get("transfer", transfer_id)
+    left = sent["amount"] - sent["amount_reversed"]
+    sent["amount_reversed"] += left if amount is None else min(amount, left)
+    sent["reversed"] = sent["amount_reversed"] == sent["amount"]
+    state.happen("transfer.reversed", sent)
+    return sent
+
+
 def transfer(state: State, given: Object) -> Object:
     """Raises: Refused: the account takes none, or there is not so much to send."""
     account = state.get("account", given["destination"])

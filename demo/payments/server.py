@@ -211,13 +211,14 @@ class Door:
 
     async def control(self, request: web.Request) -> web.Response:
         """`{"act": "refund", "id": "pi_…", "amount": 500}`; fail_refund, dispute, close_dispute
-        (with `status`), restrict_account."""
+        (with `status`), reverse_transfer, restrict_account."""
         given = await request.json()
         acts: dict[str, Callable[[], Object]] = {
             "refund": lambda: self._state.refund(given["id"], given.get("amount")),
             "fail_refund": lambda: self._state.fail_refund(given["id"]),
             "dispute": lambda: self._state.dispute(given["id"]),
             "close_dispute": lambda: self._state.close_dispute(given["id"], given["status"]),
+            "reverse_transfer": lambda: connect.reverse(self._state, given["id"], given.get("amount")),
             "restrict_account": lambda: connect.set_status(self._state, given["id"], connect.RESTRICTED),
         }
         return _json(acts[given["act"]]())

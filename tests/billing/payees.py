@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
+
 from accounts.models import Organization
-from billing.models import Payee
+from billing.earnings.models import Lot
+from billing.models import Charge, Payee, PriceVersion
 from demo.payments import connect
 from ledger import kinds
 from ledger.chart import ensure_account
@@ -12,13 +15,31 @@ from ledger.transfers import post
 from tests.fakes.payments import PaymentDouble
 
 DOLLAR = 10**9
+_TARGETS_FROM = 1_000_000
 
 
 def earn(organization: Organization, nanos: int, number: int = 0) -> None:
-    """As when rewards mature, without the lots behind them, and so by another kind of transfer."""
-    rewards, revenue = ensure_account(kinds.REWARDS_AVAILABLE, organization), ensure_account(kinds.REVENUE)
-    moves = {revenue.pk: -nanos, rewards.pk: nanos}
-    post(Draft(f"matured:{organization.public_id}:{number}", "test_funding", moves))
+    """One request for that price, charged, earned and matured, as the books say it. Its caller paid from a gift."""
+    promo, wallet = ensure_account(kinds.PROMO), ensure_account(kinds.WALLET, organization)
+    escrow = ensure_account(kinds.REWARDS_ESCROW, organization)
+    rewards = ensure_account(kinds.REWARDS_AVAILABLE, organization)
+    name = f"{organization.public_id}:{number}"
+    post(Draft(f"gift:{name}", "credit", {promo.pk: -nanos, wallet.pk: nanos}))
+    settled = post(Draft(f"settled:{name}", "settlement", {wallet.pk: -nanos, escrow.pk: nanos}))
+    post(Draft(f"matured:{name}", "maturity", {escrow.pk: -nanos, rewards.pk: nanos}))
+    target_id, now = -(_TARGETS_FROM + 10 * organization.pk + number), timezone.now()
+    PriceVersion.objects.create(
+        target_id=target_id, version=1, owner_id=organization.pk, input_nanos=0, output_nanos=0, request_nanos=nanos
+    )
+    Charge.objects.create(
+        request_id=f"req_{name}"[:40], revision=0, started_at=now, org_id=organization.pk, target_id=target_id,
+        price_version=1, input_tokens=0, cached_tokens=0, output_tokens=0, charge_nanos=nanos, owner_nanos=nanos,
+        owner_id=organization.pk, transfer_id=settled.id,
+    )  # fmt: skip
+    Lot.objects.create(
+        org=organization, target_id=target_id, day=now.date(), requests=1, paid=nanos, earned=nanos, escrow=nanos,
+        matured=nanos,
+    )  # fmt: skip
 
 
 def account_at(double: PaymentDouble, organization: Organization, status: str = connect.ACTIVE) -> Payee:

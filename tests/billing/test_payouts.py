@@ -20,9 +20,11 @@ from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
 from ledger.errors import NotCovered
+from ledger.invariants import reconcile
 from ledger.models import Account, Transfer
 from ledger.transfers import post
 from tests.billing.payees import DOLLAR, account_at, earn
+from tests.billing.test_payments import deliver_all
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 
 PERIOD = "2026-11"
@@ -72,7 +74,7 @@ def test_a_month_is_frozen_sent_and_posted_once(earned, double, balances, django
     assert payout.reference == double.state.of("transfer")[0]["id"]
     assert double.state.of("transfer")[0]["transfer_group"] == payout.public_id
     assert balances() == {
-        "acme rewards_available": 5_000_000, "revenue": -40 * DOLLAR - 5_000_000, "stripe_clearing": 40 * DOLLAR,
+        "acme rewards_available": 5_000_000, "promo": -40 * DOLLAR - 5_000_000, "stripe_clearing": 40 * DOLLAR,
     }  # fmt: skip
     assert Transfer.objects.get(kind="payout").business_id == f"payout:{payout.public_id}"
     assert AuditEvent.objects.of(earned.org).filter(action="payout.frozen").count() == 1
@@ -222,6 +224,36 @@ def test_an_amount_that_stripe_says_was_another_stays_open_for_a_person(earned, 
     payout.refresh_from_db()
     assert (payout.state, payout.reason) == (Payout.SENDING, payouts.MISMATCH)
     assert transfers_of(double) == [100]
+
+
+def test_what_is_taken_back_at_stripe_is_payable_again(earned, double, balances, acme):
+    freezing.freeze_month(PERIOD)
+    send_all()
+    sent = double.state.of("transfer")[0]["id"]
+    for amount in (1000, None):
+        connect.reverse(double.state, sent, amount)
+        deliver_all(double)
+    assert payouts.agree_reversal(sent)
+    assert balances()["acme rewards_available"] == 40 * DOLLAR + 5_000_000
+    assert Payout.objects.get().reversed_cents == 4000
+    assert freezing.payable_cents(acme) == 4000
+    assert Transfer.objects.filter(kind=payouts.REVERSED).count() == 2
+
+
+def test_a_transfer_of_nobody_is_none_of_ours(double, db):
+    made = connect.create_account(double.state, {"configuration": {"recipient": {}}})
+    connect.set_status(double.state, made["id"], connect.ACTIVE)
+    sent = connect.transfer(double.state, {"amount": "100", "currency": "usd", "destination": made["id"]})
+    assert not payouts.agree_reversal(sent["id"])
+
+
+def test_a_payout_that_the_ledger_does_not_know_is_found(earned, double):
+    freezing.freeze_month(PERIOD)
+    Payout.objects.update(state=Payout.PAID, reference="tr_of_nobody", ended_at=timezone.now())
+    assert [(one.invariant, one.detail) for one in reconcile() if one.invariant == "I9"] == [
+        ("I9", "paid 4000 cents, posted nano-USD 0")
+    ]
+    Payout.objects.update(state=Payout.WAITING, reference=None, ended_at=None)
 
 
 def test_without_stripe_nobody_is_onboarded(acme, as_alice, settings):

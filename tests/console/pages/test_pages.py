@@ -34,9 +34,9 @@ LISTS = {
     "earnings-prices": P.MANAGE_NODES,
     "billing-auto-top-up": P.MANAGE_BILLING,
     "billing-details": P.MANAGE_BILLING,
-    "payouts": P.VIEW_BILLING,
-    "payouts-export": P.VIEW_BILLING,
-    "payouts-bank": P.MANAGE_BILLING,
+    "payouts": P.VIEW_EARNINGS,
+    "payouts-export": P.VIEW_EARNINGS,
+    "payouts-bank": P.MANAGE_EARNINGS,
     "cache": P.VIEW_USAGE,
     "smoke": P.VIEW_USAGE,
     "cache-new": P.MANAGE_ROUTES,
@@ -66,8 +66,8 @@ LISTS = {
 }
 OWNED = {
     "billing-receipt": P.VIEW_BILLING,
-    "payouts-detail": P.VIEW_BILLING,
-    "payouts-statement": P.VIEW_BILLING,
+    "payouts-detail": P.VIEW_EARNINGS,
+    "payouts-statement": P.VIEW_EARNINGS,
     "keys-detail": P.VIEW,
     "keys-rotate": P.MANAGE_KEYS,
     "keys-revoke": P.MANAGE_KEYS,

@@ -104,7 +104,7 @@ def test_a_bank_is_checked_paid_by_hand_and_booked_once(client, acme, balances, 
         assert (row["payout"], row["amount_usd"], row["account"]) == (payout.public_id, "40.00", BANK["account"])
     for _ in range(2):
         call_command("payouts", "confirm", payout.public_id, "--reference", "TX-1")
-    assert balances() == {"revenue": -40 * DOLLAR, "bank_clearing": 40 * DOLLAR}
+    assert balances() == {"promo": -40 * DOLLAR, "bank_clearing": 40 * DOLLAR}
     with pytest.raises(CommandError):
         call_command("payouts", "confirm", payout.public_id, "--reference", "TX-2")
     with pytest.raises(CommandError):
