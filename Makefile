@@ -9,9 +9,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile  # what is imported, is compiled then
 UNCONNECTED := SECRET_KEY=unused DATABASE_URL=postgresql:///unused  # settings load, and nothing is asked of a server
-TEST_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
+TEST_WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))  # half of a test is waiting
 
 .PHONY: run test lint bench css venv dev chromium
 
@@ -19,7 +19,7 @@ run: venv
 	@exec $(BIN)/python -m console.embedded --with-parent
 
 test: dev chromium
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .

@@ -73,14 +73,20 @@ def cleaned_models(value: Iterable[str] | None) -> list[str] | None:
     """None allows every model. An empty list would allow none, which nobody wants."""
     if value is None:
         return None
-    names = list(dict.fromkeys(name.strip() for name in value))
+    names = cleaned_model_names(value, field="allowed_models")
     if not names:
         raise InvalidField.one("allowed_models", _("Name at least one model, or allow all."))
+    return names
+
+
+def cleaned_model_names(value: Iterable[str], *, field: str) -> list[str]:
+    """Names of models, each once."""
+    names = list(dict.fromkeys(name.strip() for name in value))
     if len(names) > MOST_MODELS:
-        raise InvalidField.one("allowed_models", _("At most %s models.") % MOST_MODELS)
+        raise InvalidField.one(field, _("At most %s models.") % MOST_MODELS)
     for name in names:
         if not name or len(name) > LONGEST_MODEL_NAME or not name.isprintable() or " " in name:
-            raise InvalidField.one("allowed_models", _("“%s” is not the name of a model.") % name[:60])
+            raise InvalidField.one(field, _("“%s” is not the name of a model.") % name[:60])
     return names
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import roles
+from accounts.scopes import TOKENS_FIRST
 from accounts.tenancy import TenantModel
 from common.ids import new_id
 
@@ -68,6 +69,9 @@ class Organization(models.Model):
     content_days = models.PositiveIntegerField(_("keep prompts and answers for (days)"), default=7)
     content_purged_at = models.DateTimeField(null=True, blank=True)  # what began before is never stored
     uses_community_nodes = models.BooleanField(_("may use machines of the community"), default=False)
+    spending_order = models.CharField(_("what pays first"), max_length=20, db_default=TOKENS_FIRST)
+    credit_backup = models.BooleanField(_("credits pay when tokens are used up"), db_default=True)
+    credit_backup_unlike = ArrayField(models.CharField(max_length=200), default=list, db_default=[], blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
 

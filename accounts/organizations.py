@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import Any
 from zoneinfo import available_timezones
 
 from django.db import IntegrityError, transaction
+from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -14,10 +16,13 @@ from django.utils.translation import gettext as _
 from accounts import audit, authority, events, roles
 from accounts.changes import changing
 from accounts.errors import InvalidField
-from accounts.fields import cleaned_name, require_typed_name
+from accounts.fields import cleaned_model_names, cleaned_name, require_typed_name
 from accounts.models import Membership, Organization, User
+from accounts.scopes import SPENDING_ORDERS
 from common.ids import new_id
 
+created = Signal()
+"""Sent with `organization` and `user` inside the transaction that makes it."""
 STRATEGIES = ("priority", "cheapest", "fastest", "weighted", "least_busy", "round_robin", "sticky")
 LONGEST_RETENTION_DAYS = 400
 LONGEST_NAME = 120
@@ -43,18 +48,39 @@ def create_organization(user: User, name: str, actor: audit.Actor | None = None)
             after={"name": name, "slug": organization.slug, "owner": user.email},
         )
         events.bump(organization)
+        created.send(Organization, organization=organization, user=user)
     return organization
 
 
 def update_organization(organization: Organization, actor: audit.Actor, **settings: Any) -> Organization:
     """Changes what is given of `name`, `time_zone`, `default_strategy`, `log_content`, `retention_days`,
-    `content_days`, `uses_community_nodes`.
+    `content_days`, `uses_community_nodes`, and of what `set_spending` changes.
 
     Raises:
         NotPermitted, InvalidField, OrganizationGone.
     """
+    return _change(organization, actor, roles.Permission.MANAGE_ORGANIZATION, settings)
+
+
+def set_spending(organization: Organization, actor: audit.Actor, **settings: Any) -> Organization:
+    """Changes what is given of `spending_order`, `credit_backup` and `credit_backup_unlike`.
+
+    That is: which of credits and tokens pay first for what others serve, whether credits pay when tokens are used up,
+    and for which models it is the other way round.
+
+    Raises:
+        NotPermitted, InvalidField, OrganizationGone.
+    """
+    if unknown := settings.keys() - _SPENDING:
+        raise TypeError(f"spending has no settings {sorted(unknown)}")
+    return _change(organization, actor, roles.Permission.MANAGE_BILLING, settings)
+
+
+def _change(
+    organization: Organization, actor: audit.Actor, permission: roles.Permission, settings: dict[str, Any]
+) -> Organization:
     with changing(organization) as held:
-        authority.require(held, actor, roles.Permission.MANAGE_ORGANIZATION)
+        authority.require(held, actor, permission)
         wanted = _cleaned(settings)
         before = {name: getattr(held, name) for name, value in wanted.items() if getattr(held, name) != value}
         if not before:
@@ -119,6 +145,17 @@ def _clean_days(value: int, field: str) -> int:
     return value
 
 
+def _clean_order(value: str) -> str:
+    if value not in SPENDING_ORDERS:
+        raise InvalidField.one("spending_order", _("Choose one of: %s.") % ", ".join(SPENDING_ORDERS))
+    return value
+
+
+def _clean_models(value: Iterable[str]) -> list[str]:
+    return cleaned_model_names(value, field="credit_backup_unlike")
+
+
+_SPENDING = frozenset({"spending_order", "credit_backup", "credit_backup_unlike"})
 _CLEANERS: dict[str, Any] = {
     "name": lambda value: cleaned_name(value, longest=LONGEST_NAME),
     "time_zone": _clean_time_zone,
@@ -127,6 +164,9 @@ _CLEANERS: dict[str, Any] = {
     "retention_days": lambda value: _clean_days(value, "retention_days"),
     "content_days": lambda value: _clean_days(value, "content_days"),
     "uses_community_nodes": bool,
+    "spending_order": _clean_order,
+    "credit_backup": bool,
+    "credit_backup_unlike": _clean_models,
 }
 
 

@@ -19,6 +19,8 @@ class Permission(StrEnum):
     VIEW_USAGE = "view_usage"
     VIEW_BILLING = "view_billing"
     MANAGE_BILLING = "manage_billing"
+    VIEW_EARNINGS = "view_earnings"
+    MANAGE_EARNINGS = "manage_earnings"
     VIEW_AUDIT = "view_audit"
     VIEW_CONTENT = "view_content"
     MANAGE_MEMBERS = "manage_members"
@@ -63,9 +65,9 @@ GRANTS: dict[str, frozenset[Permission]] = {
     OWNER: frozenset(Permission),
     ADMIN: frozenset(Permission) - {P.MANAGE_OWNERS, P.DELETE_ORGANIZATION},
     DEVELOPER: frozenset({P.VIEW, P.USE_PLAYGROUND, P.MANAGE_OWN_KEYS, P.VIEW_USAGE}),
-    BILLING: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.MANAGE_BILLING}),
-    AUDITOR: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.VIEW_AUDIT, P.VIEW_CONTENT}),
-    PROVIDER: frozenset({P.VIEW, P.USE_PLAYGROUND, P.MANAGE_NODES, P.VIEW_USAGE}),
+    BILLING: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.MANAGE_BILLING, P.VIEW_EARNINGS, P.MANAGE_EARNINGS}),
+    AUDITOR: frozenset({P.VIEW, P.VIEW_USAGE, P.VIEW_BILLING, P.VIEW_EARNINGS, P.VIEW_AUDIT, P.VIEW_CONTENT}),
+    PROVIDER: frozenset({P.VIEW, P.USE_PLAYGROUND, P.MANAGE_NODES, P.VIEW_USAGE, P.VIEW_EARNINGS}),
     VIEWER: frozenset({P.VIEW, P.VIEW_USAGE}),
 }
 

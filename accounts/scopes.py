@@ -15,6 +15,10 @@ BLOCK, OWN_NODES, WARN = "block", "own_nodes", "warn"
 WHEN_REACHED = (BLOCK, OWN_NODES, WARN)
 """What happens to a request that a budget does not cover: refused, served by own machines only, served anyway."""
 
+TOKENS_FIRST, CREDITS_FIRST = "tokens_first", "credits_first"
+SPENDING_ORDERS = (TOKENS_FIRST, CREDITS_FIRST)
+"""What pays first for what others serve: what own machines earned, or credits that were bought."""
+
 
 class BudgetRecord(msgspec.Struct, frozen=True):
     """So much in each window, in nano-USD or in tokens. Windows begin at midnight UTC; a week begins on Monday."""

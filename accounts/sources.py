@@ -33,6 +33,9 @@ class OrgRecord(msgspec.Struct, frozen=True):
     retention_days: int
     time_zone: str
     uses_community_nodes: bool
+    spending_order: str
+    credit_backup: bool
+    credit_backup_unlike: tuple[str, ...]
     entitlements: dict[str, Any]
 
 
@@ -105,6 +108,9 @@ def load_organization(org_id: int) -> OrgRecord | None:
         retention_days=found.retention_days,
         time_zone=found.time_zone,
         uses_community_nodes=found.uses_community_nodes,
+        spending_order=found.spending_order,
+        credit_backup=found.credit_backup,
+        credit_backup_unlike=tuple(found.credit_backup_unlike),
         entitlements=entitlements,
     )
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from bench.interpreters import fastest
+
 GATEWAY_NAMES = ("shareai", "litellm", "portkey", "sglang-router", "nginx")
 CASE_NAMES = ("unary", "stream", "paced", "cache_hit", "tunnel")
 
@@ -80,7 +82,7 @@ def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores of {model}, {platform.system()}, Python {platform.python_version()}"
+    return f"{cores} cores of {model}, {platform.system()}, Python {fastest().version}"
 
 
 def parse(text: str) -> Results:

@@ -6,7 +6,10 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
+        from accounts import organizations
         from billing.reconciliation import INVARIANTS
+        from billing.welcome import welcome
         from ledger import invariants
 
         invariants.register(INVARIANTS)
+        organizations.created.connect(welcome, dispatch_uid="billing.welcome")

@@ -1,7 +1,7 @@
-"""The only door to Stripe: its objects stay outside, plain values come in.
+"""The door to Stripe, with `client_cards` and `client_payouts`: its objects stay outside, plain values come in.
 
-Amounts in cents of US dollars. Raises `PaymentsOff` where no key is set, `PaymentsAway` when Stripe cannot be asked
-or refuses.
+Amounts in cents of US dollars. Raises `PaymentsOff` where no key is set, `PaymentsAway` when Stripe cannot be asked,
+`PaymentsRefused` when it refuses, `CardDeclined` when it is the card that does not pay.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import stripe
 from django.conf import settings
 
-from billing.errors import PaymentGone, PaymentsAway, PaymentsOff
+from billing.errors import CardDeclined, PaymentGone, PaymentsAway, PaymentsOff, PaymentsRefused
 
 TOLERANCE_S = 300
 TIMEOUT_S = 20
@@ -30,6 +31,8 @@ class Payment:
     currency: str
     received_cents: int
     top_up: str
+    customer: str = ""
+    kept_card: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,20 @@ def is_test_mode() -> bool:
 
 
 def create_customer(org_id: str, name: str) -> str:
-    with _asking() as client:
+    with asking() as client:
         return client.v1.customers.create(
             {"name": name, "metadata": {"organization": org_id}}, {"idempotency_key": f"customer-{org_id}"}
         ).id
 
 
-def open_checkout(top_up: str, customer: str, cents: int, back_to: str) -> Page:
+def open_checkout(top_up: str, customer: str, cents: int, back_to: str, *, keeps_card: bool = False) -> Page:
     """A page of Stripe's on which to pay; asking again for the same top-up opens the same one."""
-    with _asking() as client:
+    about: dict[str, Any] = {"metadata": {"top_up": top_up}}
+    if keeps_card:
+        about["setup_future_usage"] = "off_session"
+    with asking() as client:
         session = client.v1.checkout.sessions.create(
-            {
+            {  # type: ignore[arg-type]
                 "mode": "payment",
                 "customer": customer,
                 "client_reference_id": top_up,
@@ -88,7 +94,7 @@ def open_checkout(top_up: str, customer: str, cents: int, back_to: str) -> Page:
                     }
                 ],
                 "metadata": {"top_up": top_up},
-                "payment_intent_data": {"metadata": {"top_up": top_up}},
+                "payment_intent_data": about,
                 "invoice_creation": {"enabled": True},
                 "success_url": f"{back_to}?paid={top_up}",
                 "cancel_url": back_to,
@@ -100,44 +106,56 @@ def open_checkout(top_up: str, customer: str, cents: int, back_to: str) -> Page:
 
 def open_portal(customer: str, back_to: str) -> str:
     """Where the customer sees invoices and changes cards."""
-    with _asking() as client:
+    with asking() as client:
         return client.v1.billing_portal.sessions.create({"customer": customer, "return_url": back_to}).url
 
 
 def payment_of(event_type: str, object_id: str) -> str | None:
     """The payment that an event is about, from the object as Stripe has it now."""
-    with _asking() as client:
+    with asking() as client:
         kind, _, rest = event_type.partition(".")
         if kind == "payment_intent":
             return object_id
         if event_type.startswith("checkout.session."):
-            return _id_of(client.v1.checkout.sessions.retrieve(object_id).payment_intent)
+            return id_of(client.v1.checkout.sessions.retrieve(object_id).payment_intent)
         if rest.startswith("dispute."):
-            return _id_of(client.v1.disputes.retrieve(object_id).payment_intent)
+            return id_of(client.v1.disputes.retrieve(object_id).payment_intent)
         if kind == "charge":
-            return _id_of(client.v1.charges.retrieve(object_id).payment_intent)
+            return id_of(client.v1.charges.retrieve(object_id).payment_intent)
         if kind == "refund":
-            return _id_of(client.v1.refunds.retrieve(object_id).payment_intent)
+            return id_of(client.v1.refunds.retrieve(object_id).payment_intent)
         return None
 
 
 def payment(id: str) -> Payment:
-    with _asking() as client:
+    with asking() as client:
         found = client.v1.payment_intents.retrieve(id)
-        metadata = found.metadata.to_dict() if found.metadata else {}
-        is_paid = found.status == "succeeded"
-        return Payment(id, is_paid, found.currency, found.amount_received or 0, str(metadata.get("top_up", "")))
+        return payment_from(found)
+
+
+def payment_from(found: stripe.PaymentIntent) -> Payment:
+    metadata = found.metadata.to_dict() if found.metadata else {}
+    kept = id_of(found.payment_method) if getattr(found, "setup_future_usage", None) else None
+    return Payment(
+        found.id,
+        found.status == "succeeded",
+        found.currency,
+        found.amount_received or 0,
+        str(metadata.get("top_up", "")),
+        id_of(found.customer) or "",
+        kept or "",
+    )
 
 
 def refunds_of(payment_id: str) -> list[Takeback]:
-    with _asking() as client:
+    with asking() as client:
         found = client.v1.refunds.list({"payment_intent": payment_id, "limit": 100}).auto_paging_iter()
         return [Takeback(one.id, one.amount, one.status == "succeeded") for one in found]
 
 
 def disputes_of(payment_id: str) -> list[Takeback]:
     """An inquiry ("warning_…") has taken nothing yet."""
-    with _asking() as client:
+    with asking() as client:
         found = client.v1.disputes.list({"payment_intent": payment_id, "limit": 100}).auto_paging_iter()
         return [
             Takeback(one.id, one.amount, one.status not in {"won", "prevented"} and "warning" not in one.status)
@@ -147,7 +165,7 @@ def disputes_of(payment_id: str) -> list[Takeback]:
 
 def events_since(moment: datetime) -> Iterator[Event]:
     """Newest first."""
-    with _asking() as client:
+    with asking() as client:
         since = {"created": {"gte": int(moment.timestamp())}, "limit": 100}
         for number, one in enumerate(client.v1.events.list(since).auto_paging_iter()):  # type: ignore[arg-type]
             if number == MOST_EVENTS:
@@ -166,7 +184,8 @@ def is_genuine(body: bytes, header: str, now_s: float) -> bool:
 
 
 @contextmanager
-def _asking() -> Iterator[stripe.StripeClient]:
+def asking(retries: int = 2) -> Iterator[stripe.StripeClient]:
+    """Args: retries: what the SDK itself repeats, with the same idempotency key."""
     if not is_on():
         raise PaymentsOff
     bases: stripe._base_address.BaseAddresses = {}
@@ -176,15 +195,23 @@ def _asking() -> Iterator[stripe.StripeClient]:
         yield stripe.StripeClient(
             settings.STRIPE_SECRET_KEY,
             base_addresses=bases,
-            max_network_retries=2,
+            max_network_retries=retries,
             http_client=stripe.HTTPXClient(timeout=TIMEOUT_S, allow_sync_methods=True),
         )
+    except stripe.CardError as error:
+        raise CardDeclined(_decline_of(error)) from error
     except stripe.InvalidRequestError as error:
-        raise (PaymentGone if error.http_status == 404 else PaymentsAway) from error
+        raise (PaymentGone if error.http_status == 404 else PaymentsRefused(error.code or "")) from error
     except stripe.StripeError as error:
         raise PaymentsAway from error
 
 
-def _id_of(found: object) -> str | None:
+def _decline_of(error: stripe.CardError) -> str:
+    body = error.json_body if isinstance(error.json_body, dict) else {}
+    said = body.get("error", {}) if error.code != "authentication_required" else {}
+    return str(said.get("decline_code") or error.code or "card_declined")
+
+
+def id_of(found: object) -> str | None:
     """Of an expandable field: the id, or the object."""
     return found if found is None or isinstance(found, str) else str(getattr(found, "id", ""))

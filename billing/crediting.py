@@ -6,12 +6,14 @@ not have yet is posted: `topup:<payment>`, `refund:<refund>`, `dispute:<dispute>
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing import client
+from billing import cards, client, client_cards
 from billing.client import CENT_NANOS, USD, Payment, Takeback
-from billing.errors import PaymentGone
+from billing.errors import PaymentGone, PaymentsAway
 from billing.models import StripeEvent, TopUp
 from ledger import kinds, transfers
 from ledger.chart import ensure_account
@@ -22,7 +24,9 @@ from ledger.posting import lock_accounts
 TOP_UP, REFUND, DISPUTE = "stripe_topup", "refund", "dispute"
 TAKEN_BACK = "no longer taken back"
 
-CREDITED, NOT_OURS, NOT_PAID, OTHER_CURRENCY, NOTHING = (
+SAVED = "checkout.session.completed"
+CARD_KEPT, CREDITED, NOT_OURS, NOT_PAID, OTHER_CURRENCY, NOTHING = (
+    "card kept",
     "agrees",
     "not a top-up of ours",
     "not paid",
@@ -59,11 +63,16 @@ def agree(payment_id: str) -> str:
         for kind, found in ((REFUND, client.refunds_of(payment_id)), (DISPUTE, client.disputes_of(payment_id))):
             for takeback in found:
                 _take_back(top_up, kind, takeback)
+    with suppress(PaymentGone, PaymentsAway):
+        if payment.kept_card and not cards.is_kept(top_up.org, payment.kept_card):
+            cards.adopt(client_cards.card(payment.kept_card))
     return CREDITED
 
 
 def _outcome(event: StripeEvent) -> str:
     try:
+        if event.type == SAVED and cards.adopt_from(event.object_id):
+            return CARD_KEPT
         payment_id = client.payment_of(event.type, event.object_id)
         return agree(payment_id) if payment_id else NOTHING
     except PaymentGone:

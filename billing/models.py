@@ -39,7 +39,7 @@ class Charge(models.Model):
 
     Revision 0 is its settlement; each further one is a re-rating and holds the differences. What neither the
     provider nor the machine's owner gets of `charge_nanos` is the platform's; the wallet did not cover
-    `written_off_nanos` of it.
+    `written_off_nanos` of it, and `tokens_nanos` were paid by what own machines had earned.
     """
 
     pk = models.CompositePrimaryKey("request_id", "revision")
@@ -57,6 +57,7 @@ class Charge(models.Model):
     provider_nanos = models.BigIntegerField(default=0)
     owner_nanos = models.BigIntegerField(default=0)
     owner_id = models.BigIntegerField(null=True)
+    tokens_nanos = models.BigIntegerField(default=0, db_default=0)
     transfer_id = models.BigIntegerField()
 
     class Meta:
@@ -101,7 +102,7 @@ class Customer(TenantModel):
 class TopUp(TenantModel):
     """An order of credits. It says whose they are; what was paid is Stripe's to say."""
 
-    PENDING, PAID = "pending", "paid"
+    PENDING, PAID, FAILED = "pending", "paid", "failed"
 
     org = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
     public_id = models.CharField(max_length=40, unique=True)
@@ -112,10 +113,15 @@ class TopUp(TenantModel):
     received_cents = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     paid_at = models.DateTimeField(null=True)
+    is_automatic = models.BooleanField(default=False)
+    failure = models.CharField(max_length=60, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(cents__gt=0), name="billing_top_up_positive"),
+            models.UniqueConstraint(
+                fields=["org"], condition=Q(is_automatic=True, state="pending"), name="billing_one_automatic_top_up"
+            ),
             models.CheckConstraint(
                 condition=~Q(state="paid") | Q(payment_id__isnull=False, received_cents__gt=0),
                 name="billing_top_up_paid",
@@ -143,3 +149,12 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+
+from billing.payment_models import AutoTopUp, BillingDetails, SavedCard, Voucher, VoucherUse  # noqa: E402
+from billing.payout_models import Payee, Payout, PayoutBatch  # noqa: E402
+
+__all__ = [
+    "AutoTopUp", "BillingDetails", "Charge", "Customer", "Payee", "Payout", "PayoutBatch", "PriceVersion",
+    "SavedCard", "StripeEvent", "TopUp", "Unsettled", "Voucher", "VoucherUse",
+]  # fmt: skip

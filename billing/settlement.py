@@ -1,29 +1,34 @@
 """What a batch of usage costs, posted in the transaction that records it.
 
-    usage ─► price of its version ─► charge ─► wallet −           what it covers, the rest is written off
+    usage ─► price of its version ─► charge ─► tokens −, wallet −  as held; what they lack is written off
                                             ├─► provider_cost +   on the platform's own connections
-                                            ├─► rewards_escrow +  on somebody else's machine: the owner's share
+                                            ├─► rewards_escrow +  on somebody else's machine: the owner's share,
+                                            │                     and on from there (billing.earnings)
                                             └─► revenue +         what is left of it
 
 Own connections and own machines cost their owner nothing. A batch makes one transfer per organisation; each request
-has its `Charge`, which says what of the transfer is its. A request is settled once because its usage is recorded
-once. Usage that cannot be true, and usage without a price, charges nobody and is kept as `Unsettled`.
+has its `Charge`, which says what of the transfer is its; one that several targets answered has one for each. A
+request is settled once because its usage is recorded once. The leases that covered the batch end in the same breath.
+Usage that cannot be true, and usage without a price, charges nobody and is kept as `Unsettled`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from billing.earnings.sharing import Sharing
 from billing.prices import NOT_SOLD, PLATFORM, PriceBook, Rates
+from billing.shares import shares_of
 from billing.terms import Terms
 from common.money import NANOS_PER_USD, TokenCounts, request_cost_nanos
-from ledger import kinds
+from ledger import kinds, leases
 from ledger.accounts import AccountIds, Wanted
 from ledger.drafts import Draft
-from ledger.posting import Posted, Release, lock_accounts, post_all
+from ledger.posting import LockedAccount, lock_accounts
+from metering.budget_postings import charged_in, covered_by, drafts_of
 from metering.usage import UsageRecord
 
 if TYPE_CHECKING:
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
 SETTLEMENT = "settlement"
 PRICE_UNKNOWN, IMPLAUSIBLE = "price_unknown", "implausible_usage"
+PURSES = (kinds.WALLET, kinds.TOKENS)
 FREE = frozenset({"no_charge_error", "cached"})
 """Billing reasons for which nothing is charged: no output, or an answer that was kept."""
 MOST_TOKENS = 1_000_000_000
@@ -39,8 +45,11 @@ MOST_NANOS = 1_000_000 * NANOS_PER_USD
 
 COPY_CHARGES = """
 COPY billing_charge (request_id, revision, started_at, org_id, target_id, price_version, input_tokens, cached_tokens,
-    output_tokens, charge_nanos, written_off_nanos, provider_nanos, owner_nanos, owner_id, transfer_id) FROM STDIN
+    output_tokens, charge_nanos, written_off_nanos, provider_nanos, owner_nanos, owner_id, tokens_nanos, transfer_id)
+    FROM STDIN
 """
+ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+"""For COPY."""
 NOTE_UNSETTLED = """
 INSERT INTO billing_unsettled (request_id, started_at, org_id, target_id, price_version, reason)
 VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
@@ -64,7 +73,10 @@ class Used(TokenCounts, Protocol):
 
 @dataclass(slots=True)
 class Part:
-    """One request's charge, and how it is divided. `owner_id` is PLATFORM or the organisation of the machine."""
+    """One request's charge, and how it is divided. `owner_id` is PLATFORM or the organisation of the machine.
+
+    `tokens` of what was paid came out of the balance of tokens, the rest of credits.
+    """
 
     used: Used
     owner_id: int
@@ -73,14 +85,7 @@ class Part:
     provider: int = 0
     owner: int = 0
     revision: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """What a batch comes to: transfers to post, and the parts of each by its business id."""
-
-    drafts: Sequence[Draft]
-    parts: Mapping[str, Sequence[Part]]
+    tokens: int = 0
 
 
 class Settler:
@@ -90,52 +95,35 @@ class Settler:
         self._terms = terms
         self._book = PriceBook()
         self._accounts = AccountIds()
+        self._sharing = Sharing()
 
     def __call__(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> None:
-        self.settle(cursor, records)
-
-    def settle(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord], release: Release | None = None) -> None:
-        """Posts what the records cost; `release` ends what was held for them, in the same breath.
+        """Posts what the records cost and what they spent of budgets, and ends what was held for them, all at once.
 
         Args:
             records: of which none was settled before; the caller's transaction records them as well.
         """
-        bill = self.bill(cursor, records)
-        if bill.drafts or release:
-            self.keep(cursor, bill, post_all(cursor, bill.drafts, release))
-
-    def bill(
-        self, cursor: psycopg.Cursor, records: Sequence[UsageRecord], freed: Mapping[int, int] | None = None
-    ) -> Bill:
-        """Prices the records and divides what they cost. Locks the accounts that the drafts move.
-
-        Args:
-            freed: by account, what is held for these records and will be released as the drafts are posted.
-        """
-        by_org: defaultdict[int, list[Part]] = defaultdict(list)
-        for record in self._sold(cursor, records):
-            part = self._priced(cursor, record)
-            if part is not None and part.charge:
-                by_org[record.org_id].append(part)
-        if not by_org:
-            return Bill((), {})
-        ids = self._accounts_of(cursor, by_org)
-        locked = lock_accounts(cursor, ids.values())
+        charged = charged_in(cursor, records)
+        purses = self._accounts.owners(cursor, charged.others())
+        by_org = self._priced(cursor, records, purses)
+        if not by_org and not charged.by_lessee:
+            return
+        spent = charged.only(purses)
+        ids = self._accounts_of(cursor, by_org) | {owner: id for id, owner in purses.items()}
+        locked = lock_accounts(cursor, {*ids.values(), *charged.sources, *charged.sources.values()})
+        covered = covered_by(cursor, spent)
+        drafts = list(drafts_of(cursor, charged, locked, covered))
         parts: dict[str, Sequence[Part]] = {}
-        drafts = []
-        for org_id, charged in by_org.items():
-            wallet = locked[ids[kinds.WALLET, org_id]]
-            covered = max(0, wallet.balance - wallet.held + (freed or {}).get(wallet.id, 0))
-            self._divide(charged, covered)
-            first = min(part.used.request_id for part in charged)
-            draft = draft_of(f"{SETTLEMENT}:{first}", SETTLEMENT, org_id, charged, ids)
-            drafts.append(draft)
-            parts[draft.business_id] = charged
-        return Bill(drafts, parts)
-
-    def keep(self, cursor: psycopg.Cursor, bill: Bill, posted: Iterable[Posted]) -> None:
-        """Writes down what of each transfer is which request's."""
-        keep(cursor, ((transfer.id, bill.parts.get(transfer.business_id, ())) for transfer in posted))
+        for org_id, charges in by_org.items():
+            self._divide(charges, *(_has(locked, covered, ids.get((kind, org_id))) for kind in PURSES))
+            first = min(part.used.request_id for part in charges)
+            draft = draft_of(f"{SETTLEMENT}:{first}", SETTLEMENT, org_id, charges, ids)
+            drafts += [draft, *self._sharing.drafts(draft.business_id, charges, ids)]
+            parts[draft.business_id] = charges
+        posted = leases.settle_all(cursor, spent, drafts)
+        kept = [(transfer.id, parts.get(transfer.business_id, ())) for transfer in posted]
+        keep(cursor, kept)
+        self._sharing.keep(cursor, kept)
 
     def _sold(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> list[UsageRecord]:
         """Those for which somebody else than the caller is to be paid."""
@@ -152,32 +140,56 @@ class Settler:
                 sold.append(record)
         return sold
 
-    def _priced(self, cursor: psycopg.Cursor, record: UsageRecord) -> Part | None:
-        assert record.target_id is not None
-        rates = self._book.find(cursor, record.target_id, record.price_version)
-        charge = None if rates is None else cost_of(record, rates)
-        if charge is None:
-            _note_unsettled(cursor, record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE)
-            return None
-        return Part(record, self._book.owners[record.target_id], charge)
+    def _priced(
+        self, cursor: psycopg.Cursor, records: Sequence[UsageRecord], purses: Mapping[int, Wanted]
+    ) -> Mapping[int, Sequence[Part]]:
+        """What there is to charge, by organisation."""
+        by_org: defaultdict[int, list[Part]] = defaultdict(list)
+        taken: Counter[str] = Counter()
+        for record in self._sold(cursor, list(shares_of(records))):
+            assert record.target_id is not None
+            rates = self._book.find(cursor, record.target_id, record.price_version)
+            charge = None if rates is None else cost_of(record, rates)
+            if charge is None:
+                _note_unsettled(cursor, record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE)
+            elif charge:
+                held = sum(nanos for id, nanos in record.charges if purses.get(id) == (kinds.TOKENS, record.org_id))
+                whole = record.request_id.partition("#")[0]  # of several targets: each takes what the last one left
+                tokens = min(held - taken[whole], charge)
+                taken[whole] += tokens
+                owner_id = self._book.owners[record.target_id]
+                by_org[record.org_id].append(Part(record, owner_id, charge, tokens=tokens))
+        return by_org
 
     def _accounts_of(self, cursor: psycopg.Cursor, by_org: Mapping[int, Sequence[Part]]) -> dict[Wanted, int]:
         owners = {part.owner_id for parts in by_org.values() for part in parts} - {PLATFORM}
         wanted: list[Wanted] = [(kinds.WALLET, org_id) for org_id in by_org]
         wanted += [(kinds.REWARDS_ESCROW, owner) for owner in owners]
         wanted += [(kind, None) for kind in (kinds.REVENUE, kinds.PROVIDER_COST, kinds.WRITE_OFF)]
-        return self._accounts.ensure(cursor, wanted)
+        return self._accounts.ensure(cursor, wanted) | self._sharing.accounts(cursor, owners)
 
-    def _divide(self, parts: Iterable[Part], covered: int) -> None:
-        """The owner of a machine gets a share of what was paid; a provider is owed its price in any case."""
+    def _divide(self, parts: Iterable[Part], credits: int, tokens: int) -> None:
+        """The owner of a machine gets a share of what was paid; a provider is owed its price in any case.
+
+        Args: credits, tokens: so much the organisation has.
+        """
         for part in parts:
-            paid = min(part.charge, covered)
-            covered -= paid
-            part.written_off = part.charge - paid
+            part.tokens = min(part.tokens, part.charge, tokens)
+            of_credits = min(part.charge - part.tokens, credits)
+            tokens, credits = tokens - part.tokens, credits - of_credits
+            part.written_off = part.charge - part.tokens - of_credits
             if part.owner_id == PLATFORM:
                 part.provider = self._terms.provider_nanos(part.charge)
             else:
-                part.owner = self._terms.owner_nanos(paid)
+                part.owner = self._terms.owner_nanos(part.charge - part.written_off)
+
+
+def _has(locked: Mapping[int, LockedAccount], covered: Mapping[int, int], account: int | None) -> int:
+    """What can be taken of an account: what nobody holds, and what was held for this."""
+    if account is None:
+        return 0
+    own = locked[account]
+    return max(0, own.balance - own.held + covered.get(account, 0))
 
 
 def settler() -> Settler:
@@ -197,7 +209,9 @@ def cost_of(used: Used, rates: Rates) -> int | None:
 def draft_of(business_id: str, kind: str, org_id: int, parts: Iterable[Part], ids: Mapping[Wanted, int]) -> Draft:
     moves: defaultdict[int, int] = defaultdict(int)
     for part in parts:
-        moves[ids[kinds.WALLET, org_id]] -= part.charge - part.written_off
+        moves[ids[kinds.WALLET, org_id]] -= part.charge - part.written_off - part.tokens
+        if part.tokens:
+            moves[ids[kinds.TOKENS, org_id]] -= part.tokens
         moves[ids[kinds.WRITE_OFF, None]] -= part.written_off
         moves[ids[kinds.PROVIDER_COST, None]] += part.provider
         if part.owner:
@@ -208,19 +222,20 @@ def draft_of(business_id: str, kind: str, org_id: int, parts: Iterable[Part], id
 
 def keep(cursor: psycopg.Cursor, parts: Iterable[tuple[int, Iterable[Part]]]) -> None:
     """Writes the charges, given with the id of their transfer."""
+    lines = [_line(part, transfer_id) for transfer_id, charged in parts for part in charged]
     with cursor.copy(COPY_CHARGES) as copy:
-        for transfer_id, charged in parts:
-            for part in charged:
-                copy.write_row((*_figures(part), transfer_id))
+        copy.write("".join(lines))
 
 
-def _figures(part: Part) -> tuple[object, ...]:
+def _line(part: Part, transfer_id: int) -> str:
+    """In the text format of COPY, written here because it is written for every request."""
     used = part.used
+    owner = part.owner_id or "\\N"
     return (
-        used.request_id, part.revision, used.started_at, used.org_id, used.target_id, used.price_version,
-        used.input_tokens, used.cached_tokens, used.output_tokens, part.charge, part.written_off, part.provider,
-        part.owner, part.owner_id or None,
-    )  # fmt: skip
+        f"{used.request_id.translate(ESCAPED)}\t{part.revision}\t{used.started_at}\t{used.org_id}\t{used.target_id}\t"
+        f"{used.price_version}\t{used.input_tokens}\t{used.cached_tokens}\t{used.output_tokens}\t{part.charge}\t"
+        f"{part.written_off}\t{part.provider}\t{part.owner}\t{owner}\t{part.tokens}\t{transfer_id}\n"
+    )
 
 
 def _note_unsettled(cursor: psycopg.Cursor, record: UsageRecord, reason: str) -> None:

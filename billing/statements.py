@@ -14,19 +14,39 @@ from ledger.models import Account, Entry
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Nano-USD. `held` is set aside for requests under way, and part of `total`."""
+    """Nano-USD. `held` is set aside for requests under way, and part of `total`; so is the credit up to `limit`.
+
+    `tokens` is what own machines earned for own use, `tokens_held` of it for requests under way.
+    """
 
     total: int
     held: int
+    limit: int = 0
+    tokens: int = 0
+    tokens_held: int = 0
+    has_tokens: bool = False
 
     @property
     def available(self) -> int:
         return self.total - self.held
 
+    @property
+    def owed(self) -> int:
+        """What was spent of the credit limit."""
+        return max(0, self.limit - self.total)
+
+    @property
+    def tokens_available(self) -> int:
+        return self.tokens - self.tokens_held
+
 
 def balance(organization: Organization) -> Balance:
-    wallet = _wallet(organization).first()
-    return Balance(wallet.balance, wallet.held) if wallet else Balance(0, 0)
+    purses = Account.objects.of(organization).filter(kind__in=(kinds.WALLET, kinds.TOKENS), currency=kinds.USD)
+    found = {row.kind: (row.balance, row.held) for row in purses}
+    line = Account.objects.filter(org=None, kind=kinds.CREDIT_LINE, reference=organization.public_id).first()
+    tokens, tokens_held = found.get(kinds.TOKENS, (0, 0))
+    total, held = found.get(kinds.WALLET, (0, 0))
+    return Balance(total, held, -line.balance if line else 0, tokens, tokens_held, kinds.TOKENS in found)
 
 
 def entries(organization: Organization, kind: str = "") -> QuerySet[Entry]:

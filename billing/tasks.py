@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import crediting, events
+from billing import autotopup, client, crediting, events, freezing, payouts
 from billing.errors import PaymentsAway
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,26 @@ def find_missed_events() -> None:
     if found:
         logger.warning("billing: %d events had not come by themselves", found)
         events.handle_waiting()
+
+
+@shared_task(name="billing.top_up_automatically")
+def top_up_automatically() -> None:
+    if client.is_on():
+        autotopup.run()
+
+
+@shared_task(name="billing.freeze_month")
+def freeze_month() -> None:
+    """From the day of the month that the operator set; later calls of the same month find it done."""
+    now = timezone.now()
+    if now.day >= settings.PAYOUT_DAY:
+        freezing.freeze_month(freezing.period_at(now))
+
+
+@shared_task(name="billing.send_payouts")
+def send_payouts() -> None:
+    if client.is_on():
+        payouts.send_due()
 
 
 def hand_over(event_id: str) -> None:

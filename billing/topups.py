@@ -21,18 +21,22 @@ from common.money import format_usd
 LEAST_CENTS, MOST_CENTS = 500, 1_000_000
 
 
-def order(organization: Organization, actor: Actor, amount_usd: object) -> TopUp:
+def order(organization: Organization, actor: Actor, amount_usd: object, *, keeps_card: bool = False) -> TopUp:
     """A top-up with the address at which to pay it.
+
+    Args: keeps_card: the card that pays is kept for automatic top-ups.
 
     Raises: InvalidField: naming `amount_usd`. PaymentsOff, PaymentsAway.
     """
-    cents = _cents(amount_usd)
+    cents = cents_of("amount_usd", amount_usd)
     if not client.is_on():
         raise PaymentsOff
     customer = customer_of(organization)
     with transaction.atomic():
         top_up = TopUp.objects.create(org=organization, public_id=new_id("top"), cents=cents)
-        top_up.checkout_url = client.open_checkout(top_up.public_id, customer, cents, _back_to()).url
+        top_up.checkout_url = client.open_checkout(
+            top_up.public_id, customer, cents, _back_to(), keeps_card=keeps_card
+        ).url
         top_up.save(update_fields=["checkout_url"])
         audit.record(
             organization, actor, "billing.top_up_ordered", "top_up", top_up.public_id,
@@ -58,16 +62,17 @@ def _back_to() -> str:
     return f"{settings.PUBLIC_URL}/billing"
 
 
-def _cents(amount_usd: object) -> int:
+def cents_of(field: str, amount_usd: object, least_cents: int = LEAST_CENTS) -> int:
+    """Raises: InvalidField: naming `field`."""
     try:
         amount = Decimal(str(amount_usd)) * 100
         cents = int(amount) if amount.is_finite() else 0
     except (InvalidOperation, OverflowError):
-        raise InvalidField.one("amount_usd", _("Give an amount in US dollars.")) from None
-    if cents != amount or not LEAST_CENTS <= cents <= MOST_CENTS:
+        raise InvalidField.one(field, _("Give an amount in US dollars.")) from None
+    if cents != amount or not least_cents <= cents <= MOST_CENTS:
         bounds = {
-            "least": format_usd(LEAST_CENTS * client.CENT_NANOS),
+            "least": format_usd(least_cents * client.CENT_NANOS),
             "most": format_usd(MOST_CENTS * client.CENT_NANOS),
         }
-        raise InvalidField.one("amount_usd", _("Give %(least)s to %(most)s, in whole cents.") % bounds)
+        raise InvalidField.one(field, _("Give %(least)s to %(most)s, in whole cents.") % bounds)
     return cents

@@ -27,6 +27,12 @@ def usd(nanos: int) -> str:
     return f"{'-' if nanos < 0 else ''}${rounded}"
 
 
+def usd_down(nanos: int) -> str:
+    """As `usd`, never more than there is: for what can still be spent."""
+    unit = _SMALL_NANOS if abs(nanos) >= _SMALL_NANOS else 10 ** max(0, len(str(abs(nanos))) - 3)
+    return usd(nanos // unit * unit)
+
+
 def per_thousand(nanos: int) -> str:
     """What a thousand such requests would cost."""
     return usd(nanos * 1000)

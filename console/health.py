@@ -29,6 +29,7 @@ _ATTEMPTS = """
         SELECT started_at, attempts FROM metering_usage
         WHERE org_id = %s AND started_at >= %s ORDER BY started_at DESC LIMIT %s
     ) AS recent, jsonb_to_recordset(attempts) AS attempt (target text, outcome text)
+    WHERE outcome <> 'hedge_lost'
     GROUP BY target
 """
 

@@ -58,6 +58,8 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         _("Organisation"),
         (
             Entry("billing", _("Billing"), "wallet", Permission.VIEW_BILLING),
+            Entry("earnings", _("Earnings"), "coins", Permission.VIEW_EARNINGS),
+            Entry("payouts", _("Payouts"), "hand-coins", Permission.VIEW_BILLING),
             Entry("members", _("Members"), "users"),
             Entry("quotas", _("Quotas"), "gauge", Permission.VIEW_USAGE),
             Entry("providers", _("Providers"), "plug-zap"),
@@ -68,6 +70,8 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
     (
         _("Docs"),
         (
+            Entry("causes", _("Causes"), "heart-handshake"),
+            Entry("contributors", _("Contributors"), "trophy"),
             Entry("provider-guide", _("Provider guide"), "server-cog"),
             Entry("api-reference", _("API reference"), "book-open"),
         ),

@@ -85,4 +85,18 @@ def _provisos(content: Mapping[str, Any]) -> list[Clause]:
         found.append(Clause(_("give up"), _("on a target after %(s)g s") % {"s": first_byte_s}))
     if not content.get("enabled", True):
         found.append(Clause(_("switched off"), _("the name leads nowhere")))
+    if content.get("continue_streams"):
+        found.append(Clause(_("a broken stream"), _("goes on at the next target that can")))
+    if hedge := content.get("hedge"):
+        found.append(Clause(_("a slow stream"), _hedged(hedge)))
     return found
+
+
+def _hedged(hedge: Mapping[str, Any]) -> str:
+    said = {"ms": hedge["after_ms"], "percent": hedge["most_percent"], "usd": hedge["most_extra_usd"]}
+    if hedge["after_ms"] is None:
+        return _("is asked of a second target too, at most %(percent)d%% of them and for $%(usd)s at most") % said
+    return (
+        _("is asked of a second target too after %(ms)d ms, at most %(percent)d%% of them and for $%(usd)s at most")
+        % said
+    )

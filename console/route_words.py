@@ -23,6 +23,8 @@ REASONS: dict[str, Promise] = {
     "held_open": _("Taken out of use by hand"),
     "weight_zero": _("Has weight 0"),
     "other_cause": _("Comes after other failures only"),
+    "balance_short": _("Costs more than what is left of the balance"),
+    "budget_reached": _("Not covered by what is left of a budget"),
     "drill": _("Counts as down for an outage drill"),
     "node_offline": _("Not connected"),
     "node_paused": _("Paused"),

@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "nodes",
     "routing",
     "billing",
+    "billing.earnings.apps.EarningsConfig",
     "console",
 ]
 
@@ -195,7 +196,9 @@ STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 STRIPE_BASE_URL = env.text("STRIPE_BASE_URL").rstrip("/")
 env.require_long_secret("STRIPE_WEBHOOK_SECRET", STRIPE_WEBHOOK_SECRET, 16 if STRIPE_SECRET_KEY else 0)
 _stripe_pages = (
-    [STRIPE_BASE_URL] if STRIPE_BASE_URL else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+    [STRIPE_BASE_URL]
+    if STRIPE_BASE_URL
+    else ["https://checkout.stripe.com", "https://billing.stripe.com", "https://connect.stripe.com"]
 )
 
 # -- Browser security --------------------------------------------------------------------------
@@ -259,9 +262,18 @@ HEALTH_HISTORY_DAYS = env.integer("HEALTH_HISTORY_DAYS", 90, 1)
 PROBE_TICK_S = max(PROBE_INTERVAL_S / 8, 0.25)
 
 # -- Billing -----------------------------------------------------------------------------------
-USAGE_HOOKS = ["billing.settlement.settler", "metering.budget_postings.poster", "routing.canary_counts.counter"]
+USAGE_HOOKS = ["billing.settlement.settler", "routing.canary_counts.counter"]
+CREDITS_REQUIRED = env.boolean("CREDITS_REQUIRED", True)
+WELCOME_CREDIT_USD = env.number("WELCOME_CREDIT_USD", 5.0)
 PLATFORM_MARGIN_PERCENT = env.number("PLATFORM_MARGIN_PERCENT", 0.0)
 NODE_OWNER_SHARE_PERCENT = env.number("NODE_OWNER_SHARE_PERCENT", 70.0)
+PAYOUT_LEAST_USD = env.number("PAYOUT_LEAST_USD", 25.0)
+PAYOUT_DAY = env.integer("PAYOUT_DAY", 1, least=1)
+EARNINGS_MATURITY_DAYS = env.integer("EARNINGS_MATURITY_DAYS", 14, least=0)
+EARNINGS_TRUST_PERCENT = env.number("EARNINGS_TRUST_PERCENT", 95.0)
+EARNINGS_TRUST_REQUESTS = env.integer("EARNINGS_TRUST_REQUESTS", 100, least=0)
+EARNINGS_ANSWER_DAYS = env.integer("EARNINGS_ANSWER_DAYS", 7, least=1)
+EARNINGS_EXPOSURE = env.boolean("EARNINGS_EXPOSURE", True)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
@@ -286,7 +298,13 @@ CELERY_BEAT_SCHEDULE = {
     "reconciliation": {"task": "ledger.reconcile", "schedule": 3600.0},
     "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
     "payments": {"task": "billing.handle_events", "schedule": 60.0},
+    "maturing earnings": {"task": "earnings.mature", "schedule": 3600.0},
+    "doubted earnings": {"task": "earnings.look_into_doubts", "schedule": 600.0},
+    "exposure": {"task": "earnings.set_exposure", "schedule": 3600.0},
     "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
+    "automatic top-ups": {"task": "billing.top_up_automatically", "schedule": 20.0},
+    "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},
+    "payouts": {"task": "billing.send_payouts", "schedule": 60.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }
 if PROBES:

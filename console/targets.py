@@ -53,6 +53,11 @@ def changes_of(connection: Connection, *, tells_all: bool, most: int = 12) -> li
     return [told(change, tells_all=tells_all) for change in rows]
 
 
+def changes_of_machines(target_ids: Iterable[int], *, most: int = 12) -> list[HealthChange]:
+    """Of models of own machines, newest first."""
+    return list(HealthChange.objects.filter(target_id__in=list(target_ids)).order_by("-pk")[:most])
+
+
 def find_target(organization: Organization, public_id: str) -> SeenTarget | None:
     """By the public id of what serves it."""
     own_or_platform = Q(org=organization) | Q(org=None)

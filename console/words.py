@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from console import payment_words
+from metering.usage import HEDGE_LOST
 from providers.failures import Kind
 
 OUTCOMES: dict[str, Promise] = {
@@ -27,6 +29,7 @@ OUTCOMES: dict[str, Promise] = {
     Kind.EMPTY: _("empty answer"),
     Kind.TOO_LARGE: _("answer too large"),
     Kind.INTERRUPTED: _("broke off in the middle"),
+    HEDGE_LOST: _("let go: another one began first"),
 }
 
 HEALTH_REASONS: dict[str, Promise] = {
@@ -66,6 +69,16 @@ CONDITIONS: dict[str, Promise] = {
     "unknown": _("Not known"),
 }
 
+DOUBT_ADVICE: dict[str, Promise] = {
+    "more_than_bytes": _("Update the model server: what it reports as usage cannot be."),
+    "inflated": _("Update the model server: it may count other texts as part of the answer."),
+    "prompt_inflated": _("Look at the model's chat template: it may add long texts to every question."),
+    "too_fast": _("Make sure that a model answers here, and no cache or program in its place."),
+    "wrong_answer": _("Ask the model yourself: very small or damaged models give such answers."),
+    "no_answer": _("Look at the model server's log of that time, and ask the model yourself."),
+}
+"""What the owner of a machine may look at; what was doubted is said by `console.earning_words`."""
+
 BILLING_REASONS: dict[str, Promise] = {
     "completed": _("charged: completed"),
     "partial": _("charged: what was delivered"),
@@ -75,13 +88,11 @@ BILLING_REASONS: dict[str, Promise] = {
     "cached": _("answered from the cache"),
 }
 
-ACTIONS: dict[str, Promise] = {
+ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "api_key.created": _("created the API key"),
     "api_key.updated": _("changed the API key"),
     "api_key.revoked": _("revoked the API key"),
     "api_key.rotated": _("rotated the API key"),
-    "billing.credit_given": _("gave credits to"),
-    "billing.top_up_ordered": _("ordered credits"),
     "cache.purged": _("purged the cache of"),
     "cache_policy.created": _("created the cache policy for"),
     "cache_policy.updated": _("changed the cache policy for"),
@@ -105,6 +116,12 @@ ACTIONS: dict[str, Promise] = {
     "connection.key_unparked": _("took a key of the provider back into use"),
     "connection.models_set": _("chose the models of the provider"),
     "model.updated": _("changed a model of the provider"),
+    "earnings.programme_chosen": _("chose the programme for the earnings of"),
+    "earnings.recognition_set": _("changed who sees the machines' standing of"),
+    "earnings.case_opened": _("opened a case about doubted earnings:"),
+    "earnings.case_answered": _("answered the doubts of"),
+    "earnings.case_dismissed": _("found nothing wrong in"),
+    "earnings.case_upheld": _("took back doubted earnings of"),
     "invitation.sent": _("invited"),
     "invitation.sent_again": _("invited again"),
     "invitation.revoked": _("withdrew the invitation of"),
@@ -118,6 +135,7 @@ ACTIONS: dict[str, Promise] = {
     "organization.created": _("founded the organisation"),
     "organization.updated": _("changed the settings of"),
     "organization.deleted": _("deleted the organisation"),
+    "node.doubted": _("doubted what was said by the machine"),
     "node.drained": _("drained the machine"),
     "node.enrolled": _("a machine was enrolled:"),
     "node.models_found": _("found models on the machine"),
@@ -144,12 +162,14 @@ ACTIONS: dict[str, Promise] = {
 }
 
 
-OBJECT_TYPES: dict[str, Promise] = {
+OBJECT_TYPES: dict[str, Promise] = payment_words.OBJECT_TYPES | {
     "api_key": _("API key"),
     "cache": _("Cache"),
     "cache_policy": _("Cache policy"),
     "canary": _("Canary"),
     "connection": _("Provider"),
+    "earnings": _("Earnings"),
+    "earnings_case": _("Doubts"),
     "invitation": _("Invitation"),
     "member": _("Member"),
     "node": _("Machine"),
@@ -163,8 +183,6 @@ OBJECT_TYPES: dict[str, Promise] = {
     "organisation": _("Organisation"),
     "request": _("Request"),
     "smoke_run": _("Smoke test"),
-    "top_up": _("Top-up"),
-    "wallet": _("Balance"),
 }
 
 
@@ -255,6 +273,10 @@ def health_reason(code: str) -> str:
 
 def condition(code: str) -> str:
     return str(CONDITIONS.get(code, code))
+
+
+def doubt_advice(code: str) -> str:
+    return str(DOUBT_ADVICE.get(code, ""))
 
 
 def billing_reason(code: str) -> str:

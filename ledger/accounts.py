@@ -16,6 +16,9 @@ INSERT INTO ledger_account (kind, org_id, is_prepaid, currency, reference, balan
 SELECT w.*, %s, '', 0, 0 FROM unnest(%s::text[], %s::bigint[], %s::boolean[]) AS w
 ON CONFLICT DO NOTHING
 """
+PURSES = "SELECT id, kind, org_id FROM ledger_account WHERE id = ANY(%s) AND kind = ANY(%s)"
+TELL = "UPDATE accounts_organization SET version = version + 1 WHERE id = ANY(%s::bigint[])"
+"""That an organisation has tokens now is found by those who serve it, when they look for a newer version."""
 
 Wanted = tuple[str, int | None]
 """A kind, and the organisation whose it is; None for the platform."""
@@ -26,6 +29,7 @@ class AccountIds:
 
     def __init__(self) -> None:
         self._found: dict[Wanted, int] = {}
+        self._purses: dict[int, Wanted] = {}
 
     def ensure(self, cursor: Cursor, wanted: Iterable[Wanted]) -> dict[Wanted, int]:
         """Opens those that are not there yet; does not remember these, as the transaction may come to nothing."""
@@ -39,7 +43,16 @@ class AccountIds:
             names, orgs = [kind for kind, _ in new], [org for _, org in new]
             cursor.execute(OPEN, (kinds.USD, names, orgs, [kind in kinds.PREPAID for kind in names]))
             opened = self._find(cursor, new)
+            cursor.execute(TELL, ([org for kind, org in new if kind == kinds.TOKENS],))
         return {one: self._found[one] if one in self._found else opened[one] for one in wanted}
+
+    def owners(self, cursor: Cursor, ids: Iterable[int]) -> dict[int, Wanted]:
+        """Kind and organisation of those that are an organisation's credits or tokens."""
+        unknown = [id for id in ids if id not in self._purses]
+        if unknown:
+            cursor.execute(PURSES, (unknown, [kinds.WALLET, kinds.TOKENS]))
+            self._purses |= {id: (kind, org) for id, kind, org in cursor.fetchall()}
+        return {id: self._purses[id] for id in ids if id in self._purses}
 
     def _find(self, cursor: Cursor, wanted: list[Wanted]) -> dict[Wanted, int]:
         cursor.execute(FIND, ([kind for kind, _ in wanted], [org for _, org in wanted], kinds.USD))

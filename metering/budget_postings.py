@@ -1,23 +1,23 @@
-"""Posts what a batch of usage spent of budgets, in the transaction that records it.
+"""What a batch of usage spent of budgets and of leases, for whoever posts it in the transaction that records it.
 
 A record says by which process's leases it was covered and what is to be charged to each account. Per batch and window
-one transfer takes it out of the window's account. Charges to other accounts than those of budgets are left to
-whoever owns these.
+one transfer takes it out of the window's account. What is charged to other accounts than those of budgets is left to
+whoever owns these, who posts all of it at once: locks are then taken in one order.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
 
 from ledger import leases
 from ledger.drafts import Draft
-from ledger.posting import lock_accounts
+from ledger.posting import LockedAccount
 from metering.usage import UsageRecord
 
 SPENT = "budget_spent"
@@ -25,68 +25,51 @@ SPENT = "budget_spent"
 WINDOWS = "SELECT account_id, source_id FROM metering_budgetwindow WHERE account_id = ANY(%s)"
 OVERRUN = "UPDATE metering_budgetwindow SET overrun = overrun + %s WHERE account_id = %s"
 
-Spent = Mapping[UUID, Mapping[int, int]]
+Spent = dict[UUID, dict[int, int]]
 """By lessee and account."""
 
 logger = logging.getLogger(__name__)
 
 
-class Charged(NamedTuple):
-    first_request: str
-    by_lessee: dict[UUID, dict[int, int]]
+@dataclass(slots=True)
+class Charged:
+    """Args: sources: where the budgets among the accounts are filled from, by account."""
+
+    first_request: str = ""
+    by_lessee: Spent = field(default_factory=dict)
+    sources: dict[int, int] = field(default_factory=dict)
+
+    def others(self) -> set[int]:
+        """Accounts that are not those of budgets."""
+        return {id for amounts in self.by_lessee.values() for id in amounts if id not in self.sources}
+
+    def only(self, accounts: Collection[int]) -> Spent:
+        """What was spent of budgets and of `accounts`; of anything else nothing is known here."""
+        return {
+            lessee: {id: amount for id, amount in amounts.items() if id in self.sources or id in accounts}
+            for lessee, amounts in self.by_lessee.items()
+        }
 
 
-def poster() -> Poster:
-    """As the recorder's hook."""
-    return Poster()
-
-
-class Poster:
-    def __call__(self, cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> None:
-        charged = charged_in(records)
-        if charged is not None:
-            _post(cursor, charged)
-
-
-def charged_in(records: Sequence[UsageRecord]) -> Charged | None:
-    by_lessee: dict[UUID, dict[int, int]] = {}
-    first = ""
+def charged_in(cursor: psycopg.Cursor, records: Iterable[UsageRecord]) -> Charged:
+    charged = Charged()
     for record in records:
         if not record.charges:
             continue
-        first = min(first, record.request_id) if first else record.request_id
-        amounts = by_lessee.setdefault(UUID(record.lessee), {})
+        charged.first_request = min(charged.first_request or record.request_id, record.request_id)
+        amounts = charged.by_lessee.setdefault(UUID(record.lessee), {})
         for account, amount in record.charges:
             amounts[account] = amounts.get(account, 0) + amount
-    return Charged(first, by_lessee) if by_lessee else None
+    if charged.by_lessee:
+        cursor.execute(WINDOWS, ([*{id for amounts in charged.by_lessee.values() for id in amounts}],))
+        charged.sources = dict(cursor.fetchall())
+    return charged
 
 
-def _post(cursor: psycopg.Cursor, charged: Charged) -> None:
-    wanted = {account for amounts in charged.by_lessee.values() for account in amounts}
-    cursor.execute(WINDOWS, (sorted(wanted),))
-    sources: dict[int, int] = dict(cursor.fetchall())
-    spent = {
-        lessee: {account: amount for account, amount in amounts.items() if account in sources}
-        for lessee, amounts in charged.by_lessee.items()
-    }
-    if not sources:
-        return
-    locked = lock_accounts(cursor, {*sources, *sources.values()})
-    covered = _covered(cursor, spent)
-    moves: dict[str, dict[int, int]] = {}
-    for account, amount in _totals(spent).items():
-        own = locked[account]
-        charge = max(0, min(amount, own.balance - own.held + covered.get(account, 0)))
-        if charge:
-            moves[f"{SPENT}:{account}:{charged.first_request}"] = {account: -charge, sources[account]: charge}
-        if charge < amount:
-            cursor.execute(OVERRUN, (amount - charge, account))
-            logger.info("budget account %s did not cover %s of %s", account, amount - charge, amount)
-    leases.settle_all(cursor, spent, [Draft(name, SPENT, both) for name, both in moves.items()])
+def covered_by(cursor: psycopg.Cursor, spent: Spent) -> dict[int, int]:
+    """By account, how much of what was spent is held by leases: less than that, when these were reaped.
 
-
-def _covered(cursor: psycopg.Cursor, spent: Spent) -> dict[int, int]:
-    """By account, how much of what was spent is held by leases. Less than that, when these were reaped."""
+    Read it under the locks of the accounts."""
     covered: defaultdict[int, int] = defaultdict(int)
     for lessee, amounts in spent.items():
         for account, held in leases.held_by(cursor, lessee, amounts).items():
@@ -94,9 +77,22 @@ def _covered(cursor: psycopg.Cursor, spent: Spent) -> dict[int, int]:
     return covered
 
 
-def _totals(spent: Spent) -> dict[int, int]:
+def drafts_of(
+    cursor: psycopg.Cursor, charged: Charged, locked: Mapping[int, LockedAccount], covered: Mapping[int, int]
+) -> Sequence[Draft]:
+    """Of the budgets. What one did not cover is noted as its overrun."""
     totals: defaultdict[int, int] = defaultdict(int)
-    for amounts in spent.values():
-        for account, amount in amounts.items():
-            totals[account] += amount
-    return totals
+    for amounts in charged.by_lessee.values():
+        for account in amounts.keys() & charged.sources.keys():
+            totals[account] += amounts[account]
+    drafts = []
+    for account, amount in totals.items():
+        own, source = locked[account], charged.sources[account]
+        charge = max(0, min(amount, own.balance - own.held + covered.get(account, 0)))
+        if charge:
+            moves = {account: -charge, source: charge}
+            drafts.append(Draft(f"{SPENT}:{account}:{charged.first_request}", SPENT, moves))
+        if charge < amount:
+            cursor.execute(OVERRUN, (amount - charge, account))
+            logger.info("budget account %s did not cover %s of %s", account, amount - charge, amount)
+    return drafts

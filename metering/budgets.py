@@ -12,9 +12,24 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from accounts import scopes
-from accounts.scopes import DAILY, LIFETIME, MONTHLY, TOKENS, USD, WEEKLY, LimitRecord
+from accounts.scopes import (
+    BLOCK,
+    CREDITS_FIRST,
+    DAILY,
+    LIFETIME,
+    MONTHLY,
+    TOKENS,
+    TOKENS_FIRST,
+    USD,
+    WARN,
+    WEEKLY,
+    LimitRecord,
+)
+from ledger import kinds
 
 UNITS = (USD, TOKENS)
+PURSE = "purse"
+"""The scope of what is no budget that somebody set but the organisation's own money."""
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,14 +56,39 @@ class Budget(msgspec.Struct, frozen=True, gc=False):
 Kept = tuple[Budget, ...]
 
 
+class Purses(msgspec.Struct, frozen=True):
+    """What pays for what others serve: the organisation's own accounts in the ledger, in the form of budgets.
+
+    Attributes:
+        payers: in their order; all but the last leave the rest to the next one at once.
+        unbacked: those that pay for models for which credits are no backup of tokens.
+        backup: whether they are one; `unlike` are the models for which it is the other way round.
+    """
+
+    payers: tuple[Budget, ...]
+    unbacked: tuple[Budget, ...]
+    backup: bool = True
+    unlike: frozenset[str] = frozenset()
+
+    def of(self, models: Iterable[str]) -> tuple[Budget, ...]:
+        """Those that pay for a request that any of these models may serve, in their order."""
+        if self.unbacked is self.payers or all(self.backup != (model in self.unlike) for model in models):
+            return self.payers
+        return self.unbacked
+
+
 class Budgets(msgspec.Struct, frozen=True):
-    """All budgets of one organisation. Keys are found by their row's id, whichever key they replace."""
+    """All budgets of one organisation. Keys are found by their row's id, whichever key they replace.
+
+    `purses` is None where nothing that the organisation may use is paid from its balance.
+    """
 
     organization: Kept
     members: dict[int, Kept]
     keys: dict[int, Kept]
     routes: dict[str, Kept]
     models: dict[str, Kept]
+    purses: Purses | None = None
 
     def of_caller(self, user_id: int | None, key_id: int, route: str) -> list[Budget]:
         """What holds wherever the request goes."""
@@ -62,7 +102,30 @@ class Budgets(msgspec.Struct, frozen=True):
         return found
 
 
-def budgets_of(org_id: int, records: Iterable[LimitRecord]) -> Budgets | None:
+def purses_of(
+    org_id: int,
+    *,
+    has_tokens: bool = False,
+    order: str = TOKENS_FIRST,
+    backup: bool = True,
+    unlike: Iterable[str] = (),
+) -> Purses:
+    """Args: has_tokens: an account of tokens was opened, what its machines earn goes there."""
+    credits = (_purse(org_id, kinds.WALLET),)
+    if not has_tokens:
+        return Purses(credits, credits)
+    tokens = (_purse(org_id, kinds.TOKENS),)
+    if order == CREDITS_FIRST:
+        both = (_purse(org_id, kinds.WALLET, WARN), *tokens)
+        return Purses(both, both)
+    return Purses((_purse(org_id, kinds.TOKENS, WARN), *credits), tokens, backup, frozenset(unlike))
+
+
+def _purse(org_id: int, kind: str, when_reached: str = BLOCK) -> Budget:
+    return Budget(f"{org_id}:{PURSE}:{kind}", org_id, PURSE, kind, "", USD, LIFETIME, 0, when_reached)
+
+
+def budgets_of(org_id: int, records: Iterable[LimitRecord], purses: Purses | None = None) -> Budgets | None:
     """None when there is none."""
     by_scope: dict[str, dict[str, Kept]] = {}
     for record in records:
@@ -74,7 +137,7 @@ def budgets_of(org_id: int, records: Iterable[LimitRecord]) -> Budgets | None:
         )
         for other in record.also:
             kept[other] = kept[record.subject]
-    if not by_scope:
+    if not by_scope and purses is None:
         return None
     return Budgets(
         organization=by_scope.get(scopes.ORGANISATION, {}).get("", ()),
@@ -82,6 +145,7 @@ def budgets_of(org_id: int, records: Iterable[LimitRecord]) -> Budgets | None:
         keys={int(subject): kept for subject, kept in by_scope.get(scopes.KEY, {}).items()},
         routes=by_scope.get(scopes.ROUTE, {}),
         models=by_scope.get(scopes.MODEL, {}),
+        purses=purses,
     )
 
 

@@ -10,13 +10,16 @@ from django.db import connection
 
 from accounts.models import Organization
 
-# A caller's own mistake is no failure of the target that explained it; who hung up does not tell of it either.
-_NOT_ITS_FAULT = ("rejected_request", "cancelled")
+# A caller's own mistake is no failure of the target that explained it; who hung up does not tell of it either, nor
+# does a second target that was asked besides and began first.
+_NOT_ITS_FAULT = ("rejected_request", "cancelled", "hedge_lost")
 _ATTEMPTS = """
 WITH tried AS (
-    SELECT u.output_tokens, u.stream, u.cost_nanos, a.target, a.outcome, a.duration_ms, a.ttft_ms
+    SELECT coalesce((a.used ->> 'output_tokens')::bigint, u.output_tokens) AS output_tokens, u.stream,
+           coalesce((a.used ->> 'cost_nanos')::bigint, u.cost_nanos) AS cost_nanos,
+           a.target, a.outcome, a.duration_ms, a.ttft_ms
     FROM metering_usage u,
-         jsonb_to_recordset(u.attempts) AS a(target text, outcome text, duration_ms int, ttft_ms int)
+         jsonb_to_recordset(u.attempts) AS a(target text, outcome text, duration_ms int, ttft_ms int, used jsonb)
     WHERE u.org_id = %s AND u.started_at >= %s AND u.started_at < %s AND a.outcome <> ALL(%s)
 )
 SELECT target,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from accounts.scopes import MODEL, TOKENS
 from ledger.allowances import Reservation
-from metering.budgets import Budget
+from metering.budgets import PURSE, Budget
 from metering.rounds import Stand
 
 Wish = tuple[Budget, int]
@@ -68,25 +68,41 @@ class Holding:
     def charge_too(self, uncovered: Sequence[tuple[Budget, int]]) -> None:
         self._uncovered = uncovered
 
-    def close(self, nanos: int, tokens: int, model: str) -> tuple[tuple[int, int], ...]:
-        """Args: model: that was served; those of others are not charged. Returns: accounts, with amounts above 0."""
+    def close(self, nanos: int, tokens: int, model: str, *, is_sold: bool = False) -> tuple[tuple[int, int], ...]:
+        """
+        Args:
+            model: that was served; the budgets of others are not charged.
+            is_sold: somebody else is to be paid for it, out of the purses, the first of them first.
+
+        Returns:
+            Accounts, with amounts above 0.
+        """
         if not self._reservation.is_open:
             return ()
-        actual = {account: _part(budget, nanos, tokens, model) for budget, account in self._budgets}
-        charges = self._reservation.close(actual, monotonic())
+        charges = self._reservation.close(dict(self._parts(nanos, tokens, model, is_sold)), monotonic())
         for budget, account in self._uncovered:
             charges[account] = _part(budget, nanos, tokens, model)
         self._on_close(self._lessee)
         return tuple((account, amount) for account, amount in charges.items() if amount > 0)
 
-    def so_far(self, nanos: int, tokens: int, model: str) -> tuple[tuple[int, int], ...]:
+    def so_far(self, nanos: int, tokens: int, model: str, *, is_sold: bool = False) -> tuple[tuple[int, int], ...]:
         """What `close` would give, for a checkpoint of a request that goes on."""
-        bounds = self._reservation.bounds
-        parts = [
-            (account, min(_part(budget, nanos, tokens, model), bounds[account])) for budget, account in self._budgets
-        ]
+        parts = self._parts(nanos, tokens, model, is_sold)
         parts += [(account, _part(budget, nanos, tokens, model)) for budget, account in self._uncovered]
         return tuple((account, amount) for account, amount in parts if amount > 0)
+
+    def _parts(self, nanos: int, tokens: int, model: str, is_sold: bool) -> list[tuple[int, int]]:
+        """What each account pays, at most what is held of it."""
+        bounds, owed = self._reservation.bounds, nanos if is_sold else 0
+        parts = []
+        for budget, account in self._budgets:
+            if budget.scope == PURSE:
+                part = min(owed, bounds[account])
+                owed -= part
+            else:
+                part = min(_part(budget, nanos, tokens, model), bounds[account])
+            parts.append((account, part))
+        return parts
 
 
 def _part(budget: Budget, nanos: int, tokens: int, model: str) -> int:

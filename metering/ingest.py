@@ -79,7 +79,7 @@ INSERT = f"""
 WITH fresh AS (
     INSERT INTO metering_usage ({", ".join(TYPES)})
     SELECT {", ".join(map(_value, TYPES))}
-    FROM jsonb_to_recordset(%s::jsonb) AS r({", ".join(f"{name} {kind}" for name, kind in TYPES.items())})
+    FROM json_to_recordset(%s::json) AS r({", ".join(f"{name} {kind}" for name, kind in TYPES.items())})
     ON CONFLICT DO NOTHING
     RETURNING org_id, started_at, request_id
 ), marked AS (

@@ -30,7 +30,7 @@ SHIP_EVERY_S = 0.25
 SYNC_EVERY_S = 0.05
 LOOK_AROUND_EVERY_S = 5.0
 BACKOFF_LONGEST_S = 5.0
-FULL_BATCH_BYTES = segments.READ_BYTES // 2  # more comes while a batch is committed, and small batches cost most
+FULL_BATCH_BYTES = 128 * 1024  # more comes while a batch is committed, and small batches cost most
 RETRY_AT_STOP_S = 0.05
 SESSION = "SET TIME ZONE 'UTC'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
 CONNECT_TIMEOUT_S = 5

@@ -36,7 +36,7 @@ def _by_hour(usage: str) -> str:
 _OF_THIS_HOUR = """
     metering_usage WHERE org_id = %(org_id)s AND started_at >= %(hour)s AND started_at < %(hour)s + interval '1 hour'
 """
-_NOT_ITS_FAULT = "'ok', 'cancelled', 'rejected_request', 'rate_limited', 'unauthorized'"
+_NOT_ITS_FAULT = "'ok', 'cancelled', 'hedge_lost', 'rejected_request', 'rate_limited', 'unauthorized'"
 
 
 def _attempts_by_target(usage: str) -> str:

@@ -132,6 +132,19 @@ class Treasury:
         found = ((budget, self._windows.get(budget.name)) for budget in budgets)
         return [(budget, known.window.account_id) for budget, known in found if known and known.window.amount]
 
+    def is_dry(self, budget: Budget) -> bool:
+        """Nothing was left of it a moment ago: whoever can do without need not ask again."""
+        known = self._windows.get(budget.name)
+        refused_at_s = None if known is None else self._refused_at_s.get(known.window.account_id)
+        return refused_at_s is not None and monotonic() - refused_at_s < DRY_S
+
+    def left_of(self, budget: Budget) -> int:
+        """What there was when PostgreSQL was last asked, and what this process has of it."""
+        known = self._windows.get(budget.name)
+        if known is None:
+            return 0
+        return max(0, known.stand.balance - known.stand.held) + self._allowances.free(known.window.account_id)
+
     def used_percent(self, budgets: Iterable[Budget]) -> float:
         """How much of the fullest of them is used, as of about a second ago; 0 for what is not known yet.
 
@@ -352,7 +365,7 @@ class Treasury:
                     waiting.refused_since_s = now_s
                 if now_s - waiting.refused_since_s < PATIENCE_S:
                     continue
-            elif now_s - refused_at_s > DRY_S:
+            elif now_s - refused_at_s > DRY_S or self.left_of(budget) >= bound:
                 continue
             stands[budget.name] = known.stand
         if stands:

@@ -7,10 +7,24 @@ from typing import Any, Literal
 import msgspec
 
 
+class AttemptUsage(msgspec.Struct, frozen=True):
+    """One target's part of a request that several answered, and what it cost. `charged` says whether the customer
+    pays for it."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_nanos: int
+    usage_source: str
+    price_version: int | None = None
+    charged: bool = True
+
+
 class AttemptRecord(msgspec.Struct, frozen=True):
     """One try at one target. `outcome` is `ok` or the reason for which the gateway went on.
 
-    Times in milliseconds; `started_ms` counts from the start of the request.
+    Times in milliseconds; `started_ms` counts from the start of the request. `used` is there where the row's own
+    figures are sums of several attempts, or leave this one out.
     """
 
     target: str
@@ -22,7 +36,11 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     duration_ms: int
     ttft_ms: int | None = None
     detail: str = ""
+    used: AttemptUsage | msgspec.UnsetType = msgspec.UNSET
 
+
+HEDGE_LOST = "hedge_lost"
+"""The outcome of an attempt that another one, made besides it, forestalled."""
 
 HIT, MISS = "HIT", "MISS"
 """Values of `cache`: answered from what was kept, or looked for there in vain. Empty where no rule keeps answers."""

@@ -16,7 +16,7 @@ from accounts.scopes import TOKENS
 from ledger import kinds
 from ledger.drafts import Draft
 from ledger.posting import Cursor, lock_accounts, post_all
-from metering.budgets import Budget, span_of
+from metering.budgets import PURSE, Budget, span_of
 from metering.rounds import OpenWindow, Stand
 
 ALLOTMENT = "allotment"
@@ -42,13 +42,15 @@ SELECT id, allotted, changes, overrun FROM metering_budgetwindow WHERE account_i
 """
 ALLOT = "UPDATE metering_budgetwindow SET allotted = allotted + %s, changes = changes + 1 WHERE id = %s"
 STANDS = """
-SELECT w.account_id, w.allotted, w.overrun, a.balance, a.held
-FROM metering_budgetwindow w JOIN ledger_account a ON a.id = w.account_id WHERE w.account_id = ANY(%s)
+SELECT a.id, coalesce(w.allotted, 0), coalesce(w.overrun, 0), a.balance, a.held
+FROM ledger_account a LEFT JOIN metering_budgetwindow w ON w.account_id = a.id WHERE a.id = ANY(%s)
 """
 
 
 def open_window(cursor: Cursor, budget: Budget, now: datetime) -> OpenWindow:
     """The window that `now` is in, with as much in it as the budget says this moment."""
+    if budget.scope == PURSE:
+        return _open_purse(cursor, budget)
     starts_at, ends_at = span_of(budget.window, now)
     currency = kinds.COUNT if budget.unit == TOKENS else kinds.USD
     account = _ensure(cursor, budget.org_id, kinds.BUDGET, currency, _reference(budget, starts_at))
@@ -69,6 +71,11 @@ def open_window(cursor: Cursor, budget: Budget, now: datetime) -> OpenWindow:
         cursor.execute(ALLOT, (difference, row))
     stand = Stand(account, allotted + difference, overrun, own.balance + difference, own.held)
     return OpenWindow(account, ends_at.timestamp() if ends_at else float("inf"), amount, stand)
+
+
+def _open_purse(cursor: Cursor, budget: Budget) -> OpenWindow:
+    account = _ensure(cursor, budget.org_id, budget.subject, kinds.USD, "")
+    return OpenWindow(account, float("inf"), budget.amount, stands_of(cursor, [account])[account])
 
 
 def stands_of(cursor: Cursor, account_ids: list[int]) -> dict[int, Stand]:

@@ -1,7 +1,7 @@
 """Rare facts that nodes report (models, capabilities, the local server, trials) on their way to PostgreSQL.
 
 Written off the data plane, in a thread, and only when something changed. A node can make its owner's snapshot reload
-by what it reports, so a connection is listened to at most every few seconds.
+by what it reports, so a connection is listened to at most every few seconds, once it has said how it starts.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from providers.models import ServedModel
 MOST_ROWS = 500
 """Of one node, those that it no longer has among them; then the oldest that are not offered make room."""
 WRITE_EVERY_S = 3.0
+AT_ONCE = 3
+"""Reports of a new connection that are not kept waiting: its server, its models, and what they can do."""
 NODE = Actor.system("node")
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Keeper:
-    """Takes the reports of one connection and writes the latest of each kind, at most every few seconds."""
+    """Takes the reports of one connection and writes the latest of each kind: the first ones at once, then at
+    intervals."""
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Keeper:
         self._on_saved = on_saved
         self._save = save or save_report
         self._every_s = every_s
+        self._at_once = AT_ONCE
         self._pending = self._written = Report()
         self._writer: asyncio.Task[None] | None = None
 
@@ -84,7 +88,9 @@ class Keeper:
             await asyncio.shield(in_thread(self._save, self._node, news))
             self._written = news
             self._on_saved(self._node)
-            await asyncio.sleep(self._every_s)
+            self._at_once -= 1
+            if self._at_once <= 0:
+                await asyncio.sleep(self._every_s)
 
 
 def save_report(public_id: str, report: Report) -> None:

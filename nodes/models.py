@@ -83,6 +83,7 @@ class Node(TenantModel):
     )
     priority = models.PositiveIntegerField(_("priority"), default=100, help_text=_("lower is tried first"))
     advertise_new = models.BooleanField(_("offer models found later"), default=True)
+    exposure_percent = models.PositiveSmallIntegerField(default=100, db_default=100)  # among equals: billing.earnings
 
     mode = models.CharField(_("when it serves"), max_length=10, default=ALWAYS)
     quiet_minutes = models.PositiveIntegerField(_("minutes without input"), default=10)

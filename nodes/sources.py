@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from nodes.models import COMMUNITY, SHARED, Node, NodeModel, NodeShare
 from nodes.services import handle_of
+from providers.prefill import GOING_ON_UNASKED, GOING_ON_WHEN_TOLD, PREFILL
 from providers.targets import GUEST, OWN, Price, Target
 
 TUNNEL = "tunnel"
@@ -84,13 +85,19 @@ def _target(node: Node, row: NodeModel, org_id: int, uses_community: bool) -> Ta
         price=Price(row.input_price_nanos, row.output_price_nanos, version=row.price_version),
         priority=node.priority if is_own else node.priority + GUEST_PENALTY,
         context_tokens=row.context_tokens,
-        capabilities=frozenset(row.capabilities),
+        capabilities=frozenset(row.capabilities) | _able_to_go_on(row.runtime),
+        options={"runtime": row.runtime} if row.runtime in GOING_ON_WHEN_TOLD else {},
         place=OWN if is_own else GUEST,
         node=node.public_id,
         slots=node.max_concurrent,
         unroutable=_unroutable(node, row),
         named_only=not is_own and not uses_community,
+        exposure=1.0 if is_own else node.exposure_percent / 100,
     )
+
+
+def _able_to_go_on(runtime: str) -> frozenset[str]:
+    return frozenset({PREFILL}) if runtime in GOING_ON_UNASKED | GOING_ON_WHEN_TOLD else frozenset()
 
 
 def _unroutable(node: Node, row: NodeModel) -> str:

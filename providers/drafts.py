@@ -15,10 +15,13 @@ from urllib.parse import SplitResult, urlsplit
 from django.utils.translation import gettext as _
 
 from providers.errors import InvalidConnection, UnknownPreset
+from providers.prefill import PREFILL
 from providers.presets import PRESETS, Preset
 
 KINDS = ("chat", "embedding")
-CAPABILITIES = frozenset({"tools", "json_mode", "json_schema", "vision", "audio", "reasoning", "logprobs", "seed"})
+CAPABILITIES = frozenset(
+    {"tools", "json_mode", "json_schema", "vision", "audio", "reasoning", "logprobs", "seed", PREFILL}
+)
 MOST_MODELS = 500
 MOST_KEYS = 20
 _MOST_USD = Decimal("1000000")

@@ -69,6 +69,8 @@ class Call(msgspec.Struct, frozen=True):
     wants_trace: bool = False
     cache_control: str = ""
     headers: Sequence[tuple[bytes, bytes]] = ()
+    continues: bool = False
+    """The last message is the beginning of the answer, which another target gave."""
 
     @property
     def kind(self) -> str:

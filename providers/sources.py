@@ -15,6 +15,7 @@ from common.money import nanos_from_usd
 from common.secrets import SecretsError
 from providers.keypool import NEEDS_KEY
 from providers.models import Connection, ConnectionKey, ServedModel
+from providers.prefill import GOING_ON_WHEN_TOLD
 from providers.presets import CUSTOM, PRESETS, KeyNeed, key_headers
 from providers.sealing import open_key
 from providers.targets import Credential, Price, Target
@@ -78,6 +79,7 @@ def _opened(connection: Connection, keys: Iterable[ConnectionKey]) -> tuple[tupl
     options = {
         NEEDS_KEY: "yes" if wants_key and not credentials else "",
         "api_version": connection.options.get("api_version") or preset.api_version,
+        "runtime": preset.id if preset.id in GOING_ON_WHEN_TOLD else "",
         "parked_keys": str(parked or ""),
         "unreadable_keys": str(unreadable or ""),
     }

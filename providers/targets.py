@@ -41,6 +41,7 @@ class Target(msgspec.Struct, frozen=True):
             a time.
         unroutable: why it gets no work, as far as stored rows tell; "" when it may.
         named_only: serves who asks for it by its name or through a route, never a model's bare name.
+        exposure: by how much more often than others it goes first among candidates that are equal otherwise.
     """
 
     id: int
@@ -69,3 +70,4 @@ class Target(msgspec.Struct, frozen=True):
     slots: int = 0
     unroutable: str = ""
     named_only: bool = False
+    exposure: float = 1.0

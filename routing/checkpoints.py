@@ -54,8 +54,9 @@ class Checkpoints:
         _counting.add(task)
         task.add_done_callback(_counting.discard)
 
-    def restart(self) -> None:
-        """Another target goes on with the answer: what it says is counted from its own beginning."""
+    def restart(self, call: Call) -> None:
+        """Another target goes on with the answer, asked by `call`: what it says is counted from its own beginning."""
+        self._call = call
         self._output, self._counted_chars, self._input_tokens = RunningCount(), 0, None
 
     async def _count(self, attempt: Attempt, new: str) -> None:

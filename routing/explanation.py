@@ -6,18 +6,20 @@ Nothing is sent anywhere and nobody's turn is taken. Pure, like the planner, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from common.errors import NoProviderAvailable, ShareAIError
-from common.money import usd_text
+from common.money import NANOS_PER_USD, usd_text
+from providers.prefill import can_go_on
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
 from routing.canary_draw import without_canaries
 from routing.filters import REASONS
 from routing.health import Health
 from routing.planner import Planner
-from routing.plans import Candidate, Plan, Rejected
+from routing.plans import Candidate, Hedge, Plan, Rejected
 from routing.scorers import EXPECTED_BYTES_PER_TOKEN, expected_cost_nanos
 from routing.snapshots import OrgSnapshot
 
@@ -42,6 +44,8 @@ class Kept(msgspec.Struct, frozen=True):
     simulated: bool
     after: tuple[str, ...] | None = None
     """The failures after which it is tried; None: any."""
+    can_go_on: bool = False
+    """With a stream that another target broke off."""
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -61,6 +65,14 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
+class HedgeTold(msgspec.Struct, frozen=True):
+    """`after_ms` None stands for the 95th percentile of the first target's first token."""
+
+    after_ms: int | None
+    most_percent: int
+    most_extra_usd: str
+
+
 class Explanation(msgspec.Struct, frozen=True):
     model: str
     route: str | None
@@ -71,6 +83,8 @@ class Explanation(msgspec.Struct, frozen=True):
     refusal: Refusal | None = None
     rule: int | None = None
     """The number of the rule that decided, from 1; None where none fits or the route has none."""
+    continue_streams: bool = False
+    hedge: HedgeTold | None = None
 
 
 def explain(
@@ -95,6 +109,8 @@ def explain(
         ),
         dropped=tuple(_dropped(one) for one in plan.rejected),
         rule=plan.rule or None,
+        continue_streams=plan.continues,
+        hedge=None if plan.hedge is None else _hedge(plan.hedge),
     )
 
 
@@ -146,6 +162,12 @@ def imagined_of_kind(
     return msgspec.structs.replace(call, max_tokens=max_tokens, requires=needs)
 
 
+def _hedge(hedge: Hedge) -> HedgeTold:
+    after_ms = None if hedge.after_s is None else round(hedge.after_s * 1000)
+    most_extra_usd = format((Decimal(hedge.most_extra_nanos) / NANOS_PER_USD).normalize(), "f")
+    return HedgeTold(after_ms, hedge.most_percent, most_extra_usd)
+
+
 def _kept(call: Call, candidate: Candidate, index: int, plan: Plan, health: Health) -> Kept:
     target = candidate.target
     speed = health.speed(target.id)
@@ -162,6 +184,7 @@ def _kept(call: Call, candidate: Candidate, index: int, plan: Plan, health: Heal
         in_flight=speed.in_flight,
         simulated=target.simulated,
         after=None if candidate.after is None else tuple(sorted(candidate.after)),
+        can_go_on=can_go_on(target),
     )
 
 

@@ -7,7 +7,7 @@ on a failure is told to the caller instead of hidden.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import monotonic
 
 import msgspec
@@ -20,7 +20,7 @@ from common.errors import (
     ShareAIError,
     UpstreamTimeout,
 )
-from metering.usage import AttemptRecord
+from metering.usage import AttemptRecord, AttemptUsage
 from providers.adapters import ADAPTERS
 from providers.adapters.base import Completion, StreamDecoder
 from providers.failures import TIMEOUTS, Kind, Step, UpstreamFailure
@@ -29,7 +29,7 @@ from providers.targets import Credential, Target
 from providers.transport import Deadlines, Transport, UpstreamResponse
 from routing.flights import Flight
 from routing.health import Health, Speed
-from routing.plans import Plan
+from routing.plans import Candidate, Plan
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -61,6 +61,11 @@ class Trail:
 
     def note(self, attempt: Attempt, outcome: str, now: float, status: int | None = None, detail: str = "") -> None:
         self.attempts.append(self.record_of(attempt, outcome, now, status, detail))
+
+    def tell_used(self, attempt: Attempt, used: AttemptUsage) -> None:
+        """Of an attempt that was noted: what of the request's usage was its own. Each target is tried once."""
+        at = max(at for at, noted in enumerate(self.attempts) if noted.target_id == attempt.target.id)
+        self.attempts[at] = msgspec.structs.replace(self.attempts[at], used=used)
 
     def record_of(
         self, attempt: Attempt, outcome: str, now: float, status: int | None = None, detail: str = ""
@@ -151,22 +156,31 @@ class Failover:
         self._on_refused_key = on_refused_key
 
     async def run(
-        self, call: Call, plan: Plan, trail: Trail, flight: Flight, enter: Enter | None = None
+        self,
+        call: Call,
+        plan: Plan,
+        trail: Trail,
+        flight: Flight,
+        enter: Enter | None = None,
+        after: UpstreamFailure | None = None,
+        candidates: Iterator[Candidate] | None = None,
     ) -> Answered | OpenedStream:
         """The first good answer.
 
         Args:
             enter: whether a candidate after the first has room for the request within its limits.
+            after: the failure that is to be made good, so that all of this is a retry.
+            candidates: in the place of the plan's, where several take from the same ones; there is at least one.
 
         Raises:
             RejectedUpstream: the request itself is at fault.
             ShareAIError: every candidate failed, or the budget for retries is spent.
         """
-        failure: UpstreamFailure | None = None
+        failure = after
         retrying = False
         left = plan.most_attempts
         try:
-            for candidate in plan.candidates:
+            for candidate in candidates or plan.candidates:
                 if candidate.after is not None and failure is not None and failure.kind not in candidate.after:
                     continue
                 if left == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from providers.prefill import PREFILL
 from providers.schema import NO_PREFERENCES, Call, Preferences
 from providers.targets import OWN, Target
 from routing.health import Health
@@ -33,6 +34,7 @@ REASONS = {
     "other_cause": "is fallen back to after other failures only",
     "drill": "counts as down for an outage drill",
     "limit_reached": "has reached the limit that is set for it",
+    "balance_short": "costs more than what is left of the balance",
     "budget_reached": "is not covered by what is left of a budget",
     "node_offline": "is not connected",
     "node_paused": "is paused",
@@ -72,7 +74,9 @@ def reject_capability(call: Call, target: Target) -> str | None:
     """An empty set means that nobody has found out; then only `require_parameters` refuses."""
     if not call.requires or call.requires <= target.capabilities:
         return None
-    return "lacks_capability" if target.capabilities or call.preferences.require_parameters else None
+    # `prefill` alone says nothing of the others: nobody asks for it in a body.
+    told = target.capabilities - {PREFILL}
+    return "lacks_capability" if told or call.preferences.require_parameters else None
 
 
 def reject_context(call: Call, target: Target) -> str | None:

@@ -49,6 +49,8 @@ class LongSource(Protocol):
 
     def checkpoint(self) -> None: ...
 
+    def fell_silent(self) -> bool: ...
+
 
 class Flight:
     """One request being served. Times are monotonic, in seconds; the loop's own clock ticks in milliseconds only."""
@@ -217,7 +219,8 @@ class Flights:
             elif flight.sending_since is not None and now - flight.sending_since > self._write_stall_s:
                 flight.end(STALLED)
             elif flight.waiting_since is not None and now - flight.waiting_since > flight.idle_s:
-                flight.end(IDLE)
+                if flight.source is None or not flight.source.fell_silent():
+                    flight.end(IDLE)
             elif flight.key_id is not None and self._is_revoked(flight.key_id):
                 flight.end(REVOKED)
             elif flight.watch is None and flight.key_id is not None:

@@ -16,9 +16,11 @@ from routing.asked import Asked
 from routing.cache import Cache
 from routing.cache_keys import wanted
 from routing.checkpoints import Note, nothing_noted
+from routing.continuation import Continuation, continuation_of
 from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
 from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
+from routing.hedging import Hedger
 from routing.planner import Planner
 from routing.plans import Plan
 from routing.prompts import Fingerprint
@@ -56,6 +58,7 @@ class Gateway:
         note: Note = nothing_noted,
         fingerprint: Fingerprint | None = None,
         spending: Spending | None = None,
+        hedger: Hedger | None = None,
     ) -> None:
         """`can_record` says whether `append` will take what a call that begins now has to record; `note` writes a
         checkpoint of a stream. Without `spending` no budget is kept."""
@@ -71,6 +74,7 @@ class Gateway:
         self._fingerprint = fingerprint
         self._can_record = can_record
         self._note = note
+        self._hedger = hedger
         self._cache = cache if cache is not None else Cache(Flights())
 
     async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply:
@@ -111,21 +115,24 @@ class Gateway:
 
     async def _ask(self, asked: Asked) -> Reply | StreamReply:
         call, plan, trail, settlement = asked.call, asked.plan, asked.trail, asked.settlement
-        result = await self._failover.run(call, plan, trail, asked.flight, asked.enter)
+        if plan.hedge is not None and call.stream and self._hedger is not None:
+            result = await self._hedger.run(asked, plan.hedge)
+        else:
+            result = await self._failover.run(call, plan, trail, asked.flight, asked.enter)
         if isinstance(result, OpenedStream):
-            return self._streamed(call, plan, result, trail, settlement)
+            return self._streamed(asked, result)
         return await self._answered(call, plan, result, trail, settlement)
 
     @staticmethod
     def _total_s(call: Call, plan: Plan) -> float:
         return plan.deadlines.total_stream_s if call.stream else plan.deadlines.total_unary_s
 
-    def _streamed(
-        self, call: Call, plan: Plan, opened: OpenedStream, trail: Trail, settlement: Settlement
-    ) -> StreamReply:
+    def _streamed(self, asked: Asked, opened: OpenedStream) -> StreamReply:
+        call, plan, trail, settlement = asked.call, asked.plan, asked.trail, asked.settlement
         attempt, now = opened.attempt, self._clock()
-        source = MeteredStream(call, opened, trail, settlement, self._health, self._clock, self._note)
-        if attempt.target.place == GUEST:
+        continuation = self._continuation(asked, opened.first) if plan.continues else None
+        source = MeteredStream(call, opened, trail, settlement, self._health, self._clock, self._note, continuation)
+        if attempt.target.place == GUEST or continuation is not None:
             source.recounts = self._recounts
         headers = answer_headers(
             call.request_id,
@@ -136,6 +143,21 @@ class Gateway:
             now - trail.started,
         )
         return StreamReply(200, [*STREAM_HEADERS, *headers, *settlement.limit_headers], source)
+
+    def _continuation(self, asked: Asked, first: bytes) -> Continuation | None:
+        """Planned and paid for as things are when the stream has broken off, maybe half an hour after it began."""
+        caller = asked.settlement.caller
+
+        def replan(call: Call) -> Plan:
+            return self._planner.plan(call, self._snapshots.get(caller.org_id), self._clock(), caller.key_public_id)
+
+        async def cover(call: Call, plan: Plan, settlement: Settlement) -> tuple[Call, Plan]:
+            budgets = self._snapshots.get(caller.org_id).budgets
+            if budgets is None or self._spending is None:
+                return call, plan
+            return await self._spending.cover(call, caller, budgets, plan, settlement)
+
+        return continuation_of(asked, self._failover, replan, cover, first)
 
     async def _answered(
         self, call: Call, plan: Plan, answered: Answered, trail: Trail, settlement: Settlement

@@ -100,14 +100,18 @@ class Breaker:
 class Speed:
     """Smoothed first-token time and output rate of a target, and how many requests it serves right now."""
 
-    __slots__ = ("in_flight", "tokens_per_s", "ttft_s")
+    __slots__ = ("first_tokens", "in_flight", "tokens_per_s", "ttft_s")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.ttft_s: float | None = None
         self.tokens_per_s: float | None = None
+        self.first_tokens: deque[float] | None = None
+        """The latest first-token times, kept from when somebody first asks for them."""
 
     def note(self, ttft_s: float, output_tokens: int, duration_s: float) -> None:
+        if self.first_tokens is not None:
+            self.first_tokens.append(ttft_s)
         self.ttft_s = _smoothed(self.ttft_s, ttft_s)
         if output_tokens > 1 and duration_s > 0:
             self.tokens_per_s = _smoothed(self.tokens_per_s, output_tokens / duration_s)
@@ -193,6 +197,6 @@ class Health:
         return self._skip_until.get((target_id, credential_id), 0.0) > now
 
 
-def weighted_key(weight: int) -> float:
+def weighted_key(weight: float) -> float:
     """A random sort key: sorting by it draws without replacement, in proportion to the weights."""
     return random.expovariate(1.0) / weight if weight > 0 else float("inf")

@@ -21,6 +21,8 @@ class Route(TenantModel):
     private = models.BooleanField(_("own machines only"), default=False)
     spill_over = models.JSONField(null=True, blank=True)
     rules = models.JSONField(default=list, blank=True)
+    hedge = models.JSONField(null=True, blank=True)
+    continue_streams = models.BooleanField(_("continue broken streams"), default=False)
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)

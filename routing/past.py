@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import Organization
 from metering.models import Usage
-from metering.usage import HIT
+from metering.usage import HEDGE_LOST, HIT
 from routing.simulation import OK, Met, Past
 
 BATCH = 2000
@@ -52,7 +52,7 @@ def _past(row: tuple[Any, ...], keys: Mapping[int, str]) -> Past:
         output_tokens=output_tokens,
         cost_nanos=cost_nanos,
         first_token_ms=ttft_ms,
-        met=tuple(map(_met, met)),
+        met=tuple(_met(attempt) for attempt in met if attempt["outcome"] != HEDGE_LOST),
     )
 
 

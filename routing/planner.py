@@ -100,6 +100,8 @@ class Planner:
             rejected=tuple(rejected),
             deadlines=self._deadlines_of(first.route),
             rule=first.rule,
+            continues=first.route is not None and first.route.continue_streams,
+            hedge=first.route.hedge if first.route is not None else None,
             variant=first.route.variant if first.route else None,
         )
 
@@ -127,7 +129,8 @@ class Planner:
             score = SCORERS[strategy](call, target, weight, self._health)
         if place and strategy == "priority":
             score += place * MOST_PRIORITY
-        return tier, score, weighted_key(weight), Candidate(target, keys, score, tier)
+        chance = weight if target.exposure == 1.0 else weight * target.exposure
+        return tier, score, weighted_key(chance), Candidate(target, keys, score, tier)
 
     def _deadlines_of(self, route: RouteRecord | None) -> Deadlines:
         if route is None or route.first_byte_s is None:

@@ -32,11 +32,25 @@ class Rejected(msgspec.Struct, frozen=True):
     until_s: float | None = None
 
 
+class Hedge(msgspec.Struct, frozen=True):
+    """When a second target is asked besides the first, and within which bounds.
+
+    Attributes:
+        after_s: the wait for the first content; None for the 95th percentile of the first target's.
+        most_percent: of the route's streams that are hedged at most.
+        most_extra_nanos: nano-USD that the prompt may cost at most, at either target.
+    """
+
+    after_s: float | None
+    most_percent: int
+    most_extra_nanos: int
+
+
 class Plan(msgspec.Struct, frozen=True):
     """Ordered candidates and the refused ones, how often to try, and the deadlines of each try.
 
-    `rule` is the number of the route's rule that decided, 0 for none; `variant` tells which version of the route
-    this is, while a canary runs.
+    `rule` is the number of the route's rule that decided, 0 for none; `continues`: a stream that breaks off may go on
+    at another target; `variant` tells which version of the route this is, while a canary runs.
     """
 
     route: str
@@ -46,4 +60,6 @@ class Plan(msgspec.Struct, frozen=True):
     deadlines: Deadlines = Deadlines()
     most_attempts: int = MOST_ATTEMPTS
     rule: int = 0
+    continues: bool = False
+    hedge: Hedge | None = None
     variant: dict[str, str] | None = None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import orjson
+from msgspec import UNSET
 
 from common.errors import ShareAIError
 from common.money import usd_text
@@ -18,6 +22,7 @@ from routing.plans import Plan
 from routing.replies import JSON_TYPE, Reply
 
 DONE = b"data: [DONE]\n\n"
+NO_HEAD: Mapping[str, Any] = MappingProxyType({})
 
 
 def json_reply(status: int, value: Any, request_id: str, headers: Headers | None = None) -> Reply:
@@ -67,6 +72,7 @@ def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]
             "status": attempt.status,
             "started_ms": attempt.started_ms,
             "duration_ms": attempt.duration_ms,
+            **({} if attempt.used is UNSET else {"usage": msgspec.to_builtins(attempt.used)}),
         }
         for attempt in attempts
     ]
@@ -111,9 +117,9 @@ def trace_event(call: Call, trace: dict[str, Any]) -> bytes:
     return _event({**_chunk(call), "choices": [], "shareai": trace})
 
 
-def usage_event(call: Call, usage: TokenUsage) -> bytes:
-    """The usage chunk that the caller asked for and the upstream did not send."""
-    return _event({**_chunk(call), "choices": [], "usage": usage_object(usage)})
+def usage_event(call: Call, usage: TokenUsage, head: Mapping[str, Any] = NO_HEAD) -> bytes:
+    """The usage chunk that the caller asked for and no upstream sent. `head` is what the stream's events share."""
+    return _event({**_chunk(call), **head, "choices": [], "usage": usage_object(usage)})
 
 
 def error_event(call: Call, code: str, message: str, metadata: dict[str, Any] | None = None) -> bytes:

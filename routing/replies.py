@@ -61,6 +61,10 @@ class Source(ABC):
         """It has gone on for long: notes what it has used, for the case that the process dies."""
         return
 
+    def fell_silent(self) -> bool:
+        """Nothing has come for too long. False: then the stream has to be broken off."""
+        return False
+
     @abstractmethod
     def note_end(self, code: str) -> None:
         """The stream is broken off before its end; `code` says why, for the record."""

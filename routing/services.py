@@ -23,6 +23,7 @@ from routing.models import Route
 from routing.rules import RuleInvalid, targets_of
 from routing.scorers import STRATEGIES
 from routing.sentences import parsed, rendered
+from routing.stream_policies import check_streams
 from routing.versions import content_of, keep_version
 
 MOST_TARGETS = 50
@@ -42,7 +43,8 @@ def put_route(
     Args:
         given: `strategy`, `targets` as `[{"target", "weight"?, "tier"?}]`, `timeouts` as `{"first_byte_s"?}`,
             `enabled`, `private` (own machines only), `spill_over` as `{"queue_above"?, "first_token_above_s"?}`,
-            `rules` as sentences, of which the first that fits a request decides.
+            `rules` as sentences, of which the first that fits a request decides, and what `routing.stream_policies`
+            checks.
         restored: the version that is brought back by this.
 
     Raises:
@@ -92,6 +94,7 @@ def check_content(given: Mapping[str, Any], name: str) -> dict[str, Any]:
         "private": bool(given.get("private", False)),
         "spill_over": _spill_over(given.get("spill_over")),
         "rules": [_rule(sentence, at, name) for at, sentence in enumerate(_listed(given.get("rules")))],
+        **check_streams(given),
     }
     if content["private"] and content["spill_over"]:
         raise InvalidField.one("spill_over", _("A private route never leaves your own machines."))

@@ -14,15 +14,15 @@ from datetime import UTC, datetime
 import msgspec
 
 from accounts.authentication import Caller
-from common.money import request_cost_nanos
 from metering.admission import Headers, Hold
 from metering.holdings import Holding
 from metering.tokens import count_tokens
 from metering.usage import HIT, UsageRecord
 from providers.adapters.base import COUNTED, NONE, TokenUsage
 from providers.schema import Call
-from providers.targets import Price, Target
+from providers.targets import Target
 from routing.failover import Attempt, Trail
+from routing.parts import NO_PARTS, Charges, cost_of, part_of
 from routing.plans import Plan
 from routing.prompts import UNKNOWN, Fingerprint
 
@@ -42,13 +42,6 @@ Append = Callable[[UsageRecord], None]
 _counting: set[asyncio.Future[None]] = set()
 
 
-def cost_of(usage: TokenUsage, price: Price | None) -> int:
-    """In nano-USD; a target without a price costs nothing."""
-    if price is None:
-        return 0
-    return request_cost_nanos(usage, price)
-
-
 class Settlement:
     """Of one request. `clock` is monotonic; `append` writes the journal."""
 
@@ -56,12 +49,13 @@ class Settlement:
         "_append",
         "_began_at",
         "_call",
-        "_caller",
         "_clock",
         "_done",
         "_fingerprint",
+        "_parts",
         "_trail",
         "cache",
+        "caller",
         "hold",
         "holding",
         "limit_headers",
@@ -82,12 +76,13 @@ class Settlement:
         """Without a `fingerprint` nobody can tell later which requests asked the same."""
         self._fingerprint = fingerprint
         self._call = call
-        self._caller = caller
+        self.caller = caller
         self._trail = trail
         self._append = append
         self._clock = clock
         self._began_at = datetime.now(UTC)
         self._done = False
+        self._parts = NO_PARTS
         self.plan: Plan | None = None
         self.cache = ""
         self.saved_nanos = 0
@@ -98,8 +93,8 @@ class Settlement:
 
     def handed_over(self) -> Settlement:
         """One in its place, for whoever sees the request to its end; this one records nothing from now on."""
-        successor = Settlement(self._call, self._caller, self._trail, self._append, self._clock, self._fingerprint)
-        successor._began_at, successor._done = self._began_at, self._done
+        successor = Settlement(self._call, self.caller, self._trail, self._append, self._clock, self._fingerprint)
+        successor._began_at, successor._done, successor._parts = self._began_at, self._done, self._parts
         successor.plan, successor.cache = self.plan, self.cache
         successor.hold, successor.holding, successor.limit_headers = self.hold, self.holding, self.limit_headers
         self._done, self.hold, self.holding = True, None, None
@@ -120,25 +115,34 @@ class Settlement:
             return 0
         self._done = True
         usage = usage or TokenUsage(source=NONE)
+        target = attempt.target if attempt else None
+        mine_nanos = cost_nanos = cost_of(usage, target.price if target else None)
+        charges = self._charges(usage, mine_nanos, target)
+        if self._parts is not NO_PARTS and attempt is not None:
+            self._trail.tell_used(attempt, part_of(attempt, usage))
+            usage, cost_nanos = self._parts.joined(usage, mine_nanos)
         if self.hold is not None:
             is_hit = billing_reason == CACHED
             self.hold.settle(0 if is_hit else usage.input_tokens + usage.output_tokens)
-        target = attempt.target if attempt else None
-        cost_nanos = cost_of(usage, target.price if target else None)
         record = self._record_of(
             status, billing_reason, attempt, target, usage, cost_nanos, finish_reason, error_code
         )
-        if self.holding is not None:
-            record = self._charged(record, self.holding, target)
+        if charges and self.holding is not None:
+            record = msgspec.structs.replace(record, lessee=self.holding.lessee, charges=charges)
         self.record = record
         self._append(record)
         return cost_nanos
 
-    def _charged(self, record: UsageRecord, holding: Holding, target: Target | None) -> UsageRecord:
-        """With what its budgets are to be charged; what it did not need is free again."""
-        tokens = record.input_tokens + record.output_tokens if target is not None else 0
-        charges = holding.close(record.cost_nanos, tokens, target.model_id if target is not None else "")
-        return msgspec.structs.replace(record, lessee=holding.lessee, charges=charges) if charges else record
+    def _charges(self, usage: TokenUsage, cost_nanos: int, target: Target | None) -> Charges:
+        """What its budgets are to be charged; what it did not need is free again."""
+        if self.holding is None:
+            return ()
+        if self._parts.held_for is not None:
+            usage, cost_nanos, target = self._parts.held_for
+        tokens = usage.input_tokens + usage.output_tokens if target is not None else 0
+        model, is_sold = (target.model_id, target.org_id != self.caller.org_id) if target is not None else ("", False)
+        charges = self.holding.close(cost_nanos, tokens, model, is_sold=is_sold)
+        return self._parts.with_charges(charges)
 
     def settle_hit(self, usage: TokenUsage, finish_reason: str, saved_nanos: int) -> None:
         """Answered with what another request has paid for."""
@@ -149,27 +153,53 @@ class Settlement:
         """What is to be recorded if the process dies now; None once the end itself has been recorded."""
         if self._done:
             return None
-        trail = self._trail
-        record = self._record_of(
-            200,
-            INTERRUPTED,
-            attempt,
-            attempt.target,
-            usage,
-            cost_of(usage, attempt.target.price),
-            "",
-            GATEWAY_LOST,
-        )
+        trail, target = self._trail, attempt.target
+        current = trail.record_of(attempt, GATEWAY_LOST, self._clock(), 200)
+        cost_nanos = cost_of(usage, target.price)
+        charges: Charges = ()
         if self.holding is not None:
-            tokens = usage.input_tokens + usage.output_tokens
-            charges = self.holding.so_far(record.cost_nanos, tokens, attempt.target.model_id)
+            held, held_nanos, of = self._parts.held_for or (usage, cost_nanos, target)
+            tokens, is_sold = held.input_tokens + held.output_tokens, of.org_id != self.caller.org_id
+            own = self.holding.so_far(held_nanos, tokens, of.model_id, is_sold=is_sold)
+            charges = self._parts.with_charges(own)
+        if self._parts is not NO_PARTS:
+            current = msgspec.structs.replace(current, used=part_of(attempt, usage))
+            usage, cost_nanos = self._parts.joined(usage, cost_nanos)
+        record = self._record_of(200, INTERRUPTED, attempt, target, usage, cost_nanos, "", GATEWAY_LOST)
+        if self.holding is not None:
             record = msgspec.structs.replace(record, lessee=self.holding.lessee, charges=charges)
-        attempts = (*trail.attempts, trail.record_of(attempt, GATEWAY_LOST, self._clock(), 200))
+        attempts = (*trail.attempts, current)
         return msgspec.structs.replace(record, attempts=attempts, attempt_count=len(attempts), overhead_us=None)
+
+    def beside(self) -> Settlement:
+        """One that never settles: it takes what is held for a further part of the same answer."""
+        return Settlement(self._call, self.caller, self._trail, self._append, self._clock)
+
+    def go_on(self, call: Call, attempt: Attempt, usage: TokenUsage, holding: Holding | None) -> None:
+        """Another target goes on with the answer, asked by `call`: what `attempt` used is its part of the bill.
+
+        Args:
+            holding: for the part that begins, of the same lessee as that of the part which ends, if both have one.
+        """
+        part = part_of(attempt, usage)
+        charges, held_for = self._parts.charges, None
+        if holding is None and self.holding is not None:
+            # What begins costs nobody anything. What is held stays until the end, for the record names its lessee.
+            held_for = self._parts.held_for or (usage, part.cost_nanos, attempt.target)
+        else:
+            charges = self._charges(usage, part.cost_nanos, attempt.target)
+            self.holding = holding
+        self._parts = self._parts.and_also(part, attempt, call, charges, held_for)
+        self._trail.tell_used(attempt, part)
+
+    def summed(self, usage: TokenUsage) -> TokenUsage:
+        """With what earlier targets had used of the same answer."""
+        return self._parts.joined(usage, 0)[0]
 
     async def count(self, text: str) -> TokenUsage:
         """What the gateway itself counts of the prompt and `text`, off the loop."""
-        return await asyncio.get_running_loop().run_in_executor(None, counted_usage, self._call, text)
+        call = self._parts.call or self._call
+        return await asyncio.get_running_loop().run_in_executor(None, counted_usage, call, text)
 
     def settle_counted(
         self, text: str, *, attempt: Attempt, status: int, billing_reason: str, finish_reason: str, error_code: str
@@ -206,9 +236,10 @@ class Settlement:
         finish_reason: str,
         error_code: str,
     ) -> UsageRecord:
-        call, caller, trail = self._call, self._caller, self._trail
+        call, caller, trail = self._call, self.caller, self._trail
         elapsed_s = self._clock() - trail.started
-        ttft_s = attempt.ttft_s if attempt else None
+        opened = self._parts.first or attempt
+        ttft_s = opened.ttft_s if opened else None
         return UsageRecord(
             request_id=call.request_id,
             started_at=self._began_at.isoformat(),
@@ -236,8 +267,8 @@ class Settlement:
             duration_ms=round(elapsed_s * 1000),
             ttft_ms=None
             if ttft_s is None
-            else round((attempt.started - trail.started + ttft_s) * 1000)
-            if attempt
+            else round((opened.started - trail.started + ttft_s) * 1000)
+            if opened
             else None,
             overhead_us=round(max(elapsed_s - trail.upstream_s, 0.0) * 1e6),
             sdk_retry=call.sdk_retry,

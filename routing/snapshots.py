@@ -28,6 +28,7 @@ from providers.targets import Target
 from routing.cache_rules import NO_RULES, CacheRules
 from routing.legs import RouteTarget
 from routing.lookups import KeyLookups
+from routing.plans import Hedge
 from routing.rules import Rule
 
 POLL_S = 1.0
@@ -58,6 +59,8 @@ class RouteRecord(msgspec.Struct, frozen=True):
     private: bool = False
     spill_over: SpillOver | None = None
     rules: tuple[Rule, ...] = ()
+    continue_streams: bool = False
+    hedge: Hedge | None = None
     canary: Canary | None = None
     variant: dict[str, str] | None = None
     """While a canary runs, which of both this is: noted on the usage row."""

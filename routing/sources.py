@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import msgspec
+from django.conf import settings
 from django.db import (
     DEFAULT_DB_ALIAS,
     DatabaseError,
@@ -22,10 +23,14 @@ from django.utils import timezone
 
 from accounts import sources as accounts
 from accounts.database import giving_back
+from accounts.sources import OrgRecord
+from ledger import kinds
+from ledger.models import Account
 from metering.bounds import limits_of
-from metering.budgets import budgets_of
+from metering.budgets import Purses, budgets_of, purses_of
 from nodes import sources as nodes
 from providers import sources as providers
+from providers.targets import Target
 from routing import snapshots
 from routing.cache_rules import NO_RULES, CacheRule, CacheRules, Semantic
 from routing.canary_draw import CANARY, STABLE, variant_of
@@ -34,6 +39,8 @@ from routing.legs import RouteTarget
 from routing.models import CachePolicy, CachePurge, Canary, Drill, Route
 from routing.sentences import parsed
 from routing.snapshots import Loader, OrgSnapshot, RouteRecord, SpillOver, snapshot_of
+from routing.stream_policies import hedge_of
+from routing.upper_bounds import is_sold
 from routing.versions import stored
 
 P = ParamSpec("P")
@@ -70,22 +77,37 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
     if organization is None:
         return None
     limits = accounts.load_limits(org_id)
+    targets = [
+        *providers.load_targets(org_id),
+        *nodes.load_targets(org_id, uses_community=organization.uses_community_nodes),
+    ]
     return snapshot_of(
         org_id=org_id,
         slug=organization.slug,
         version=organization.version,
         default_strategy=organization.default_strategy,
         keys=accounts.load_keys(org_id),
-        targets=[
-            *providers.load_targets(org_id),
-            *nodes.load_targets(org_id, uses_community=organization.uses_community_nodes),
-        ],
+        targets=targets,
         routes=load_routes(org_id),
         cache=load_cache_rules(org_id),
         drills=load_drills(org_id),
         limits=limits_of(org_id, limits),
-        budgets=budgets_of(org_id, limits),
+        budgets=budgets_of(org_id, limits, load_purses(organization, targets)),
         time_zone=organization.time_zone,
+    )
+
+
+def load_purses(organization: OrgRecord, targets: Iterable[Target]) -> Purses | None:
+    """None where nobody has to be paid, or the operator asks nobody for credits."""
+    org_id = organization.id
+    if not settings.CREDITS_REQUIRED or not any(is_sold(target, org_id) for target in targets):
+        return None
+    return purses_of(
+        org_id,
+        has_tokens=Account.objects.filter(org_id=org_id, kind=kinds.TOKENS).exists(),
+        order=organization.spending_order,
+        backup=organization.credit_backup,
+        unlike=organization.credit_backup_unlike,
     )
 
 
@@ -141,6 +163,8 @@ def route_record(row: Route) -> RouteRecord:
         private=row.private,
         spill_over=spill_over,
         rules=tuple(map(parsed, row.rules)) if row.enabled else (),
+        continue_streams=row.continue_streams,
+        hedge=hedge_of(row.hedge),
     )
 
 

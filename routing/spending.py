@@ -6,7 +6,7 @@ not cover the request shortens its answer, sends it to own machines, lets it pas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,43 +15,25 @@ from accounts.authentication import Caller
 from accounts.scopes import BLOCK, MODEL, OWN_NODES, TOKENS, USD
 from common.errors import BudgetExceeded, PriceUnknown, TemporarilyUnavailable
 from common.money import format_usd, usd_text
-from metering.budgets import Budget, Budgets, span_of
+from metering.budgets import PURSE, Budget, Budgets, span_of
 from metering.holdings import Holding, Short, Wish
 from metering.rounds import Stand
 from metering.treasury import Treasury
 from providers.schema import Call
-from providers.targets import OWN, Target
-from routing.plans import Candidate, Plan, Rejected
+from providers.targets import OWN
+from routing.paying import LEAST_TOKENS, Wanted, only, pay_otherwise, payers_of, serve_free, wishes_of
+from routing.plans import Plan
 from routing.settlement import Settlement
-from routing.upper_bounds import Size, bound_of, choices_of, is_unpriced, output_limit, output_within, size_of
+from routing.upper_bounds import choices_of, is_unpriced, output_limit, output_within
 
-LEAST_TOKENS = 16
-"""A shorter answer than that is no answer: the request is refused instead."""
 CLAMPED = b"x-shareai-max-tokens-clamped"
 
 
-class _Wanted(msgspec.Struct):
-    """What is to be held, as far as it has been decided."""
-
-    call: Call
-    plan: Plan
-    budgets: list[Budget]
-    max_tokens: int
-    uncovered: list[Budget]
-    is_clamped: bool = False
-
-    @property
-    def targets(self) -> list[Target]:
-        return [candidate.target for candidate in self.plan.candidates]
-
-    @property
-    def size(self) -> Size:
-        return size_of(self.call, self.max_tokens)
-
-
 class Spending:
-    def __init__(self, treasury: Treasury) -> None:
+    def __init__(self, treasury: Treasury, top_up_url: str = "") -> None:
+        """Args: top_up_url: where people buy credits; refusals name it."""
         self._treasury = treasury
+        self._top_up_url = top_up_url
 
     async def cover(
         self, call: Call, caller: Caller, budgets: Budgets, plan: Plan, settlement: Settlement
@@ -61,24 +43,28 @@ class Spending:
         `settlement` gets what is held.
 
         Raises:
-            BudgetExceeded, PriceUnknown: 402.
+            BudgetExceeded, InsufficientBalance, PriceUnknown: 402.
             TemporarilyUnavailable: nothing is left here, and PostgreSQL cannot be asked for more.
         """
         kept = _kept(budgets, caller, plan)
-        if not kept:
+        payers = payers_of(budgets, caller.org_id, plan)
+        if not kept and not payers:
             return call, plan
-        if any(budget.unit == USD for budget in kept):
+        if payers or any(budget.unit == USD for budget in kept):
             plan = _priced(call, plan)
-        wanted = _Wanted(call, plan, kept, output_limit(call, plan.candidates), [])
-        wishes = _wishes(wanted)
-        held: Holding | Short | None = self._treasury.hold(wishes)
-        while not isinstance(held, Holding):
+        wanted = Wanted(call, plan, kept, output_limit(call, plan.candidates), [], payers)
+        if len(payers) > 1 and self._treasury.is_dry(payers[0]):
+            wanted.left[payers[0].name] = self._treasury.left_of(payers[0])
+        wishes = wishes_of(wanted)
+        held: Holding | Short | None = self._treasury.hold(wishes) if wishes else None
+        while (wishes or wanted.uncovered) and not isinstance(held, Holding):
             if held is not None:
                 self._concede(wanted, held, wishes)
-                wishes = _wishes(wanted)
+                wishes = wishes_of(wanted)
             held = await self._treasury.hold_or_wait(wishes)
-        held.charge_too(self._treasury.accounts_of(wanted.uncovered))
-        settlement.holding = held
+        if isinstance(held, Holding):
+            held.charge_too(self._treasury.accounts_of(wanted.uncovered))
+            settlement.holding = held
         if wanted.is_clamped:
             settlement.limit_headers = [*settlement.limit_headers, (CLAMPED, b"%d" % wanted.max_tokens)]
         return _bounded(wanted), wanted.plan
@@ -87,14 +73,16 @@ class Spending:
         """How much of the fullest budget on a caller's way is used, as of about a second ago."""
         return self._treasury.used_percent(budgets.of_caller(user_id, key_id, route))
 
-    def _concede(self, wanted: _Wanted, short: Short, wishes: Sequence[Wish]) -> None:
+    def _concede(self, wanted: Wanted, short: Short, wishes: Sequence[Wish]) -> None:
         """Makes the request one that may be covered. Raises: as `cover`."""
-        if short.is_away:
+        if short.is_away and not (wanted.payers and not wanted.budgets and serve_free(wanted)):
             raise TemporarilyUnavailable("The budgets cannot be checked for the moment.", retry_after_s=2)
         bounds = {budget.name: (budget, bound) for budget, bound in wishes}
         for name, stand in short.stands.items():
             budget, bound = bounds[name]
-            if budget.when_reached == BLOCK:
+            if budget.scope == PURSE:
+                pay_otherwise(wanted, budget, bound, stand, self._treasury.left_of(budget), self._top_up_url)
+            elif budget.when_reached == BLOCK:
                 self._shorten(wanted, budget, bound, stand)
             elif budget.when_reached == OWN_NODES:
                 _stay_home(wanted, budget, bound, stand)
@@ -102,7 +90,7 @@ class Spending:
                 wanted.budgets.remove(budget)
                 wanted.uncovered.append(budget)
 
-    def _shorten(self, wanted: _Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:
+    def _shorten(self, wanted: Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:
         """To what is left, or past the model whose budget it is, or not at all."""
         available = 0 if stand is None else stand.balance - stand.held
         tokens = output_within(budget, available, wanted.size, choices_of(wanted.call), wanted.targets)
@@ -112,7 +100,7 @@ class Spending:
         if budget.scope == MODEL:
             others = [one for one in wanted.plan.candidates if one.target.model_id != budget.subject]
             if others:
-                wanted.plan = _only(wanted.plan, others, "budget_reached")
+                wanted.plan = only(wanted.plan, others, "budget_reached")
                 wanted.budgets.remove(budget)
                 return
         raise refusal_of(budget, bound, stand)
@@ -126,11 +114,6 @@ def _kept(budgets: Budgets, caller: Caller, plan: Plan) -> list[Budget]:
     return found
 
 
-def _wishes(wanted: _Wanted) -> list[Wish]:
-    size, targets = wanted.size, wanted.targets
-    return [(budget, bound_of(budget, size, targets)) for budget in wanted.budgets]
-
-
 def _priced(call: Call, plan: Plan) -> Plan:
     """Without those whose price nobody knows. Raises: PriceUnknown: there are no others."""
     if not any(is_unpriced(candidate.target) for candidate in plan.candidates):
@@ -138,32 +121,26 @@ def _priced(call: Call, plan: Plan) -> Plan:
     others = [candidate for candidate in plan.candidates if not is_unpriced(candidate.target)]
     if not others:
         raise PriceUnknown(
-            f"No target of '{call.model}' has a known price, and a budget of money holds for this key.",
+            f"No target of '{call.model}' has a known price, and it would be paid from a balance or a budget.",
             param="model",
             should_retry=False,
         )
-    return _only(plan, others, "price_unknown")
+    return only(plan, others, "price_unknown")
 
 
-def _stay_home(wanted: _Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:
+def _stay_home(wanted: Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:
     """Own machines go on serving, at nobody's expense. Raises: BudgetExceeded: none of them can serve this."""
     own = [candidate for candidate in wanted.plan.candidates if candidate.target.place == OWN]
     if not own:
         raise refusal_of(budget, bound, stand)
-    wanted.plan = _only(wanted.plan, own, "budget_reached")
+    wanted.plan = only(wanted.plan, own, "budget_reached")
     wanted.budgets.remove(budget)
 
 
-def _only(plan: Plan, kept: Iterable[Candidate], reason: str) -> Plan:
-    kept = tuple(kept)
-    dropped = [Rejected(one.target.name, reason) for one in plan.candidates if one not in kept]
-    return msgspec.structs.replace(plan, candidates=kept, rejected=(*plan.rejected, *dropped))
-
-
-def _bounded(wanted: _Wanted) -> Call:
+def _bounded(wanted: Wanted) -> Call:
     """The call as it is sent: a limit that the caller did not give, or a smaller one, is written into its body."""
     call = wanted.call
-    if wanted.max_tokens in (0, call.max_tokens) or not any(bound for _, bound in _wishes(wanted)):
+    if wanted.max_tokens in (0, call.max_tokens) or not any(bound for _, bound in wishes_of(wanted)):
         return call
     name = "max_completion_tokens" if call.body.get("max_completion_tokens") is not None else "max_tokens"
     return msgspec.structs.replace(call, body={**call.body, name: wanted.max_tokens}, max_tokens=wanted.max_tokens)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from accounts.scopes import MODEL, TOKENS
-from metering.budgets import Budget
+from metering.budgets import PURSE, Budget
 from providers.schema import EMBEDDINGS, Call
 from providers.targets import OWN, Price, Target
 from routing.plans import Candidate
@@ -38,6 +38,14 @@ def is_unpriced(target: Target) -> bool:
     return target.price is None and target.org_id is None and target.place != OWN
 
 
+def is_sold(target: Target, org_id: int) -> bool:
+    """Whoever serves it is to be paid, out of the balance of the organisation that asks."""
+    price = target.price
+    if target.org_id == org_id:
+        return False
+    return price is None or bool(price.output_nanos or price.input_nanos or price.request_nanos)
+
+
 def output_limit(call: Call, candidates: Iterable[Candidate]) -> int:
     """Of one choice: the caller's own limit, else what every candidate can write."""
     if call.endpoint == EMBEDDINGS:
@@ -62,6 +70,8 @@ def bound_of(budget: Budget, size: Size, targets: Iterable[Target]) -> int:
     """The most that the budget is charged, whichever target serves."""
     if budget.scope == MODEL:
         targets = [target for target in targets if target.model_id == budget.subject]
+    elif budget.scope == PURSE:
+        targets = [target for target in targets if target.org_id != budget.org_id]
     if budget.unit == TOKENS:
         return max((size.of(target) + size.output_tokens for target in targets), default=0)
     return max((cost_bound(size, target) for target in targets), default=0)
@@ -80,6 +90,8 @@ def output_within(budget: Budget, available: int, size: Size, choices: int, targ
     least = size.output_tokens // choices
     for target in targets:
         if budget.scope == MODEL and target.model_id != budget.subject:
+            continue
+        if budget.scope == PURSE and target.org_id == budget.org_id:
             continue
         if budget.unit == TOKENS:
             least = min(least, (available - size.of(target)) // choices)

@@ -11,7 +11,17 @@ from django.utils import timezone
 from accounts.audit import Actor
 from routing.models import Canary, Route, RouteVersion
 
-CONTENT = ("strategy", "targets", "timeouts", "enabled", "private", "spill_over", "rules")
+CONTENT = (
+    "strategy",
+    "targets",
+    "timeouts",
+    "enabled",
+    "private",
+    "spill_over",
+    "rules",
+    "continue_streams",
+    "hedge",
+)
 """What a route says besides its name: the fields of a version and of a draft."""
 
 

@@ -40,6 +40,7 @@ from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
 from routing.gateway import Gateway
 from routing.health_news import HealthNews, Shared, Told
+from routing.hedging import Hedger
 from routing.kept_replies import KeptReplies
 from routing.last_used import LastUsed
 from routing.listener import listen
@@ -76,14 +77,15 @@ class Plane:
         )
         self._news = HealthNews(self._look_at_health, self._write_breakers, HEALTH_UNAVAILABLE)
         self.health = health = self._news.health
+        budget = RetryBudget(self.flights.__len__)
         failover = Failover(
             {"direct": self._direct, TUNNEL: self.nodes.transport},
             health,
-            RetryBudget(self.flights.__len__),
+            budget,
             self._park_refused_key,
         )
         self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
-        self.spending = Spending(self._treasury)
+        self.spending = Spending(self._treasury, f"{settings.PUBLIC_URL}/billing")
         used = self.spending.used_percent
         self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet, used)
         self._shelf = Shelf(settings.REDIS_URL)
@@ -109,6 +111,7 @@ class Plane:
             self._journal.checkpoint,
             fingerprint,
             self.spending,
+            Hedger(failover, health, self._fleet, budget, self.flights),
         )
         cache.similarity = Similarity(Embedder(self.gateway, self.flights))
         self._contents: ContentLog = open_content_log(fingerprint.of)

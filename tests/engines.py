@@ -25,6 +25,7 @@ from console.embedded.redis import redis
 
 ENGINES = {"DATABASE_URL": postgres, "REDIS_URL": redis}
 DEFAULTS = {
+    "WELCOME_CREDIT_USD": "0",
     "SECRET_KEY": "for-tests-only-for-tests-only-for-tests-only-for-tests",
     "SHAREAI_KEYRING": "1:" + base64.b64encode(bytes(range(32))).decode(),
 }

@@ -13,7 +13,18 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 FRESH = "fresh"
-OURS = ("console_api", "console", "routing", "billing", "nodes", "providers", "metering", "ledger", "accounts")
+OURS = (
+    "console_api",
+    "console",
+    "routing",
+    "earnings",
+    "billing",
+    "nodes",
+    "providers",
+    "metering",
+    "ledger",
+    "accounts",
+)
 """The applications that have tables, those that refer to others first."""
 ROOMS = {"common", "accounts", "ledger", "metering", "providers", "nodes", "routing", "billing", "console"}
 

@@ -7,13 +7,13 @@ import http.client
 import os
 import shutil
 import subprocess
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from bench.interpreters import environment_steps, fastest
 from bench.processes import Child, GatewayError
 from bench.progress import say
 
@@ -42,6 +42,7 @@ class Gateway(ABC):
     name: ClassVar[str]
     share: ClassVar[float] = 1.0  # of each case's requests; below 1 for slow ones, which say as much with fewer
     pins: ClassVar[Sequence[str]] = ()  # a change of these builds the environment anew
+    is_python: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.children: list[Child] = []
@@ -66,7 +67,7 @@ class Gateway(ABC):
             GatewayError: something it needs cannot be had.
         """
         stamp = self.folder / ".complete"
-        wanted = hashlib.sha256("\n".join(self.pins).encode()).hexdigest()
+        wanted = hashlib.sha256("\n".join([*self.pins, self.runs_on()]).encode()).hexdigest()
         if stamp.is_file() and stamp.read_text() == wanted:
             return
         say(f"{self.name}: building its environment in {self.folder} (may take minutes, once)")
@@ -74,6 +75,10 @@ class Gateway(ABC):
         self.folder.mkdir(parents=True)
         self.install()
         stamp.write_text(wanted)
+
+    def runs_on(self) -> str:
+        """What its environment is made with besides the pins."""
+        return f"{fastest().path} {fastest().version}" if self.is_python else ""
 
     def install(self) -> None:  # noqa: B027
         """Fills the empty folder; nothing to do for a gateway that is there already."""
@@ -127,8 +132,8 @@ class Gateway(ABC):
 
     def install_python(self, *requirements: str) -> None:
         """A virtual environment of its own, so that its pins never meet ours."""
-        self.run_step([sys.executable, "-m", "venv", self.folder])
-        self.run_step([self.folder / "bin/python", "-m", "pip", "install", "--quiet", *requirements])
+        for command in environment_steps(self.folder, *requirements):
+            self.run_step(command)
 
 
 def answers_get(port: int, path: str) -> bool:

@@ -14,6 +14,7 @@ _DEPLOYMENTS = 3
 
 class LiteLLM(Gateway):
     name = "litellm"
+    is_python = True
     share = 0.05
     pins = ("litellm[proxy]==1.106.2",)
 

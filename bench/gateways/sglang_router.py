@@ -8,6 +8,7 @@ from bench.processes import free_port
 
 class SglangRouter(Gateway):
     name = "sglang-router"
+    is_python = True
     pins = ("sglang-router==0.3.2",)
 
     def install(self) -> None:

@@ -20,21 +20,22 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 class ShareAI(Gateway):
     name = "shareai"
+    is_python = True
+    pins = tuple((_ROOT / "requirements.txt").read_text().splitlines())
 
     def __init__(self) -> None:
         super().__init__()
         self._open = contextlib.ExitStack()
 
-    def build(self) -> None:
-        """Nothing to make: it runs in the environment that runs the bench."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def install(self) -> None:
+        self.install_python("-r", str(_ROOT / "requirements.txt"))
 
     def start(self, upstream_url: str) -> Endpoint:
         port = free_port()
         env = self._environment(upstream_url, port)
         self._manage(env, "migrate", "--verbosity", "0")
         seed = self._seed(env, upstream_url)
-        child = self.spawn(served(port), env=env, cwd=_ROOT)
+        child = self.spawn(served(port, self.folder / "bin/python"), env=env, cwd=_ROOT)
         child.wait_until(lambda: answers_get(port, "/health/ready"), self.name)
         return Endpoint(port, _models(seed), {"Authorization": f"Bearer {seed['api_key']}"})
 
@@ -72,13 +73,13 @@ class ShareAI(Gateway):
         return seed
 
     def _manage(self, env: Mapping[str, str], *words: str) -> str:
-        return self.run_step([sys.executable, "manage.py", *words], cwd=_ROOT, env=env)
+        return self.run_step([self.folder / "bin/python", "manage.py", *words], cwd=_ROOT, env=env)
 
 
-def served(port: int) -> list[str]:
+def served(port: int, python: Path | str = sys.executable) -> list[str]:
     """How one process of ours is started."""
     return [
-        *(sys.executable, "-m", "uvicorn", "console.asgi:application"),
+        *(str(python), "-m", "uvicorn", "console.asgi:application"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--loop", "uvloop"),
         *("--http", "console.wire:PatientProtocol", "--ws", "console.websocket:TakeoverProtocol"),
         *("--log-level", "warning", "--no-access-log", "--no-server-header"),

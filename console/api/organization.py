@@ -12,6 +12,7 @@ from accounts import invitations, members, organizations, roles
 from accounts.models import Invitation, Membership
 from accounts.organizations import LONGEST_NAME, LONGEST_RETENTION_DAYS, STRATEGIES
 from accounts.roles import Permission
+from accounts.scopes import SPENDING_ORDERS
 from console.api.fields import Body, Flag, Kind, Shown, Text, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
@@ -29,6 +30,9 @@ class OrganizationShown(Shown):
     retention_days = serializers.IntegerField()
     content_days = serializers.IntegerField()
     uses_community_nodes = serializers.BooleanField()
+    spending_order = serializers.CharField()
+    credit_backup = serializers.BooleanField()
+    credit_backup_unlike = serializers.ListField(child=serializers.CharField())
     created_at = serializers.DateTimeField()
 
 
@@ -42,6 +46,11 @@ class OrganizationChanges(Body):
         min_value=1, max_value=LONGEST_RETENTION_DAYS, help_text="Of prompts and answers; never longer than the log."
     )
     uses_community_nodes = Flag(help_text="true: requests may go to strangers' machines that serve the model.")
+    spending_order = serializers.ChoiceField(SPENDING_ORDERS, help_text="What pays first for what others serve.")
+    credit_backup = Flag(help_text="true: credits pay when tokens are used up. Only where tokens come first.")
+    credit_backup_unlike = serializers.ListField(
+        child=Text(max_length=200), max_length=500, help_text="Models for which it is the other way round."
+    )
 
 
 class OrganizationView(ResourceView):

@@ -23,6 +23,18 @@ from metering.queries import RequestFilters, get_request, list_requests
 STATUS_CLASSES = {"2xx": 2, "4xx": 4, "5xx": 5}
 
 
+class AttemptUsageShown(Shown):
+    """One target's part, where the request's own figures are sums of several or leave this one out."""
+
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField()
+    cost_nanos = serializers.IntegerField(help_text="Billionths of a US dollar.")
+    usage_source = serializers.CharField(help_text="`reported` by the target, or `counted` here.")
+    price_version = serializers.IntegerField(allow_null=True)
+    charged = serializers.BooleanField(help_text="Whether it is part of what the request costs.")
+
+
 class AttemptShown(Shown):
     target = serializers.CharField()
     outcome = serializers.CharField(help_text="`ok`, or why the gateway went on.")
@@ -31,6 +43,7 @@ class AttemptShown(Shown):
     duration_ms = serializers.IntegerField()
     ttft_ms = serializers.IntegerField(default=None, allow_null=True)
     detail = serializers.CharField(default="", allow_blank=True)
+    used = AttemptUsageShown(default=None, allow_null=True)
 
 
 class RequestShown(Shown):

@@ -12,6 +12,7 @@ from console.api.fields import Body, Flag, Kind, Shown, Text, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described
+from console.api.routes import HedgeShown
 from providers.schema import Call
 from providers.targets import CLOUD, GUEST, OWN
 from routing.drafts import explain_draft
@@ -56,6 +57,7 @@ class KeptShown(Shown):
     after = serializers.ListField(
         child=serializers.CharField(), allow_null=True, help_text="Tried only after these failures; null: after any."
     )
+    can_go_on = serializers.BooleanField(help_text="Whether it could go on with a stream that another one broke off.")
 
 
 class DroppedShown(Shown):
@@ -80,6 +82,8 @@ class ExplanationShown(Shown):
     candidates = KeptShown(many=True)
     dropped = DroppedShown(many=True)
     rule = serializers.IntegerField(allow_null=True, help_text="The rule that decided, from 1; null: none fits.")
+    continue_streams = serializers.BooleanField(help_text="A stream that breaks off goes on at a target that can.")
+    hedge = HedgeShown(allow_null=True, help_text="When a second target is asked besides the first.")
     refusal = RefusalShown(allow_null=True, help_text="What a call would be answered now, if nobody may serve it.")
 
 

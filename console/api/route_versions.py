@@ -14,6 +14,7 @@ from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
 from console.api.routes import (
+    HedgeShown,
     LegShown,
     RouteShown,
     RouteWishes,
@@ -34,6 +35,8 @@ class ContentShown(Shown):
     private = serializers.BooleanField()
     spill_over = SpillOverShown(allow_null=True)
     rules = RulesShown()
+    continue_streams = serializers.BooleanField()
+    hedge = HedgeShown(allow_null=True)
 
 
 class RouteVersionShown(Shown):

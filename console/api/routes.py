@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts.models import Organization
 from accounts.roles import Permission
-from console.api.fields import Body, Flag, Kind, Number, Shown, Text, Whole
+from console.api.fields import Body, Flag, Kind, Number, Shown, Text, Usd, Whole
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
 from routing import services
@@ -23,6 +23,13 @@ from routing.models import CachePolicy, Route
 from routing.scorers import STRATEGIES
 from routing.sentences import LONGEST_CHARACTERS
 from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_RULES, MOST_TARGETS, MOST_WEIGHT
+from routing.stream_policies import LONGEST_HEDGE_MS, MOST_HEDGED_PERCENT, USUAL_EXTRA_USD, USUAL_HEDGED_PERCENT
+
+CONTINUES = (
+    "A stream that breaks off in the middle of a text goes on at the next target with the capability `prefill`, or "
+    "of which no capabilities are listed, under one id; each target is billed its part. Never with several choices, "
+    "`logprobs`, reasoning, JSON or tools."
+)
 
 
 class LegShown(Shown):
@@ -40,6 +47,14 @@ class SpillOverShown(Shown):
 
     queue_above = serializers.IntegerField(required=False)
     first_token_above_s = serializers.FloatField(required=False)
+
+
+class HedgeShown(Shown):
+    """When a second target is asked besides the first, and within which bounds."""
+
+    after_ms = serializers.IntegerField(allow_null=True)
+    most_percent = serializers.IntegerField()
+    most_extra_usd = serializers.CharField()
 
 
 class RouteCacheShown(Shown):
@@ -64,6 +79,8 @@ class RouteShown(Shown):
     private = serializers.BooleanField(help_text="true: served by the organisation's own machines or not at all.")
     spill_over = SpillOverShown(allow_null=True)
     rules = RulesShown()
+    continue_streams = serializers.BooleanField(help_text=CONTINUES)
+    hedge = HedgeShown(allow_null=True)
     cache = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -94,6 +111,24 @@ class RouteCacheWishes(Body):
     ttl_s = Whole(min_value=0, max_value=LONGEST_TTL_S, help_text="For how long answers are given again.")
 
 
+class HedgeWishes(Body):
+    after_ms = Whole(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=LONGEST_HEDGE_MS,
+        help_text="null: the 95th percentile of the first target's first token, once 20 are known.",
+    )
+    most_percent = Whole(
+        min_value=1, max_value=MOST_HEDGED_PERCENT, default=USUAL_HEDGED_PERCENT, help_text="Of the route's streams."
+    )
+    most_extra_usd = Usd(
+        required=False,
+        allow_null=True,
+        help_text=f"What is lost costs at most: a prompt that may cost more is not hedged. null: {USUAL_EXTRA_USD}.",
+    )
+
+
 class RouteWishes(Body):
     strategy = serializers.ChoiceField(list(STRATEGIES), default="priority")
     targets = serializers.ListField(child=LegWishes(), min_length=1, max_length=MOST_TARGETS)
@@ -109,6 +144,13 @@ class RouteWishes(Body):
         max_length=MOST_RULES,
         help_text='Sentences such as `when tag is "batch" use cheapest of "groq/gpt-oss-120b" '
         'then on timeout fall back to priority of "node/office/llama"`. The first that fits decides.',
+    )
+    continue_streams = Flag(default=False, help_text=CONTINUES)
+    hedge = HedgeWishes(
+        required=False,
+        allow_null=True,
+        help_text="A stream whose first token is late is asked of a second target too; who begins first answers. "
+        "What the other one cost stands with its attempt and is not charged.",
     )
 
 

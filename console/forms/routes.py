@@ -11,14 +11,15 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.forms.base import ConsoleForm, Lines
+from console.forms.base import Lines
+from console.forms.route_streams import RouteStreamsForm, streams_initial
 from console.route_words import STRATEGIES as WORDS
 from routing.scorers import STRATEGIES
 from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_WEIGHT
 
 
-class RouteForm(ConsoleForm):
-    renames = {"targets": "use", "spill_over": "queue_above", "timeouts": "first_byte_s"}
+class RouteForm(RouteStreamsForm):
+    renames = {"targets": "use", "spill_over": "queue_above", "timeouts": "first_byte_s", "hedge": "hedge_after_ms"}
 
     name = forms.CharField(
         label=_("Name"),
@@ -77,6 +78,7 @@ class RouteForm(ConsoleForm):
             "enabled": given["enabled"],
             "private": given["private"],
             "spill_over": bounds or None,
+            **self.streams_content(),
         }
 
 
@@ -93,6 +95,7 @@ def initial_of(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         "first_byte_s": content["timeouts"].get("first_byte_s"),
         "enabled": content["enabled"],
         **(content["spill_over"] or {}),
+        **streams_initial(content),
     }
 
 

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import organizations
 from accounts.errors import InvalidField
 from accounts.roles import Permission
-from billing import client, statements, topups
-from billing.errors import PaymentsAway, PaymentsOff
+from billing import autotopup, cards, client, details, statements, topups
+from billing.errors import PaymentGone, PaymentsAway, PaymentsOff
 from billing.models import TopUp
 from common.money import usd_text
-from console.forms.billing import TopUpForm
+from console.forms.billing import SpendingForm, TopUpForm, VoucherForm
 from console.visit import Visit, page
 
 _PAGE = 50
 _USED_OVER = timedelta(days=30)
 _EXPORTED = 100_000
+_INVOICES = 12
+_SESSION = re.compile(r"[A-Za-z0-9_]{1,80}")
 _NEWEST_ID = 2**63 - 1
 KINDS: dict[str, Promise] = {
     "settlement": gettext_lazy("Usage"),
     "stripe_topup": gettext_lazy("Top-up"),
     "credit": gettext_lazy("Credit given"),
+    "voucher": gettext_lazy("Voucher"),
     "refund": gettext_lazy("Refund"),
     "dispute": gettext_lazy("Disputed payment"),
+    "credit_limit": gettext_lazy("Credit limit"),
     "rerating": gettext_lazy("Corrected price"),
     "reversal": gettext_lazy("Taken back"),
 }
@@ -44,7 +52,8 @@ KINDS: dict[str, Promise] = {
 @require_GET
 @page(Permission.VIEW_BILLING)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
-    return _shown(request, visit, TopUpForm())
+    _keep_card(request)
+    return shown(request, visit)
 
 
 @never_cache
@@ -57,11 +66,29 @@ def top_up(request: HttpRequest, visit: Visit) -> HttpResponse:
     form = TopUpForm(request.POST)
     if form.is_valid():
         try:
-            ordered = topups.order(visit.organization, visit.actor, form.cleaned_data["amount_usd"])
+            ordered = topups.order(visit.organization, visit.actor, **form.cleaned_data)
             return redirect(ordered.checkout_url)
         except (InvalidField, PaymentsOff, PaymentsAway) as refusal:
             form.absorb(refusal)
-    return _shown(request, visit, form, status=422)
+    return shown(request, visit, form=form, status=422)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@page(Permission.MANAGE_BILLING)
+def spending(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """What pays first: tokens or credits."""
+    if request.method == "GET":
+        return redirect("billing")
+    form = SpendingForm(request.POST)
+    if form.is_valid():
+        try:
+            organizations.set_spending(visit.organization, visit.actor, **form.settings())
+            messages.success(request, _("Saved."))
+            return redirect("billing")
+        except InvalidField as refusal:
+            form.absorb(refusal)
+    return shown(request, visit, spending_form=form, status=422)
 
 
 @require_POST
@@ -101,13 +128,35 @@ def csv_lines(entries: Iterable[Any]) -> Iterator[str]:
         yield writer.writerow(said)
 
 
-def _shown(request: HttpRequest, visit: Visit, form: TopUpForm, status: int = 200) -> HttpResponse:
+def shown(
+    request: HttpRequest,
+    visit: Visit,
+    *,
+    form: TopUpForm | None = None,
+    voucher_form: VoucherForm | None = None,
+    spending_form: SpendingForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = (
+        _movements(request, visit)
+        | _means(visit)
+        | {
+            "form": form or TopUpForm(),
+            "voucher_form": voucher_form or VoucherForm(),
+            "spending": spending_form or SpendingForm.of(visit.organization),
+            "ordered": _ordered(request, visit),
+        }
+    )
+    return render(request, "billing/index.html", context, status=status)
+
+
+def _movements(request: HttpRequest, visit: Visit) -> dict[str, Any]:
     kind, before = _kind(request), request.GET.get("before", "")
     found = statements.entries(visit.organization, kind)
     if before.isascii() and before.isdecimal() and int(before) <= _NEWEST_ID:
         found = found.filter(id__lt=int(before))
     entries: list[Any] = list(found[: _PAGE + 1])
-    context = {
+    return {
         "balance": statements.balance(visit.organization),
         "used": statements.used(visit.organization, timezone.now() - _USED_OVER),
         "entries": [(entry, KINDS.get(entry.kind, entry.kind)) for entry in entries[:_PAGE]],
@@ -115,13 +164,35 @@ def _shown(request: HttpRequest, visit: Visit, form: TopUpForm, status: int = 20
         "is_first_page": not before,
         "kind": kind,
         "kinds": KINDS.items(),
-        "form": form,
+    }
+
+
+def _means(visit: Visit) -> dict[str, Any]:
+    """How credits come in, and what was paid."""
+    rule, now = autotopup.rule_of(visit.organization), timezone.now()
+    return {
         "is_on": client.is_on(),
+        "is_required": settings.CREDITS_REQUIRED,
         "is_test_mode": client.is_on() and client.is_test_mode(),
         "may_manage": visit.allows(Permission.MANAGE_BILLING),
-        "ordered": _ordered(request, visit),
+        "card": cards.card_of(visit.organization),
+        "rule": rule,
+        "rule_spent": autotopup.spent_cents(visit.organization, now),
+        "is_capped": rule is not None and rule.is_on and not autotopup.has_room(rule, now),
+        "paid": details.paid(visit.organization)[:_INVOICES],
+        "details": details.details_of(visit.organization),
     }
-    return render(request, "billing/index.html", context, status=status)
+
+
+def _keep_card(request: HttpRequest) -> None:
+    """Somebody comes back from saving one. Whose it is says Stripe; the webhook tells the same, perhaps later."""
+    session = request.GET.get("card", "")
+    if _SESSION.fullmatch(session):
+        try:
+            if cards.adopt_from(session):
+                messages.success(request, _("The card is saved. Turn on automatic top-ups to use it."))
+        except (PaymentGone, PaymentsOff, PaymentsAway):
+            messages.info(request, _("The card shows here as soon as the payment service confirms it."))
 
 
 def _ordered(request: HttpRequest, visit: Visit) -> TopUp | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from time import time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,10 +17,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.roles import Permission
+from billing.earnings import figures
+from console.earning_words import NOT_EARNING
 from console.forms import node_rows
 from console.forms.node_rows import ModelRow
 from console.forms.nodes import NodeForm, initial_of
 from console.machines import counted, seen_now
+from console.pages.node_health import doubts_of, health_of
 from console.pages.node_wizard import rungs_of
 from console.served import served_lines
 from console.visit import Visit, page, wants_fragment
@@ -34,14 +38,15 @@ from nodes.models import Node, NodeModel
 from nodes.sightings import history_of
 from nodes.versions import is_older, offered_agent
 
+_EARNED_OVER = timedelta(days=30)
+
 
 @require_GET
 @page(Permission.VIEW)
 def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     node = get_node(visit, public_id)
     if wants_fragment(request):
-        part = "nodes/_lines.html" if request.GET.get("part") == "lines" else "nodes/_now.html"
-        return render(request, part, now_of(visit, node))
+        return _part(request, visit, node)
     return render(request, "nodes/detail.html", _about(visit, node))
 
 
@@ -94,6 +99,18 @@ def get_node(visit: Visit, public_id: str) -> Node:
     return get_object_or_404(nodes.prefetch_related("served_models", "shares__guest"), public_id=public_id)
 
 
+def _part(request: HttpRequest, visit: Visit, node: Node) -> HttpResponse:
+    if request.GET.get("part") == "health":
+        return render(request, "nodes/_health.html", _health(visit, node))
+    part = "nodes/_lines.html" if request.GET.get("part") == "lines" else "nodes/_now.html"
+    return render(request, part, now_of(visit, node))
+
+
+def _health(visit: Visit, node: Node) -> dict[str, Any]:
+    may_change = visit.allows(Permission.MANAGE_NODES) and not node.revoked_at
+    return {"node": node, "may_change": may_change} | health_of(node)
+
+
 def now_of(visit: Visit, node: Node) -> dict[str, Any]:
     """What changes while one looks."""
     (machine,) = counted(seen_now([node]))
@@ -113,7 +130,9 @@ def now_of(visit: Visit, node: Node) -> dict[str, Any]:
 
 
 def _about(visit: Visit, node: Node, rows: list[ModelRow] | None = None) -> dict[str, Any]:
-    return now_of(visit, node) | {
+    shown = now_of(visit, node) | _health(visit, node) | doubts_of(node) | _earned(visit, node)
+    return shown | {
+        "may_see_earnings": visit.allows(Permission.VIEW_EARNINGS),
         "rows": node_rows.stored_models(_ordered(node)) if rows is None else rows,
         "week": week_of(node.calendar),
         "day_names": DAY_NAMES,
@@ -124,6 +143,15 @@ def _about(visit: Visit, node: Node, rows: list[ModelRow] | None = None) -> dict
         "price_least": f"{settings.NODE_PRICE_LEAST_USD:g}",
         "price_most": f"{settings.NODE_PRICE_MOST_USD:g}",
     }
+
+
+def _earned(visit: Visit, node: Node) -> dict[str, Any]:
+    """What it earned, and why it does not, for those who may know."""
+    if not visit.allows(Permission.VIEW_EARNINGS):
+        return {}
+    since = timezone.now().date() - _EARNED_OVER
+    reasons = [NOT_EARNING[reason] for reason in figures.reasons_against(node)]
+    return {"earned": figures.of_node(node, since), "not_earning": reasons}
 
 
 def _ordered(node: Node) -> list[NodeModel]:

@@ -20,8 +20,10 @@ from accounts.limits import KINDS
 from accounts.roles import ROLE_NAMES, ROLES
 from accounts.scopes import TOKENS
 from accounts.subjects import label_of
-from console import figures
+from billing.client import CENT_NANOS
+from console import figures, payment_words
 from console import words as vocabulary
+from console.earning_words import DOUBTS
 from console.passkeys import Obstacle, find_obstacle
 from metering.queries import UsageRow
 from metering.standing import Standing
@@ -30,6 +32,7 @@ from providers.models import ConnectionKey
 register = template.Library()
 
 register.filter("usd", figures.usd)
+register.filter("usd_down", figures.usd_down)
 register.filter("usd_exact", figures.usd_exact)
 register.filter("compact", figures.compact)
 register.filter("duration", figures.duration)
@@ -38,9 +41,14 @@ register.filter("microseconds", figures.microseconds)
 register.filter("outcome", vocabulary.outcome)
 register.filter("health_reason", vocabulary.health_reason)
 register.filter("condition", vocabulary.condition)
+register.filter("doubt", lambda code: str(DOUBTS.get(code, code)))
+register.filter("doubt_advice", vocabulary.doubt_advice)
 register.filter("billing", vocabulary.billing_reason)
 register.filter("action", vocabulary.action)
 register.filter("object_type", vocabulary.object_type)
+register.filter("cents", lambda cents: figures.usd((cents or 0) * CENT_NANOS))
+register.filter("decline_word", payment_words.decline)
+register.filter("payout_reason", payment_words.payout_reason)
 register.filter("rung", vocabulary.rung)
 register.filter("system", vocabulary.system)
 register.filter("runtime", vocabulary.runtime)

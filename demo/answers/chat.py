@@ -101,8 +101,16 @@ def _choice(body: Mapping[str, Any], voice: Voice, prompt: str, index: int) -> C
         return Choice(index, (), called, "tool_calls")
     structured = _structured(body, voice)
     said = pieces(structured) if structured else plain_answer(voice, prompt, index)
+    said = said[len(pieces(_begun(body))) :]
     kept, finish = cut(said, stops(body), _most_tokens(body))
     return Choice(index, kept, (), finish)
+
+
+def _begun(body: Mapping[str, Any]) -> str:
+    """What the assistant is made to have said already; the answer goes on after it."""
+    last = body["messages"][-1]
+    content = last.get("content") if last["role"] == "assistant" else None
+    return content if isinstance(content, str) else ""
 
 
 def _structured(body: Mapping[str, Any], voice: Voice) -> str | None:

@@ -10,29 +10,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
-import hmac
-import html
 import json
-import random
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-import aiohttp
 from aiohttp import web
 
-from demo.payments.state import NotThere, Object, Refused, State
+from demo.payments import cards, connect, pages
+from demo.payments.deliveries import Deliveries
+from demo.payments.state import CardRefused, NotThere, Object, Refused, State
 
-RETRY_S = (0.2, 1.0, 5.0, 30.0, 120.0)
 PATHS = {
     "customers": "customer", "checkout/sessions": "session", "payment_intents": "payment", "charges": "charge",
     "refunds": "refund", "disputes": "dispute", "events": "event", "invoices": "invoice",
+    "payment_methods": "method", "setup_intents": "setup", "transfers": "transfer", "core/accounts": "account",
 }  # fmt: skip
-FILTERS = ("payment_intent", "customer", "type")
+FILTERS = ("payment_intent", "customer", "type", "transfer_group", "destination")
 
 
 def nested(pairs: list[tuple[str, str]]) -> Object:
@@ -54,44 +49,7 @@ def _listed(value: Any) -> Any:
     return list(inner.values()) if inner and all(key.isdigit() for key in inner) else inner
 
 
-@dataclass(slots=True)
-class Deliveries:
-    """Tells a webhook of each event: signed, again until it is taken, and as disorderly as it is told to be."""
-
-    url: str
-    secret: str
-    disorder_s: float = 0.0
-    doubles: float = 0.0
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def send(self, event: Object) -> None:
-        for _ in range(2 if random.random() < self.doubles else 1):  # noqa: S311  not a secret
-            task = asyncio.get_running_loop().create_task(self._deliver(event))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _deliver(self, event: Object) -> None:
-        await asyncio.sleep(random.uniform(0, self.disorder_s))  # noqa: S311  not a secret
-        body = json.dumps(event)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-            for pause_s in RETRY_S:
-                if await self._is_taken(session, body):
-                    return
-                await asyncio.sleep(pause_s)
-
-    async def _is_taken(self, session: aiohttp.ClientSession, body: str) -> bool:
-        headers = {"Stripe-Signature": signature(body, self.secret), "Content-Type": "application/json"}
-        try:
-            async with session.post(self.url, data=body, headers=headers) as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
-
-
-def signature(body: str, secret: str, at_s: int | None = None) -> str:
-    at_s = int(time.time()) if at_s is None else at_s
-    digest = hmac.new(secret.encode(), f"{at_s}.{body}".encode(), hashlib.sha256).hexdigest()
-    return f"t={at_s},v1={digest}"
+CUT = ("cut", "pruned")
 
 
 class Door:
@@ -113,10 +71,18 @@ class Door:
             return (
                 _copy(answer) if before == said else _error(400, "idempotency_error", "The key was used otherwise.")
             )
-        answer = self._act(request, nested(parse_qsl(body)))
-        if idempotency:
+        given = json.loads(body or "{}") if request.path.startswith("/v2/") else nested(parse_qsl(body))
+        fault = self._state.faults(request.match_info["path"], given) if request.method == "POST" else ""
+        answer = _error(500, "api_error", "Try again.") if fault == "500" else self._act(request, given)
+        if idempotency and fault != "pruned":
             self._answered[idempotency] = said, answer
+        if fault in CUT and request.transport is not None:
+            request.transport.abort()
         return _copy(answer)
+
+    def forget_keys(self) -> None:
+        """As Stripe does after a day."""
+        self._answered.clear()
 
     def _act(self, request: web.Request, given: Object) -> web.Response:
         try:
@@ -126,22 +92,49 @@ class Door:
             return _error(404, "resource_missing", str(missing))
         except Refused as refused:
             return _error(400, *refused.args)
+        except CardRefused as refused:
+            code, decline, text, payment = refused.args
+            return _error(402, code, text, decline_code=decline, payment_intent=payment)
 
     def _post(self, request: web.Request, path: str, given: Object) -> Object:
-        state = self._state
-        if path == "customers":
-            made = state.add("customer", email=given.get("email"), name=given.get("name"), metadata=given["metadata"])
+        state, origin = self._state, _origin(request)
+        acts: dict[str, Callable[[], Object]] = {
+            "customers": lambda: self._customer(given),
+            "checkout/sessions": lambda: (
+                cards.open_setup(state, given, origin)
+                if given.get("mode") == "setup"
+                else state.open_session(given, origin)
+            ),
+            "payment_intents": lambda: cards.charge(state, given),
+            "refunds": lambda: state.refund(given["payment_intent"], _whole(given, "amount")),
+            "billing_portal/sessions": lambda: self._portal(given, origin),
+            "core/accounts": lambda: connect.create_account(state, given),
+            "core/account_links": lambda: connect.open_onboarding(state, given, origin),
+            "transfers": lambda: connect.transfer(state, given),
+        }
+        if path in acts:
+            return acts[path]()
+        kind, _, rest = path.partition("/")
+        if kind == "customers" and "/" not in rest:
+            changed = state.get("customer", rest)
+            changed |= given
             state.save()
-            return made
-        if path == "checkout/sessions":
-            return state.open_session(given, _origin(request))
-        if path == "refunds":
-            return state.refund(given["payment_intent"], int(given["amount"]) if "amount" in given else None)
-        if path == "billing_portal/sessions":
-            state.get("customer", given["customer"])
-            portal = state.add("portal", customer=given["customer"], return_url=given.get("return_url"))
-            return portal | {"url": f"{_origin(request)}/portal/{portal['id']}"}
+            return changed
+        if kind == "payment_methods" and rest.endswith("/detach"):
+            return cards.detach(state, rest.removesuffix("/detach"))
         raise NotThere(f"Unrecognized request URL (POST: /v1/{path}).")
+
+    def _customer(self, given: Object) -> Object:
+        made = self._state.add(
+            "customer", email=given.get("email"), name=given.get("name"), metadata=given["metadata"]
+        )
+        self._state.save()
+        return made
+
+    def _portal(self, given: Object, origin: str) -> Object:
+        self._state.get("customer", given["customer"])
+        portal = self._state.add("portal", customer=given["customer"], return_url=given.get("return_url"))
+        return portal | {"url": f"{origin}/portal/{portal['id']}"}
 
     def _get(self, request: web.Request, path: str) -> Object:
         if path in PATHS:
@@ -149,7 +142,10 @@ class Door:
         stem, _, id = path.rpartition("/")
         if stem not in PATHS:
             raise NotThere(f"Unrecognized request URL (GET: /v1/{path}).")
-        return self._state.get(PATHS[stem], id)
+        found = self._state.get(PATHS[stem], id)
+        if stem == "invoices":
+            return found | {"invoice_pdf": f"{_origin(request)}/invoices/{id}.pdf"}
+        return found
 
     def _list(self, request: web.Request, kind: str) -> Object:
         query = request.query
@@ -165,47 +161,81 @@ class Door:
         }  # fmt: skip
 
     async def checkout(self, request: web.Request) -> web.Response:
-        session = self._session(request)
+        session = self._found("session", request)
         if request.method == "GET":
-            return _page(_checkout_page(session))
-        if (await request.post()).get("act") == "pay":
-            session = self._state.pay(session)
+            return _page(pages.checkout(session))
+        said = await request.post()
+        if said.get("act") == "pay":
+            try:
+                session = self._paid(session, str(said.get("card", cards.GOOD)))
+            except CardRefused as refused:
+                return _page(pages.checkout(session, refused.args[2]))
             raise web.HTTPSeeOther(str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"]))
         if session["cancel_url"]:
             raise web.HTTPSeeOther(session["cancel_url"])
-        return _page(_checkout_page(session))
+        return _page(pages.checkout(session))
 
-    def _session(self, request: web.Request) -> Object:
+    def _paid(self, session: Object, card: str) -> Object:
+        """Here its owner is there to confirm: only a card that is always declined is declined."""
+        if session["mode"] == "setup":
+            return cards.save_card(self._state, session, card)
+        if card == cards.DECLINED:
+            raise CardRefused(*cards.REFUSALS[cards.DECLINED], None)
+        kept = session["customer"] if session.get("keeps_card") else None
+        return self._state.pay(session, cards.new_method(self._state, card, kept))
+
+    def _found(self, kind: str, request: web.Request) -> Object:
         try:
-            return self._state.get("session", request.match_info["id"])
+            return self._state.get(kind, request.match_info["id"])
         except NotThere:
             raise web.HTTPNotFound from None
 
     async def portal(self, request: web.Request) -> web.Response:
-        try:
-            portal = self._state.get("portal", request.match_info["id"])
-        except NotThere:
-            raise web.HTTPNotFound from None
-        return _page(_portal_page(portal, self._state.of("invoice", customer=portal["customer"])))
+        portal = self._found("portal", request)
+        its = {"customer": portal["customer"]}
+        return _page(pages.portal(portal, self._state.of("invoice", **its), self._state.of("method", **its)))
+
+    async def invoice(self, request: web.Request) -> web.Response:
+        invoice = self._found("invoice", request)
+        body = pages.invoice(invoice, self._state.objects["customer"].get(str(invoice["customer"]), {}))
+        name = f'attachment; filename="{invoice["number"]}.pdf"'
+        return web.Response(body=body, content_type="application/pdf", headers={"Content-Disposition": name})
+
+    async def onboarding(self, request: web.Request) -> web.Response:
+        link = self._found("link", request)
+        if request.method == "GET":
+            return _page(pages.onboarding(self._state.get("account", link["account"])))
+        if (await request.post()).get("act") == "finish":
+            connect.set_status(self._state, link["account"], connect.ACTIVE)
+        raise web.HTTPSeeOther(link["return_url"])
 
     async def control(self, request: web.Request) -> web.Response:
-        """`{"act": "refund", "id": "pi_…", "amount": 500}`; dispute, close_dispute (with `status`), fail_refund."""
+        """`{"act": "refund", "id": "pi_…", "amount": 500}`; fail_refund, dispute, close_dispute
+        (with `status`), restrict_account."""
         given = await request.json()
         acts: dict[str, Callable[[], Object]] = {
             "refund": lambda: self._state.refund(given["id"], given.get("amount")),
             "fail_refund": lambda: self._state.fail_refund(given["id"]),
             "dispute": lambda: self._state.dispute(given["id"]),
             "close_dispute": lambda: self._state.close_dispute(given["id"], given["status"]),
+            "restrict_account": lambda: connect.set_status(self._state, given["id"], connect.RESTRICTED),
         }
         return _json(acts[given["act"]]())
+
+
+DOOR: web.AppKey[Door] = web.AppKey("door", Door)
 
 
 def application(state: State, key: str) -> web.Application:
     door = Door(state, key)
     app = web.Application()
-    app.add_routes([web.get("/v1/{path:.+}", door.api), web.post("/v1/{path:.+}", door.api)])
+    for version in ("v1", "v2"):
+        app.add_routes([web.route(method, f"/{version}/{{path:.+}}", door.api) for method in ("GET", "POST")])
     app.add_routes([web.get("/pay/{id}", door.checkout), web.post("/pay/{id}", door.checkout)])
-    app.add_routes([web.get("/portal/{id}", door.portal), web.post("/_control", door.control)])
+    app.add_routes([web.get("/onboarding/{id}", door.onboarding), web.post("/onboarding/{id}", door.onboarding)])
+    app.add_routes([web.get("/portal/{id}", door.portal), web.get("/invoices/{id}.pdf", door.invoice)])
+    app.add_routes([web.post("/_control", door.control)])
+    app[DOOR] = door
     return app
 
 
@@ -222,40 +252,18 @@ def _copy(answer: web.Response) -> web.Response:
     return web.Response(text=answer.text, status=answer.status, content_type="application/json")
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    kind = code if code == "idempotency_error" else "invalid_request_error"
-    return _json({"error": {"type": kind, "code": code, "message": message}}, status)
+def _error(status: int, code: str, message: str, **more: object) -> web.Response:
+    kinds = {402: "card_error", 500: "api_error"}
+    kind = code if code == "idempotency_error" else kinds.get(status, "invalid_request_error")
+    return _json({"error": {"type": kind, "code": code, "message": message, **more}}, status)
 
 
 def _page(body: str) -> web.Response:
-    style = (
-        "body{font:16px/1.6 system-ui;max-width:28rem;margin:3rem auto;padding:0 1rem;color:#1f2937}"
-        "b.test{display:block;background:#fde68a;color:#713f12;padding:.5rem 1rem;border-radius:.5rem}"
-        "button{font:inherit;padding:.6rem 1rem;border-radius:.5rem;border:1px solid #4b5563;background:#fff}"
-        "button.main{background:#3730a3;color:#fff;border-color:#3730a3}form{display:inline}"
-    )
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test payment</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{style}</style></head>'
-        f'<body><main><b class="test">Test mode: no money moves.</b>{body}</main></body></html>'
-    )
-    return web.Response(text=page, content_type="text/html")
+    return web.Response(text=pages.page(body), content_type="text/html")
 
 
-def _checkout_page(session: Object) -> str:
-    if session["status"] != "open":
-        return f'<h1>Paid</h1><p><a href="{html.escape(session["success_url"])}">Back</a></p>'
-    return (
-        f"<h1>Pay ${session['amount_total'] / 100:.2f}</h1><p>This page stands where Stripe's own would be.</p>"
-        '<form method="post"><button class="main" name="act" value="pay">Pay with the test card</button></form> '
-        '<form method="post"><button name="act" value="cancel">Cancel</button></form>'
-    )
-
-
-def _portal_page(portal: Object, invoices: list[Object]) -> str:
-    rows = "".join(f"<li>{one['number']}: ${one['total'] / 100:.2f}, {one['status']}</li>" for one in invoices)
-    back = html.escape(portal["return_url"] or "/")
-    return f'<h1>Invoices</h1><ul>{rows or "<li>None yet</li>"}</ul><p><a href="{back}">Back</a></p>'
+def _whole(given: Mapping[str, str], name: str) -> int | None:
+    return int(given[name]) if name in given else None
 
 
 async def serve(arguments: argparse.Namespace) -> None:

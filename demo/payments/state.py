@@ -12,13 +12,15 @@ from typing import Any
 
 Object = dict[str, Any]
 
-KINDS = ("customer", "session", "payment", "charge", "refund", "dispute", "event", "portal", "invoice")
 PREFIXES = {
     "customer": "cus", "session": "cs_test", "payment": "pi", "charge": "ch", "refund": "re", "dispute": "dp",
-    "event": "evt", "portal": "bps", "invoice": "in",
+    "event": "evt", "portal": "bps", "invoice": "in", "method": "pm", "setup": "seti", "account": "acct",
+    "link": "acctlink", "transfer": "tr",
 }  # fmt: skip
+KINDS = tuple(PREFIXES)
 NAMES = {
     "session": "checkout.session", "payment": "payment_intent", "portal": "billing_portal.session",
+    "method": "payment_method", "setup": "setup_intent", "account": "v2.core.account", "link": "v2.core.account_link",
 }  # fmt: skip
 
 
@@ -27,16 +29,31 @@ class NotThere(Exception):
 
 
 class Refused(Exception):
-    """Stripe would answer 400 or 402. Args: code, message."""
+    """Stripe would answer 400. Args: code, message."""
+
+
+class CardRefused(Exception):
+    """Stripe would answer 402. Args: code, decline code, message, the payment that came to nothing."""
+
+
+def no_fault(path: str, given: Object) -> str:
+    return ""
 
 
 @dataclass(slots=True)
 class State:
-    """`on_event` is told of each event as it happens."""
+    """`on_event` is told of each event as it happens.
+
+    `faults` says of each POST what goes wrong with it: "" nothing, "500" (nothing is done), "cut" (it is done, the
+    answer is lost), "pruned" (the same, and the idempotency key is forgotten). `funds_cents` is what can be sent on;
+    None is no end of it.
+    """
 
     objects: dict[str, dict[str, Object]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     on_event: Callable[[Object], None] = lambda event: None
     path: Path | None = None
+    faults: Callable[[str, Object], str] = no_fault
+    funds_cents: int | None = None
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -85,38 +102,66 @@ class State:
             amount_total=int(price["unit_amount"]) * int(lines[0].get("quantity", 1)),
             client_reference_id=given.get("client_reference_id"), metadata=given.get("metadata") or {},
             success_url=given["success_url"], cancel_url=given.get("cancel_url"),
-            payment_metadata=paid_with.get("metadata") or {},
+            payment_metadata=paid_with.get("metadata") or {}, setup_intent=None, invoice=None,
+            keeps_card=paid_with.get("setup_future_usage"),
         )  # fmt: skip
         session["url"] = f"{address}/pay/{session['id']}"
         self.save()
         return session
 
-    def pay(self, session: Object) -> Object:
+    def pay(self, session: Object, method: Object | None = None) -> Object:
         """As the customer's click does. Paying what is paid changes nothing."""
         if session["status"] != "open":
             return session
         payment = self.take(
-            session["amount_total"], session["currency"], session["customer"], session["payment_metadata"]
-        )
+            session["amount_total"], session["currency"], session["customer"], session["payment_metadata"],
+            method=method["id"] if method else None, keeps_card=session.get("keeps_card"),
+        )  # fmt: skip
         session |= {"status": "complete", "payment_status": "paid", "payment_intent": payment["id"], "url": None}
+        session["invoice"] = payment["invoice"]
         self.happen("checkout.session.completed", session)
         return session
 
-    def take(self, amount: int, currency: str, customer: str | None, metadata: Object) -> Object:
+    def take(
+        self,
+        amount: int,
+        currency: str,
+        customer: str | None,
+        metadata: Object,
+        *,
+        method: str | None = None,
+        keeps_card: str | None = None,
+        invoiced: bool = True,
+    ) -> Object:
         payment = self.add(
             "payment", amount=amount, amount_received=amount, currency=currency, status="succeeded",
-            customer=customer, metadata=metadata,
+            customer=customer, metadata=metadata, payment_method=method, setup_future_usage=keeps_card, invoice=None,
         )  # fmt: skip
         charge = self.add(
             "charge", amount=amount, currency=currency, payment_intent=payment["id"], status="succeeded", paid=True
         )
         payment["latest_charge"] = charge["id"]
-        number = len(self.objects["invoice"]) + 1
-        self.add(
-            "invoice", customer=customer, total=amount, currency=currency, status="paid", number=f"TEST-{number:04d}"
-        )
+        if invoiced:
+            payment["invoice"] = self._invoice(amount, currency, customer)["id"]
         self.happen("payment_intent.succeeded", payment)
         return payment
+
+    def fail_to_take(
+        self, amount: int, currency: str, customer: str | None, metadata: Object, method: str | None
+    ) -> Object:
+        payment = self.add(
+            "payment", amount=amount, amount_received=0, currency=currency, status="requires_payment_method",
+            customer=customer, metadata=metadata, payment_method=None, setup_future_usage=None, invoice=None,
+            latest_charge=None, tried=method,
+        )  # fmt: skip
+        self.happen("payment_intent.payment_failed", payment)
+        return payment
+
+    def _invoice(self, amount: int, currency: str, customer: str | None) -> Object:
+        number = len(self.objects["invoice"]) + 1
+        return self.add(
+            "invoice", customer=customer, total=amount, currency=currency, status="paid", number=f"TEST-{number:04d}"
+        )
 
     def refund(self, payment_id: str, amount: int | None) -> Object:
         payment = self.get("payment", payment_id)

@@ -66,6 +66,10 @@ class StreamDecoder(ABC):
     def delivered_text(self) -> str:
         """All text that `feed` gave back so far, for counting when the upstream reported no usage."""
 
+    @abstractmethod
+    def plain_text(self) -> str | None:
+        """As `delivered_text`, or None when more than the words of one answer was given: a tool's call, reasoning."""
+
 
 class Adapter(ABC):
     @abstractmethod

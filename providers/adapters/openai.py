@@ -23,6 +23,7 @@ from providers.adapters.base import (
 )
 from providers.adapters.openai_stream import OpenAIStreamDecoder
 from providers.failures import Kind, UpstreamFailure, kind_of_status
+from providers.prefill import how_to_go_on
 from providers.schema import EMBEDDINGS, Call, upstream_body
 from providers.targets import Credential, Target
 from providers.transport import UpstreamRequest
@@ -102,6 +103,8 @@ class OpenAIAdapter(Adapter):
         if credential is not None:
             headers = headers + credential.headers
         body = upstream_body(call, target.upstream_id)
+        if call.continues:
+            body |= how_to_go_on(target.options.get("runtime", ""))
         return UpstreamRequest(_path(call, target), headers, orjson.dumps(body))
 
     def completion(self, call: Call, body: bytes) -> Completion:

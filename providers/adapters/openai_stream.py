@@ -44,6 +44,7 @@ class OpenAIStreamDecoder(StreamDecoder):
         self._given: list[bytes] = []
         self._given_bytes = 0
         self._text: list[str] = []
+        self._is_plain = True
 
     def feed(self, chunk: bytes) -> bytes:
         if (
@@ -93,8 +94,14 @@ class OpenAIStreamDecoder(StreamDecoder):
         self._given, self._given_bytes = [], 0
         for line in lines:
             if line.startswith(b"data:"):
-                self._text.extend(_texts(_parsed(line[5:].strip())))
+                parsed = _parsed(line[5:].strip())
+                self._text.extend(_texts(parsed))
+                self._is_plain = self._is_plain and _is_plain(parsed)
         return "".join(self._text)
+
+    def plain_text(self) -> str | None:
+        text = self.delivered_text()
+        return text if self._is_plain else None
 
     def _feed_plain(self, chunk: bytes) -> bytes:
         data = self._tail + chunk if self._tail else chunk
@@ -215,6 +222,20 @@ def _texts(parsed: Any) -> list[str]:
                 said += [function.get("arguments") for function in _objects([call.get("function")])]
         texts += [text for text in said if isinstance(text, str)]
     return texts
+
+
+_PLAIN = ("role", "content")
+
+
+def _is_plain(parsed: Any) -> bool:
+    """Whether an event tells words of the first choice, or nothing."""
+    if not isinstance(parsed, dict):
+        return True
+    return all(
+        choice.get("index") in (None, 0) and not any(delta[name] for name in delta if name not in _PLAIN)
+        for choice in _objects(parsed.get("choices"))
+        for delta in _objects([choice.get("delta")])
+    )
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

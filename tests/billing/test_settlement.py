@@ -1,5 +1,7 @@
 """What usage costs whom: posted with the usage, once, by the version of the price that it names."""
 
+from uuid import uuid4
+
 import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -8,9 +10,14 @@ from accounts.audit import Actor
 from billing.models import Charge, PriceVersion, Unsettled
 from billing.settlement import IMPLAUSIBLE, PRICE_UNKNOWN, settler
 from common.money import NANOS_PER_USD
+from ledger import kinds, leases
+from ledger.chart import ensure_account
+from ledger.drafts import Draft
 from ledger.invariants import reconcile
-from ledger.models import Transfer
+from ledger.models import Account, Transfer
+from ledger.transfers import post
 from metering.models import Usage
+from metering.usage import AttemptRecord, AttemptUsage
 from nodes.enrolment import create_token
 from nodes.findings import store_models
 from nodes.models import Node, NodeModel
@@ -199,3 +206,116 @@ def test_nobody_earns_of_what_was_not_paid(acme, used, machine, balances):
 def test_the_owners_own_use_earns_nothing(rival, used, machine, balances):
     record(used(target_id=-machine.pk, price_version=2, org_id=rival.pk))
     assert balances() == {}
+
+
+def answered_by(*parts: dict) -> dict:
+    """The fields of a request that several targets answered: sums, and what each of them used."""
+    attempts = tuple(
+        AttemptRecord(
+            target="t", target_id=part["target_id"], credential="", outcome="ok", status=200, started_ms=0,
+            duration_ms=1, used=AttemptUsage(
+                part["input"], part["output"], 0, part["cost"], "reported", part["version"], part.get("charged", True)
+            ),
+        )
+        for part in parts
+    )  # fmt: skip
+    paid = [part for part in parts if part.get("charged", True)]
+    return {
+        "attempts": attempts, "target_id": paid[-1]["target_id"], "price_version": paid[-1]["version"],
+        "input_tokens": sum(part["input"] for part in paid), "output_tokens": sum(part["output"] for part in paid),
+        "cached_tokens": 0, "cost_nanos": sum(part["cost"] for part in paid),
+    }  # fmt: skip
+
+
+def test_each_target_of_an_answer_is_charged_its_part_by_its_own_price(wallet, used, sold, machine, balances):
+    update_model(sold, SYSTEM, {"input_price": "2", "output_price": "8"})
+    cloud = {"target_id": sold.pk, "version": 2, "input": 1000, "output": 100, "cost": 2_800_000}
+    theirs = {"target_id": -machine.pk, "version": 2, "input": 1100, "output": 400, "cost": 2_700_000}
+    record(used(**answered_by(cloud, theirs)))
+    assert list(Charge.objects.order_by("request_id").values_list("request_id", "target_id", "charge_nanos")) == [
+        ("req_1#1", sold.pk, 2_800_000),
+        ("req_1#2", -machine.pk, 2_700_000),
+    ]
+    assert balances() == {
+        "acme wallet": TEN - 5_500_000, "promo": -TEN, "provider_cost": 2_800_000,
+        "rival rewards_escrow": 1_890_000, "revenue": 810_000,
+    }  # fmt: skip
+
+
+def test_a_part_of_an_own_target_costs_nothing(wallet, used, sold, machine, rival, fund, balances):
+    fund(rival, TEN)
+    own = {"target_id": -machine.pk, "version": 2, "input": 1000, "output": 100, "cost": 1_400_000}
+    cloud = {"target_id": sold.pk, "version": sold.price_version, "input": 1000, "output": 100, "cost": 1_400_000}
+    record(used(org_id=rival.pk, **answered_by(own, cloud)))
+    assert balances()["rival wallet"] == TEN - 1_400_000
+
+
+def test_what_a_lost_hedge_used_is_not_charged(wallet, used, sold, balances):
+    lost = {"target_id": sold.pk, "version": 1, "input": 9, "output": 0, "cost": 9_000, "charged": False}
+    record(used(attempts=answered_by(lost, lost | {"charged": True})["attempts"][:1]))
+    assert Charge.objects.get().request_id == "req_1"
+    assert balances()["acme wallet"] == TEN - COST
+
+
+@pytest.mark.breaks_invariants
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("DELETE FROM billing_charge WHERE request_id = 'req_1#1'", {"I7"}),
+        ("UPDATE billing_charge SET target_id = target_id + 1 WHERE request_id = 'req_1#2'", {"I5", "I7"}),
+        ("UPDATE billing_charge SET charge_nanos = charge_nanos + 1 WHERE request_id = 'req_1#1'", {"I7"}),
+    ],
+)
+def test_reconcile_looks_at_each_part(wallet, used, sold, machine, fault, found):
+    cloud = {"target_id": sold.pk, "version": 1, "input": 1000, "output": 100, "cost": 1_400_000}
+    theirs = {"target_id": -machine.pk, "version": 2, "input": 1100, "output": 400, "cost": 2_700_000}
+    record(used(**answered_by(cloud, theirs)))
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute("ALTER TABLE billing_charge DISABLE TRIGGER USER")
+        cursor.execute(fault)
+    assert {finding.invariant for finding in reconcile()} == found
+
+
+@pytest.fixture
+def tokens(wallet, acme):
+    """What acme's machines earned for its own use: a thousandth of a dollar."""
+    account = ensure_account(kinds.TOKENS, acme)
+    post(Draft("earned:1", "earning", {ensure_account(kinds.PROMO).pk: -1_000_000, account.pk: 1_000_000}))
+    return account
+
+
+@pytest.fixture
+def leased(tokens):
+    """A process that holds so much of an account; returns the fields of a record that it writes."""
+
+    def leased(**amounts: int) -> dict:
+        lessee, charges = uuid4(), []
+        with transaction.atomic(), connection.cursor() as cursor:
+            leases.begin(cursor, lessee, "a")
+            for kind, amount in amounts.items():
+                account = Account.objects.get(kind=kind, org=tokens.org)
+                assert leases.lease(cursor, lessee, account.pk, wanted=amount, at_least=amount) == amount
+                charges.append((account.pk, amount))
+        return {"lessee": str(lessee), "charges": tuple(charges)}
+
+    return leased
+
+
+def test_what_was_held_of_tokens_and_credits_pays_and_is_free_again(used, leased, balances):
+    held = leased(tokens=1_000_000, wallet=COST - 1_000_000)
+    record(used(**held))
+    assert balances() == {"acme wallet": TEN - COST + 1_000_000, "promo": -TEN - 1_000_000, "provider_cost": COST}
+    assert not Account.objects.exclude(held=0).exists()
+    assert Charge.objects.get().tokens_nanos == 1_000_000
+
+
+def test_what_was_held_of_nothing_known_here_is_let_be(used, wallet, balances):
+    record(used(lessee=str(uuid4()), charges=((987_654_321, 5),)))
+    assert balances()["acme wallet"] == TEN - COST
+
+
+def test_money_that_others_hold_is_not_taken_for_a_request_without_a_hold(acme, fund, used, leased):
+    leased(wallet=TEN - COST)
+    record(used("req_1"), used("req_2"))
+    assert [c.written_off_nanos for c in Charge.objects.order_by("request_id")] == [0, COST]

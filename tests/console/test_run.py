@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -148,12 +149,20 @@ def answers_from_the_machine(run: Run, demo: dict[str, str]) -> bool:
     return False
 
 
+@pytest.fixture(scope="module")
+def lived_in() -> Iterator[Path]:
+    """Of all that start it whole: whoever comes first makes the database, as on any machine."""
+    with tempfile.TemporaryDirectory(prefix="shareai-") as path:
+        Path(path).chmod(0o711)
+        yield Path(path)
+
+
 def mode_of(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_serves_until_stopped_and_keeps_everything_for_the_next_start(folder: Path) -> None:
-    data_dir, port = folder / "var", free_port()
+def test_serves_until_stopped_and_keeps_everything_for_the_next_start(lived_in: Path) -> None:
+    data_dir, port = lived_in / "var", free_port()
     with running(data_dir, port) as first:
         assert first.get("/health/ready") == 200
         assert first.get("/health/live") == 200
@@ -195,9 +204,8 @@ def test_serves_until_stopped_and_keeps_everything_for_the_next_start(folder: Pa
         assert second.wait_until_ended() == 0
 
 
-def test_nothing_outlives_what_it_depends_on_and_the_next_start_works(folder: Path) -> None:
-    data_dir, port = folder / "var", free_port()
-
+def test_nothing_outlives_what_it_depends_on_and_the_next_start_works(lived_in: Path) -> None:
+    data_dir, port = lived_in / "var", free_port()
     with running(data_dir, port) as run:
         os.kill(run.process.pid, signal.SIGKILL)
         assert run.wait_until_ended() == -signal.SIGKILL

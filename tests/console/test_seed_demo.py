@@ -13,6 +13,9 @@ from django.core.management import CommandError, call_command
 from accounts import apikeys, keys
 from accounts.audit import Actor
 from accounts.models import ApiKey, Organization, User
+from billing.earnings.models import Cause
+from billing.statements import balance
+from common.money import NANOS_PER_USD
 from console.embedded import machine, upstreams
 from console.embedded.keep import read_env
 from nodes.models import EnrolmentToken, Node
@@ -46,7 +49,7 @@ def seed(settings, monkeypatch, tmp_path) -> Callable[..., dict[str, str]]:
 
 
 def demo() -> Organization:
-    return Organization.objects.get()
+    return Organization.objects.get(name="Demo")
 
 
 def test_the_file_holds_all_that_a_script_needs(seed, tmp_path: Path):
@@ -124,7 +127,7 @@ def test_a_lost_file_brings_new_keys_for_the_same_person(seed, tmp_path: Path):
     (tmp_path / "demo.env").unlink()
     second = seed()
     assert second["OPENAI_API_KEY"] != first["OPENAI_API_KEY"]
-    assert User.objects.count() == Organization.objects.count() == 1
+    assert User.objects.count() == Organization.objects.filter(name="Demo").count() == 1
 
 
 def test_a_password_that_the_person_changed_is_theirs_alone(seed):
@@ -202,3 +205,13 @@ def test_a_machine_follows_the_console_to_another_port(tmp_path: Path):
         "console": "http://127.0.0.1:9000",
         "connect_url": "ws://127.0.0.1:9000/nodes/v1/connect",
     }
+
+
+def test_there_are_guests_who_may_use_the_machine_once_it_is_offered_and_causes_to_give_to(seed):
+    seed()
+    Cause.objects.update(name="Mine")
+    seed()
+    guests = Organization.objects.get(name="Demo guests")
+    assert guests.uses_community_nodes
+    assert balance(guests).available == 10 * NANOS_PER_USD
+    assert {cause.name for cause in Cause.objects.all()} == {"Mine"}

@@ -9,8 +9,13 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from nodes.doubts import store_doubts
 from nodes.enrolment import create_token
 from nodes.models import EnrolmentToken, Node
+from nodes.recount import Recount
+from nodes.sources import target_id_of
+from providers.adapters.base import COUNTED, REPORTED, TokenUsage
+from routing.health_control import hold_open
 from tests.console.pages import machines
 from tests.e2e.conftest import keep, overflows, violations
 from tests.fakes.upstream import FaultUpstream
@@ -39,6 +44,10 @@ def lab(tenant):
     machines.list_models(mac)
     machines.connect(mac, seconds=600)
     machines.pass_trial(mac, ok=False, error="server error (500): out of memory")
+    model = mac.served_models.select_related("node__org").get()
+    hold_open(tenant.org, tenant.actor, model, note="Until it has more memory")
+    said, counted = TokenUsage(40, 900, 0, REPORTED), TokenUsage(40, 21, 0, COUNTED)
+    store_doubts(Recount("", target_id_of(model), said, counted, 100, 60, 1.0), ["more_than_bytes", "wrong_answer"])
     yield made
     for node in made:
         machines.leave(node)

@@ -14,7 +14,9 @@ PAGES = (
     "/routes/edit/fast",
     "/route-tester", "/route-tester?model=sim-chat", "/smoke",
     "/activity", "/activity/insight", "/logs", "/members", "/members/invite", "/quotas", "/quotas/organisation",
-    "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/settings", "/settings/transfer",
+    "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/billing/auto-top-up",
+    "/billing/details", "/payouts", "/payouts/bank", "/earnings", "/earnings/programme", "/earnings/recognition",
+    "/earnings/prices", "/causes", "/contributors", "/settings", "/settings/transfer",
     "/settings/content/purge", "/settings/delete", "/cache", "/cache/new", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
 )  # fmt: skip

@@ -44,3 +44,23 @@ def without_javascript(browser, gateway, context, sign_in):
 def test_it_works_without_javascript(without_javascript, tenant):
     write_two_rules(without_javascript)
     assert len(RouteDraft.objects.of(tenant.org).get().content["rules"]) == 2
+
+
+def test_what_becomes_of_slow_and_broken_streams_is_set_with_two_ticks(page, sign_in, tenant):
+    sign_in()
+    page.goto("/routes/new")
+    page.get_by_label("Name", exact=True).fill("calm")
+    page.locator("[name=use]").fill("upstream-a/sim-chat\nupstream-b/sim-chat")
+    page.get_by_label("Continue a broken stream at another target").check()
+    page.get_by_label("Ask a second target when the first is slow to begin").check()
+    page.get_by_label("After, in milliseconds").fill("250")
+    page.get_by_role("button", name="Save the draft").last.click()
+    page.wait_for_url("**/routes/show/calm")
+    content = RouteDraft.objects.of(tenant.org).get().content
+    assert content["continue_streams"] is True
+    assert content["hedge"] == {"after_ms": 250, "most_percent": 5, "most_extra_usd": "0.01"}
+    said = page.locator("main").inner_text()
+    assert "goes on at the next target that can" in said
+    assert "is asked of a second target too after 250 ms, at most 5% of them and for $0.01 at most" in said
+    page.goto("/routes/edit/calm")
+    assert page.get_by_label("After, in milliseconds").input_value() == "250"

@@ -8,7 +8,8 @@ from typing import Self
 
 from aiohttp import web
 
-from demo.payments.server import Deliveries, application
+from demo.payments.deliveries import Deliveries
+from demo.payments.server import DOOR, application
 from demo.payments.state import Object, State
 
 KEY = "sk_test_0123456789abcdef"
@@ -42,7 +43,9 @@ class PaymentDouble:
         return list(self.state.objects["event"].values())
 
     async def _listen(self) -> None:
-        self._runner = web.AppRunner(application(self.state, KEY))
+        app = application(self.state, KEY)
+        self.forget_keys = app[DOOR].forget_keys
+        self._runner = web.AppRunner(app)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

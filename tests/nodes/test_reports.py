@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from nodes.findings import Keeper
+from nodes.findings import AT_ONCE, Keeper
 from nodes.reports import MOST_MODELS, Report, ReportInvalid, parse, public_name
 
 GOOD = {
@@ -134,14 +134,15 @@ async def test_the_latest_word_is_written_and_nothing_twice():
     assert told == ["node_1", "node_1"]
 
 
-async def test_who_talks_without_end_is_written_at_intervals():
+async def test_how_it_starts_is_written_at_once_and_what_it_says_without_end_at_intervals():
     desk = Desk()
     keeper = Keeper("node_1", save=desk.save, every_s=3600)
-    for number in range(100):
+    for number in range(AT_ONCE):
         keeper.note(models(str(number)))
+        await until(lambda number=number: len(desk.written) == number + 1)
+    for number in range(100):
+        keeper.note(models(f"more {number}"))
         await asyncio.sleep(0)
-    await until(lambda: desk.written)
-    keeper.note(models("last"))
     await asyncio.sleep(0.05)
     await keeper.aclose()
-    assert len(desk.written) == 1
+    assert len(desk.written) == AT_ONCE

@@ -24,13 +24,13 @@ LONG = os.environ.get("SHAREAI_LONG") == "1"
 long = pytest.mark.skipif(not LONG, reason="takes minutes: SHAREAI_LONG=1 runs it")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud_server() -> Iterator[FaultUpstream]:
     with FaultUpstream(name="Cloud", models=MODELS) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def console(django_db_setup, django_db_blocker, cloud_server, tmp_path_factory) -> Iterator[GatewayProcess]:
     with django_db_blocker.unblock():
         allowed = f"127.0.0.1:{cloud_server.port}"
@@ -40,7 +40,7 @@ def console(django_db_setup, django_db_blocker, cloud_server, tmp_path_factory) 
         process.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def quick_console(django_db_setup, django_db_blocker, cloud_server, tmp_path_factory) -> Iterator[GatewayProcess]:
     """One that bears little silence, and goes by a second name in another network."""
     with django_db_blocker.unblock():
@@ -52,7 +52,7 @@ def quick_console(django_db_setup, django_db_blocker, cloud_server, tmp_path_fac
         process.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def llama(tmp_path_factory) -> Iterator[str]:
     with running_llama(tmp_path_factory.mktemp("llama")) as base_url:
         yield base_url

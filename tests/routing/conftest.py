@@ -30,7 +30,7 @@ def allow_of(upstreams: Upstreams) -> str:
     return ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstreams)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def upstream_servers() -> Iterator[Upstreams]:
     a, b, c = (FaultUpstream(name=name, models=MODELS) for name in "ABC")
     with a, b, c:
@@ -45,7 +45,7 @@ def upstreams(upstream_servers: Upstreams) -> Upstreams:
     return upstream_servers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
     with django_db_blocker.unblock():
         folder = tmp_path_factory.mktemp("gateway")
@@ -66,7 +66,7 @@ HASTY = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def impatient(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
     """Another gateway of two processes, whose deadlines are so short that tests can wait for them."""
     with django_db_blocker.unblock():

@@ -52,7 +52,8 @@ def give(acme: Tenant, amount_usd: str, *, when_reached: str = "block", scope: s
 
 
 def wait_for_snapshots() -> None:
-    """Longer than it takes to hear of a change, by a message or by the poll."""
+    """Longer than it takes to hear of a change, by a message or by the poll, where a process knows the organisation:
+    the first call of a key loads what is then."""
     time.sleep(2.5)
 
 
@@ -79,7 +80,6 @@ def _the_ledger_is_in_order(gateway, django_db_blocker):
 
 def test_a_budget_is_spent_to_its_last_unit_and_not_beyond(acme, ask):
     give(acme, "0.005")  # fifty tokens
-    wait_for_snapshots()
     answers = [ask(tokens=10, max_tokens=10) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [402]
     error = answers[-1].json()["error"]
@@ -94,14 +94,12 @@ def test_a_budget_is_spent_to_its_last_unit_and_not_beyond(acme, ask):
 
 def test_what_a_request_did_not_use_is_there_for_the_next_one_on_any_process(acme, ask):
     give(acme, "0.001")  # ten tokens: one request's bound
-    wait_for_snapshots()
     assert [ask(tokens=1, max_tokens=5).status_code for _ in range(6)] == [200] * 6
     eventually(lambda: settled(acme, 6), 10)
 
 
 def test_an_answer_is_shortened_to_what_is_left_and_the_upstream_is_told(acme, ask, upstreams):
     give(acme, "0.002")  # twenty tokens
-    wait_for_snapshots()
     upstreams.a.log.clear()
     answer = ask(tokens=100, max_tokens=100)
     assert (answer.status_code, answer.headers["x-shareai-max-tokens-clamped"]) == (200, "20")
@@ -113,7 +111,6 @@ def test_an_answer_is_shortened_to_what_is_left_and_the_upstream_is_told(acme, a
 
 def test_who_does_not_say_how_much_is_bounded_all_the_same(acme, ask, upstreams):
     give(acme, "10")
-    wait_for_snapshots()
     answer = ask(tokens=3)
     assert upstreams.a.log.last.body["max_tokens"] == 4096
     assert "x-shareai-max-tokens-clamped" not in answer.headers
@@ -124,7 +121,6 @@ def test_the_key_s_budget_and_the_organisation_s_are_both_charged(acme, ask):
     key, plain = acme.new_key()
     give(acme, "1")
     set_key_limits(key, acme.actor, {"budgets": [{"tokens": 3000, "window": "daily"}]})
-    wait_for_snapshots()
     assert ask(plain, tokens=5, max_tokens=5).status_code == 200
     assert ask(plain, tokens=5, max_tokens=5000, model="plain").headers["x-shareai-max-tokens-clamped"]
     refused = ask(plain, tokens=5, max_tokens=5, messages=[{"role": "user", "content": "x" * 3000}])
@@ -137,7 +133,6 @@ def test_the_key_s_budget_and_the_organisation_s_are_both_charged(acme, ask):
 
 def test_a_failed_request_costs_nothing(acme, ask, upstreams):
     give(acme, "0.001")
-    wait_for_snapshots()
     upstreams.a.fail("500")
     assert [ask(tokens=10, max_tokens=10).status_code for _ in range(3)] == [502] * 3
     upstreams.a.heal()
@@ -146,7 +141,6 @@ def test_a_failed_request_costs_nothing(acme, ask, upstreams):
 
 def test_a_budget_that_warns_lets_pass_and_counts_on(acme, ask):
     give(acme, "0.001", when_reached="warn")
-    wait_for_snapshots()
     assert [ask(tokens=10, max_tokens=10).status_code for _ in range(4)] == [200] * 4
     eventually(lambda: settled(acme, 10), 10)
     eventually(lambda: window_of(acme).overrun == 30 * TOKEN_NANOS, 10)
@@ -154,7 +148,6 @@ def test_a_budget_that_warns_lets_pass_and_counts_on(acme, ask):
 
 def test_own_machines_only_is_a_refusal_where_there_is_none(acme, ask):
     give(acme, "0.001", when_reached="own_nodes")
-    wait_for_snapshots()
     assert [ask(tokens=10, max_tokens=10).status_code for _ in range(2)] == [200, 402]
 
 
@@ -162,7 +155,6 @@ def test_a_spent_model_is_passed_by_within_its_route(acme, ask):
     legs = [{"target": "upstream-b/other"}, {"target": "upstream-a/sim-chat", "tier": 1}]
     put_route(acme.org, acme.actor, "either", {"targets": legs})
     give(acme, "0.002", scope=MODEL, subject="other")
-    wait_for_snapshots()
     served = [ask(model="either", tokens=10, max_tokens=10).headers["x-shareai-target"] for _ in range(3)]
     assert served == ["upstream-b/other"] * 2 + ["upstream-a/sim-chat"]
     eventually(lambda: settled(acme, 20), 10)
@@ -172,7 +164,6 @@ def test_a_rule_goes_by_how_much_of_the_budget_is_used(acme, ask, upstreams):
     give(acme, "0.01")  # a hundred tokens
     sentence = 'when budget is over 50 percent use priority of "upstream-b/other"'
     put_route(acme.org, acme.actor, "thrifty", {"targets": [{"target": "upstream-a/sim-chat"}], "rules": [sentence]})
-    wait_for_snapshots()
 
     def served(tokens: int = 1) -> str:
         return ask(tokens=tokens, max_tokens=tokens, model="thrifty").headers["x-shareai-target"]
@@ -183,7 +174,6 @@ def test_a_rule_goes_by_how_much_of_the_budget_is_used(acme, ask, upstreams):
 
 def test_raising_and_lowering_moves_the_difference(acme, ask):
     give(acme, "0.001")
-    wait_for_snapshots()
     assert [ask(tokens=10, max_tokens=10).status_code for _ in range(2)] == [200, 402]
     give(acme, "0.002")
     wait_for_snapshots()

@@ -9,10 +9,11 @@ import pytest
 from common.errors import ModelNotFound
 from providers.targets import Price
 from providers.transport import Deadlines
-from routing.explanation import explain, imagined
+from routing.explanation import HedgeTold, explain, imagined
 from routing.health import FAILURES_IN_A_ROW, Health
 from routing.legs import RouteTarget
 from routing.planner import Planner
+from routing.plans import Hedge
 from routing.snapshots import RouteRecord
 from tests.routing.builders import call, snapshot, target
 
@@ -50,6 +51,23 @@ def test_the_route_is_named_and_what_lies_beyond_the_last_attempt(planner, healt
     told = explain(planner, health, call("fast"), snapshot(*map(target, "abcd"), routes=(route,)), 0)
     assert (told.route, told.strategy, told.most_attempts) == ("fast", "priority", 3)
     assert [kept.is_within_attempts for kept in told.candidates] == [True, True, True, False]
+
+
+def test_what_becomes_of_broken_and_slow_streams(planner, health):
+    """`a` can go on because it says so, `c` because nobody says what it can."""
+    targets = [
+        target("a", capabilities=frozenset({"prefill", "tools"})),
+        target("b", capabilities=frozenset({"tools"})),
+        target("c"),
+    ]
+    legs = tuple(RouteTarget(f"{name}/m", tier=n) for n, name in enumerate("abc"))
+    calm = RouteRecord("calm", "priority", legs, continue_streams=True, hedge=Hedge(0.25, 5, 10_000_000))
+    told = explain(planner, health, call("calm"), snapshot(*targets, routes=(calm,)), 0)
+    assert told.continue_streams is True
+    assert told.hedge == HedgeTold(250, 5, "0.01")
+    assert [kept.can_go_on for kept in told.candidates] == [True, False, True]
+    plain = explain(planner, health, call(), snapshot(*targets), 0)
+    assert (plain.continue_streams, plain.hedge) == (False, None)
 
 
 @pytest.mark.parametrize("strategy", ["round_robin", "weighted"])

@@ -10,8 +10,11 @@ import httpx
 import orjson
 import pytest
 
-from metering.models import Usage
+from accounts.limits import set_limits
+from accounts.scopes import ORGANISATION
+from metering.models import BudgetWindow, Usage
 from metering.tokens import count_tokens
+from routing.services import put_route
 from routing.settlement import GATEWAY_LOST
 from tests.routing.conftest import allow_of
 from tests.routing.crowd import BROKEN, crowd
@@ -72,6 +75,43 @@ async def test_a_killed_worker_leaves_a_bill_for_what_was_delivered(doomed, serv
     assert row.cost_nanos == row.input_tokens * 1_000 + row.output_tokens * 2_000
     assert [attempt["outcome"] for attempt in row.attempts] == [GATEWAY_LOST]
     assert await Usage.objects.filter(org_id=served.org.pk).acount() == 1
+
+
+@pytest.fixture
+def story(served, upstreams):
+    """A route that goes from A to B, within a budget."""
+    second = served.connect(upstreams.b.base_url, [{"id": MODEL, "input_price": "3", "output_price": "4"}])
+    targets = [{"target": f"upstream-a/{MODEL}"}, {"target": f"{second.slug}/{MODEL}", "tier": 1}]
+    put_route(served.org, served.actor, "story", {"targets": targets, "continue_streams": True})
+    budget = {"budgets": [{"amount_usd": "1", "window": "monthly"}], "when_reached": "block"}
+    set_limits(served.org, served.actor, ORGANISATION, "", wishes=budget)
+    upstreams.b.manners.token_interval_s = 0.2
+    yield served
+    upstreams.b.manners.token_interval_s = 0
+
+
+async def test_both_parts_of_a_stream_that_went_on_are_on_the_bill(doomed, story, upstreams):
+    upstreams.a.fail("reset-midstream")
+    async with crowd(doomed.url, story.api_key, "story") as callers:
+        streaming = asyncio.create_task(callers.ask("the sea and all that is in it", stream=True))
+        await until(lambda: any(record["attempt_count"] == 2 for record in checkpoints_in(doomed)))
+        for pid in doomed.worker_pids:
+            if pid == writer_of(doomed):
+                os.kill(pid, signal.SIGKILL)
+        await streaming
+    row = await row_of(story)
+    assert [attempt["outcome"] for attempt in row.attempts] == ["connection_lost", GATEWAY_LOST]
+    assert sum(attempt["used"]["cost_nanos"] for attempt in row.attempts) == row.cost_nanos
+    assert sum(attempt["used"]["output_tokens"] for attempt in row.attempts) == row.output_tokens
+    assert all(attempt["used"]["output_tokens"] for attempt in row.attempts)
+
+    def spent() -> int:
+        window = BudgetWindow.objects.select_related("account").get(org=story.org)
+        return window.allotted - window.account.balance
+
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(spent) != row.cost_nanos:
+            await asyncio.sleep(0.1)
 
 
 def writer_of(process: GatewayProcess) -> int:

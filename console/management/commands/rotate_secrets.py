@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from billing.payees import seal_anew
 from metering.contents import reseal
 from providers.rotation import rotate_keys
 
@@ -19,5 +20,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         result = rotate_keys(options["batch"])
         resealed, unreadable = reseal(options["batch"])
-        said = f"{result.rotated + resealed} sealed anew, {result.unreadable + unreadable} cannot be opened."
-        self.stdout.write(said)
+        rotated = result.rotated + resealed + seal_anew()
+        self.stdout.write(f"{rotated} sealed anew, {result.unreadable + unreadable} cannot be opened.")

@@ -26,6 +26,7 @@ from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
 from billing import credits
 from common.money import NANOS_PER_USD
+from console.demo_earnings import seed_earnings
 from console.demo_machine import seed_machine
 from console.embedded.keep import read_env, write_private
 from providers import services
@@ -88,7 +89,7 @@ UPSTREAMS = {
         chat=DemoModel("0.50", "1.50"),
         embedding=DemoModel("0.05", "0", kind="embedding"),
         models=_SIMULATED_MODELS,
-        capabilities=("json_schema", "tools"),
+        capabilities=("json_schema", "prefill", "tools"),
     ),
     "borealis": DemoUpstream(
         name="Borealis",
@@ -97,7 +98,7 @@ UPSTREAMS = {
         chat=DemoModel("0.20", "0.60"),
         embedding=DemoModel("0.02", "0", kind="embedding"),
         models=_SIMULATED_MODELS,
-        capabilities=("json_schema", "tools"),
+        capabilities=("json_schema", "prefill", "tools"),
     ),
     "llama": DemoUpstream(
         name="Llama",
@@ -121,6 +122,7 @@ class Command(BaseCommand):
         organization = organization_of(User.objects.get(email=EMAIL))
         credits.give(organization, SYSTEM, WELCOME_NANOS, purpose="welcome", reason="Welcome")
         seed_machine(organization, SYSTEM, settings.DATA_DIR)
+        seed_earnings(User.objects.get(email=EMAIL), SYSTEM)
 
 
 def _upstreams() -> dict[str, dict[str, Any]]:

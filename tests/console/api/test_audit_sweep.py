@@ -77,12 +77,19 @@ CASES: dict[str, Case] = {
     "PUT cache/policies": Case("cache_policy.created", NEW, {"scope": "organization", "ttl_s": 60}),
     "DELETE cache/policies/<slug:policy_id>": Case("cache_policy.deleted", GONE),
     "POST cache/purge": Case("cache.purged", NEW, {"name": "x"}),
+    "PUT earnings/programme": Case("earnings.programme_chosen", CHANGED, {"kind": "exchange"}),
+    "PUT earnings/recognition": Case("earnings.recognition_set", CHANGED, {"is_public": False}),
+    "PUT earnings/cases/<slug:case_id>/answer": Case("earnings.case_answered", CHANGED, {"answer": "A mistake."}),
     "PUT limits": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT limits/routes/<route_name:name>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT limits/models/<route_name:model>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT limits/nodes/<slug:node_id>": Case("limits.updated", CHANGED, {"rpm": 7}),
     "PUT members/<slug:member_id>/limits": Case("limits.updated", CHANGED, {"rpm": 7}),
     "DELETE contents": Case("content.purged", GONE),
+    "PUT billing/details": Case("billing.details_set", CHANGED, {"name": "Acme Ltd"}),
+    "PUT payouts/destination": Case(
+        "payout_destination.changed", CHANGED, {"holder": "Acme", "account": "TH00 1234", "bank": "BBL BKKBTHBK"}
+    ),
     "PATCH organization": Case("organization.updated", CHANGED, {"name": "Renamed"}),
     "PATCH members/<slug:member_id>": Case("member.role_changed", CHANGED, {"role": "viewer"}),
     "DELETE members/<slug:member_id>": Case("member.removed", GONE),
@@ -93,8 +100,17 @@ CASES: dict[str, Case] = {
 CHANGES_NOTHING = {"POST routes/explain", "POST providers/<slug:provider_id>/test"}
 """Questions, whose answer needs a body or a call."""
 
-ELSEWHERE = {"POST billing/top-ups"}
-"""In tests of billing, with somebody to pay at."""
+ELSEWHERE = {
+    "POST billing/top-ups",
+    "POST billing/card",
+    "DELETE billing/card",
+    "PUT billing/auto-top-up",
+    "POST billing/vouchers",
+    "POST payouts",
+    "PATCH payouts/destination",
+    "POST payouts/onboarding",
+}
+"""In tests of billing and payouts, with somebody to pay at and something to be paid."""
 
 WRITES = [call for call in CALLS if call[1] != "GET"]
 

@@ -29,6 +29,9 @@ def test_the_balance(api, acme, credited):
         "available_usd": "2.000000003",
         "held_usd": "1",
         "balance_usd": "3.000000003",
+        "credit_limit_usd": "0",
+        "owed_usd": "0",
+        "tokens_usd": "0",
     }
 
 

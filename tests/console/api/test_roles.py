@@ -45,7 +45,8 @@ ASKS = {("routes/explain", "POST")}
 @pytest.mark.parametrize("address", ADDRESSES, ids=str)
 def test_who_may_only_read_writes_nothing(address: Address):
     """The one exception: everybody may revoke one's own key, which the service decides."""
-    reading = {Permission.VIEW, Permission.VIEW_USAGE, Permission.VIEW_AUDIT, Permission.VIEW_BILLING}
+    reading = {Permission.VIEW, Permission.VIEW_USAGE, Permission.VIEW_AUDIT, Permission.VIEW_BILLING,
+               Permission.VIEW_EARNINGS}  # fmt: skip
     for method, permissions in address.needs.items():
         if (
             method != "GET"

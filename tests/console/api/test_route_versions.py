@@ -111,3 +111,25 @@ def test_a_viewer_reads_and_neither_drafts_nor_publishes_nor_rolls_back(api, api
         ("POST", "rollback", {"version": 1}),
     ):
         assert viewer.send(method, f"routes/team/fast/{path}", body).status_code == 403
+
+
+def test_what_becomes_of_streams_is_kept_with_the_version_and_told_before_it_is_live(api):
+    streams = {"continue_streams": True, "hedge": {"after_ms": 250, "most_extra_usd": "0.002"}}
+    hedge = {"after_ms": 250, "most_percent": 5, "most_extra_usd": "0.002"}
+    made = api.put("routes/team/fast", SMALL | streams).json()
+    assert (made["continue_streams"], made["hedge"]) == (True, hedge)
+    back = api.put("routes/team/fast", SMALL).json()
+    assert (back["continue_streams"], back["hedge"]) == (False, None)
+    newest, oldest = (one["content"] for one in api.get("routes/team/fast/versions").json()["data"])
+    assert (newest["hedge"], oldest["hedge"], oldest["continue_streams"]) == (None, hedge, True)
+    assert api.post("routes/team/fast/rollback", {"version": 1}).json()["hedge"] == hedge
+    told = api.post("routes/explain", {"model": "team/fast"}).json()
+    assert (told["continue_streams"], told["hedge"]) == (True, hedge)
+    assert [kept["can_go_on"] for kept in told["candidates"]] == [True]
+
+
+@pytest.mark.parametrize("hedge", [{"after_ms": 0}, {"most_percent": 51}, {"most_extra_usd": "-1"}, {"soon": True}])
+def test_a_hedge_without_sense_is_refused(api, hedge):
+    answer = api.put("routes/team/fast", SMALL | {"hedge": hedge})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].startswith("hedge")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 import schemathesis
@@ -13,57 +14,88 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 from accounts import invitations, members
+from billing.earnings import causes
 from nodes.enrolment import create_token
+from nodes.findings import store_models
+from nodes.models import Node
+from nodes.reports import parse
 from providers.models import ServedModel
 from routing.drills import start_drill
+from tests.console.earning_rows import doubted_lot
+from tests.console.money import paid_out, paid_top_up
 from tests.nodes.machine import Machine
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
 # What a schema can say is not all there is to say: that a URL leads somewhere, that a time zone exists.
 # That nothing is answered without a key, tests/console/api/test_access.py asks once for each address.
 EXCLUDED = [positive_data_acceptance, ignored_auth]
+LISTED = ("key_id", "case_id", "simulation_id", "drill_id", "run_id", "policy_id", "invitation_id", "request_id")
+ENDS = (signals.request_started, signals.request_finished)
+
+
+class Things(dict[str, str]):
+    """An object for every parameter of a path, so that not all answers are 404; made when a path has it first."""
+
+    def __init__(self, make: Callable[[str], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> str:
+        self[name] = self._make(name)
+        keep_connection()  # Django's own test client sets this anew with every request
+        return self[name]
 
 
 @pytest.fixture
-def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
-    """An object for every parameter of a path, so that not all answers are 404."""
+def ids(api, acme, as_alice, bob, log) -> Things:
     provider = api.post(
         "providers",
         {"name": "Up", "base_url": "https://llm.example.com/v1", "api_keys": ["sk-1"], "models": [{"id": "small"}]},
     ).json()
     api.put("routes/team/fast", {"targets": [{"target": "up/small"}]})
     api.put("routes/team/fast/draft", {"targets": [{"target": "up/small"}]})
-    enrolment = create_token(acme, as_alice)
-    return {
-        "key_id": api.post("keys", {"name": "App"}).json()["id"],
-        "provider_id": provider["id"],
-        "provider_key": provider["keys"][0]["id"],
-        "name": "team/fast",
-        "model": "small",
-        "request_id": log().request_id,
-        "member_id": members.members_of(acme).get(user=bob).public_id,
-        "token_id": enrolment.token.public_id,
-        "node_id": Machine().enrol(enrolment.plain).json()["node"],
-        "target_id": ServedModel.objects.of(acme).get().public_id,
-        "simulation_id": api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
-        "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
-        "run_id": api.post("smoke", {"checks": ["answers"]}).json()["id"],
-        "policy_id": api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],
-        "invitation_id": invitations.invite(acme, as_alice, email="dana@example.com", role="viewer").public_id,
+
+    @cache
+    def node() -> Node:
+        node = Node.objects.get(public_id=Machine().enrol(create_token(acme, as_alice).plain).json()["node"])
+        store_models(node.public_id, parse({"models": [{"id": "small", "runtime": "ollama"}]}).models)
+        return node
+
+    makers: dict[str, Callable[[], str]] = {
+        "top_up_id": lambda: paid_top_up(acme).public_id,
+        "payout_id": lambda: paid_out(acme).public_id,
+        "key_id": lambda: api.post("keys", {"name": "App"}).json()["id"],
+        "provider_id": lambda: provider["id"],
+        "provider_key": lambda: provider["keys"][0]["id"],
+        "name": lambda: "team/fast",
+        "model": lambda: "small",
+        "request_id": lambda: log().request_id,
+        "member_id": lambda: members.members_of(acme).get(user=bob).public_id,
+        "token_id": lambda: create_token(acme, as_alice).token.public_id,
+        "node_id": lambda: node().public_id,
+        "case_id": lambda: doubted_lot(node().served_models.get()).public_id,
+        "cause_id": lambda: causes.add({"name": "Trees for All", "summary": "Plants trees."}).slug,
+        "target_id": lambda: ServedModel.objects.of(acme).get().public_id,
+        "simulation_id": lambda: api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
+        "drill_id": lambda: start_drill(acme, as_alice, "up/small", 60).public_id,
+        "run_id": lambda: api.post("smoke", {"checks": ["answers"]}).json()["id"],
+        "policy_id": lambda: api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],
+        "invitation_id": lambda: invitations.invite(acme, as_alice, email="d@example.com", role="viewer").public_id,
     }
+    return Things(lambda name: makers[name]())
+
+
+def keep_connection() -> None:
+    """Requests of a real server end with their connection; the one of the test has its transaction open."""
+    for end in ENDS:
+        end.disconnect(close_old_connections)
 
 
 @pytest.fixture
 def connection_kept(ids) -> Iterator[None]:
-    """Requests of a real server end with their connection; the one of the test has its transaction open.
-
-    After the objects are made: Django's own test client sets this anew with every request.
-    """
-    ends = (signals.request_started, signals.request_finished)
-    for end in ends:
-        end.disconnect(close_old_connections)
+    keep_connection()
     yield
-    for end in ends:
+    for end in ENDS:
         end.connect(close_old_connections)
 
 
@@ -71,6 +103,8 @@ def connection_kept(ids) -> Iterator[None]:
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @pytest.mark.django_db
 def test_any(case, api, ids, connection_kept):
+    for name in () if case.path_parameters else LISTED:
+        assert ids[name]  # in lists there is something to see
     case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
     if {"provider_id", "key_id"} <= case.path_parameters.keys():
         case.path_parameters["key_id"] = ids["provider_key"]

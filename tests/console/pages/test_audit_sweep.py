@@ -22,6 +22,7 @@ from routing.drills import start_drill
 from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.console.api.test_audit_sweep import CHANGED, GONE, NEW, NOTED, said_by
+from tests.console.earning_rows import doubted_lot
 from tests.console.pages import machines
 from tests.console.pages.conftest import record
 from tests.console.pages.kept import keep
@@ -98,7 +99,11 @@ CASES: dict[str, Case] = {
     "quotas-organisation": of("limits.updated", CHANGED, rpm="7", when_reached="block"),
     "quotas-edit": of("limits.updated", CHANGED, "quota", rpm="7", when_reached="block"),
     "providers-model-health": of("target.held_open", CHANGED, "model", wish="hold"),
+    "nodes-model-health": of("target.held_open", CHANGED, "node_model", wish="hold"),
     "drills-start": of("drill.started", NEW, target="aurora", seconds="60"),
+    "earnings-programme": of("earnings.programme_chosen", CHANGED, kind="exchange"),
+    "earnings-recognition": of("earnings.recognition_set", CHANGED, is_public="on", public_name="The Shed"),
+    "earnings-answer": of("earnings.case_answered", CHANGED, "case", answer="A mistake."),
     "drills-end": of("drill.ended", GONE, "drill"),
     "cache-new": of("cache_policy.created", NEW, covers="model:demo-chat", ttl_s="3600"),
     "cache-edit": of("cache_policy.updated", CHANGED, "policy", ttl_s="3600"),
@@ -118,15 +123,30 @@ CASES: dict[str, Case] = {
     "members-invitation": of("invitation.sent_again", CHANGED, "invitation", wish="resend"),
     "members-edit": of("member.role_changed", CHANGED, "member", role="viewer"),
     "members-remove": of("member.removed", GONE, "member"),
+    "billing-details": of("billing.details_set", CHANGED, name="Acme Ltd"),
+    "payouts-bank": of("payout_destination.changed", NEW, holder="Acme", account="TH00 1234", bank="BBL BKKBTHBK"),
     "settings": of("organization.updated", CHANGED, **SETTINGS),
     "settings-content-purge": of("content.purged", GONE),
     "logs-content": of("content.read", NOTED, "content"),
+    "billing-spending": of("organization.updated", CHANGED, spending_order="credits_first", credit_backup="on"),
     "settings-transfer": of("member.role_changed", CHANGED, typed_name="Acme"),
     "settings-delete": of("organization.deleted", GONE, typed_name="Acme"),
 }
 ELSEWHERE = {
+    "earnings-prices": "in test_earnings.py: a change of a machine, as by nodes-models",
+    "causes-new": "of the operator, who has no trail of an organisation",
+    "causes-edit": "of the operator, as causes-new",
+    "causes-pay": "of the operator: the ledger keeps it",
+    "causes-close": "of the operator, as causes-new",
+    "causes-decide": "in tests of billing: noted in the trail of the organisation whose case it is",
     "providers-fault": "in test_providers.py, with a simulated provider",
     "billing-top-up": "in test_billing.py, with somebody to pay at",
+    "billing-auto-top-up": "in test_payments.py, with a saved card",
+    "billing-card": "in test_payments.py, with somebody to pay at",
+    "billing-voucher": "in test_payments.py, with a voucher",
+    "payouts-request": "in test_payouts.py, with something to be paid",
+    "payouts-onboard": "in test_payouts.py, with somebody to pay",
+    "payouts-monthly": "in test_payouts.py, with somewhere to be paid",
     "activity-insight-draft": "in test_insight.py, with usage that suggests something",
     "invitation": "in test_organization_pages.py, by who accepts",
     "invitation-link": "in test_organization_pages.py, by who accepts",
@@ -183,6 +203,8 @@ def things(acme, alice, as_alice, bob, connection, key) -> dict[str, Callable[[]
         "drill": lambda: [start_drill(acme, as_alice, "aurora", 60).public_id],
         "policy": lambda: [put_policy(acme, as_alice, scope="organization", ttl_s=60).public_id],
         "node": lambda: [node.public_id],
+        "node_model": lambda: [node.public_id, node.served_models.get().public_id],
+        "case": lambda: [doubted_lot(node.served_models.first()).public_id],
         "token": lambda: [create_token(acme, as_alice).token.public_id],
         "invitation": lambda: [sent_before(invitations.invite(acme, as_alice, email="d@acme.test", role="viewer"))],
         "member": lambda: [Membership.objects.get(user=bob).pk],

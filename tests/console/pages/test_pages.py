@@ -11,6 +11,8 @@ from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.services import put_route
 from routing.simulations import start_simulation
+from tests.console.earning_rows import doubted_lot
+from tests.console.money import paid_out, paid_top_up
 from tests.console.pages import machines
 from tests.console.pages.conftest import connect, record
 
@@ -25,6 +27,16 @@ LISTS = {
     "routes-new": P.MANAGE_ROUTES,
     "billing": P.VIEW_BILLING,
     "billing-export": P.VIEW_BILLING,
+    "earnings": P.VIEW_EARNINGS,
+    "earnings-export": P.VIEW_EARNINGS,
+    "earnings-programme": P.MANAGE_EARNINGS,
+    "earnings-recognition": P.MANAGE_EARNINGS,
+    "earnings-prices": P.MANAGE_NODES,
+    "billing-auto-top-up": P.MANAGE_BILLING,
+    "billing-details": P.MANAGE_BILLING,
+    "payouts": P.VIEW_BILLING,
+    "payouts-export": P.VIEW_BILLING,
+    "payouts-bank": P.MANAGE_BILLING,
     "cache": P.VIEW_USAGE,
     "smoke": P.VIEW_USAGE,
     "cache-new": P.MANAGE_ROUTES,
@@ -53,6 +65,9 @@ LISTS = {
     "settings-delete": P.DELETE_ORGANIZATION,
 }
 OWNED = {
+    "billing-receipt": P.VIEW_BILLING,
+    "payouts-detail": P.VIEW_BILLING,
+    "payouts-statement": P.VIEW_BILLING,
     "keys-detail": P.VIEW,
     "keys-rotate": P.MANAGE_KEYS,
     "keys-revoke": P.MANAGE_KEYS,
@@ -61,6 +76,7 @@ OWNED = {
     "smoke-run": P.VIEW_USAGE,
     "smoke-download": P.VIEW_USAGE,
     "logs-detail": P.VIEW_USAGE,
+    "earnings-case": P.VIEW_EARNINGS,
     "quotas-edit": P.MANAGE_LIMITS,
     "routes-show": P.VIEW,
     "routes-edit": P.MANAGE_ROUTES,
@@ -92,8 +108,11 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     route = put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]})
     draft = save_draft(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}], "private": True})
     things = {
+        "billing": [paid_top_up(acme).public_id],
+        "payouts": [paid_out(acme).public_id],
         "keys": [key.public_id],
         "cache": [policy.public_id],
+        "earnings": [doubted_lot(node.served_models.first()).public_id],
         "smoke": [runs.begin(acme, as_alice).public_id],
         "logs": [log[0].request_id],
         "members": [other.pk],
@@ -170,7 +189,8 @@ def test_a_stranger_sees_nothing_of_another_organisation(
     machines.list_models(machines.new_node(acme, as_alice, "Basement"), "secret-finetune")
     for name in (
         "home", "keys", "models", "logs", "activity", "activity-insight", "providers", "members",
-        "audit", "nodes", "nodes-fleets", "playground", "route-tester", "routes", "smoke",
+        "audit", "nodes", "nodes-fleets", "earnings",
+        "earnings-prices", "contributors", "causes", "playground", "route-tester", "routes", "smoke",
     ):  # fmt: skip
         shown = content_of(browser.get(reverse(name))).decode()
         assert "billing service" not in shown

@@ -12,6 +12,7 @@ from nodes.findings import store_models
 from nodes.reports import parse
 from routing.models import Route, RouteDraft
 from routing.services import put_route
+from routing.versions import content_of
 from tests.console.pages.conftest import connect
 from tests.nodes.machine import Machine
 
@@ -106,10 +107,11 @@ def test_what_the_form_shows_is_what_it_saves(owner, acme, as_alice):
         "targets": [{"target": "demo-chat", "weight": 7}, {"target": "aurora/demo-chat", "tier": 1}],
         "spill_over": {"queue_above": 3},
         "timeouts": {"first_byte_s": 20},
+        "continue_streams": True,
+        "hedge": {"after_ms": 200, "most_percent": 10, "most_extra_usd": "0.01"},
     }
-    route = put_route(acme, as_alice, "fast", wishes)
-    content = {name: getattr(route, name) for name in ("strategy", "targets", "private", "timeouts", "enabled")}
-    content["spill_over"] = route.spill_over
+    content = content_of(put_route(acme, as_alice, "fast", wishes))
+    assert content.pop("rules") == []
     initial = {name: value for name, value in initial_of("fast", content).items() if value not in (None, False)}
     form = RouteForm(initial)
     assert form.is_valid(), form.errors

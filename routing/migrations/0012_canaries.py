@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0013_content_logging'),
-        ('routing', '0009_simulations'),
+        ('routing', '0011_versions_tell_of_streams'),
     ]
 
     operations = [

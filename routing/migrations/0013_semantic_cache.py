@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0010_canaries'),
+        ('routing', '0012_canaries'),
     ]
 
     operations = [

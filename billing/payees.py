@@ -1,0 +1,173 @@
+"""Where organisations are paid: an account at Stripe, which verifies it, or a bank, which the operator checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import orjson
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.audit import Actor
+from accounts.errors import InvalidField
+from accounts.models import Organization
+from billing import client, client_payouts
+from billing.errors import PaymentGone, PaymentsOff, PayoutRefused
+from billing.models import Payee, Payout
+from common.secrets import KeyRing
+
+ACTION = "payout_destination.changed"
+CHANGING = "one_is_open"
+LONGEST = {"holder": 120, "account": 60, "bank": 120}
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Args: account: IBAN or number. bank: name and code (SWIFT, branch)."""
+
+    holder: str
+    account: str
+    bank: str
+
+
+def payee_of(organization: Organization) -> Payee | None:
+    return Payee.objects.of(organization).first()
+
+
+def onboard(organization: Organization, actor: Actor, country: str, email: str) -> str:
+    """Chooses Stripe. Returns: the address of its page on which they say who they are.
+
+    Raises: InvalidField: naming `country`. PayoutRefused: a payout is on its way. PaymentsOff, PaymentsAway.
+    """
+    if not client.is_on():
+        raise PaymentsOff
+    country = country.strip().upper()
+    if len(country) != 2 or not country.isascii() or not country.isalpha():
+        raise InvalidField.one("country", _("Give the two letters of the country, such as TH or DE."))
+    payee = payee_of(organization)
+    if payee is None or payee.method != Payee.STRIPE or payee.country != country or not payee.stripe_id:
+        account = client_payouts.create_recipient(organization.public_id, organization.name, email, country)
+        about = {"method": Payee.STRIPE, "stripe_id": account, "country": country, "sealed": None, "hint": ""}
+        payee = _choose(organization, actor, **about)
+    page = f"{settings.PUBLIC_URL}/payouts"
+    return client_payouts.open_onboarding(str(payee.stripe_id), f"{page}?onboarded=1", page)
+
+
+def set_bank(organization: Organization, actor: Actor, bank: Bank) -> Payee:
+    """Chooses a bank, which the operator verifies. Raises: InvalidField, PayoutRefused."""
+    wrong = {
+        name: [_("Give 2 to %(most)s characters on one line.") % {"most": most}]
+        for name, most in LONGEST.items()
+        if not 2 <= len(getattr(bank, name).strip()) <= most or not getattr(bank, name).strip().isprintable()
+    }
+    if wrong:
+        raise InvalidField(wrong)
+    said = {name: getattr(bank, name).strip() for name in LONGEST}
+    sealed = _keyring().seal(orjson.dumps(said), _aad(organization))
+    hint = f"{said['bank'][:40]} •••• {said['account'][-4:]}"
+    return _choose(organization, actor, method=Payee.BANK, sealed=sealed, hint=hint, stripe_id=None, country="")
+
+
+def bank_of(payee: Payee) -> Bank:
+    """For the operator's file. Raises: SecretsError."""
+    assert payee.sealed is not None
+    return Bank(**orjson.loads(_keyring().open(bytes(payee.sealed), _aad(payee.org))))
+
+
+def set_monthly(organization: Organization, actor: Actor, is_monthly: bool) -> Payee:
+    """Raises: PayoutRefused: there is no destination yet."""
+    with transaction.atomic():
+        payee = Payee.objects.of(organization).select_for_update().first()
+        if payee is None:
+            raise PayoutRefused("no_destination", _("Say first where you want to be paid."))
+        if payee.is_monthly != is_monthly:
+            before = told(payee)
+            payee.is_monthly = is_monthly
+            payee.save(update_fields=["is_monthly", "updated_at"])
+            audit.record(
+                organization, actor, ACTION, "payee", organization.public_id, before=before, after=told(payee)
+            )
+    return payee
+
+
+def look_again(organization: Organization, actor: Actor | None = None) -> Payee | None:
+    """What Stripe says of the account now. Raises: PaymentsOff, PaymentsAway."""
+    payee = payee_of(organization)
+    if payee is None or payee.method != Payee.STRIPE or payee.stripe_id is None:
+        return payee
+    try:
+        found = client_payouts.recipient(payee.stripe_id)
+        state, problem = Payee.READY if found.takes_transfers else Payee.INCOMPLETE, found.problem
+    except PaymentGone:
+        state, problem = Payee.INCOMPLETE, "account_gone"
+    return _judge(organization, state, problem, actor or Actor.system("payouts"))
+
+
+def verify(organization: Organization, actor: Actor, *, is_right: bool, problem: str = "") -> Payee | None:
+    """The operator has checked the bank."""
+    return _judge(organization, Payee.READY if is_right else Payee.INCOMPLETE, problem, actor)
+
+
+def doubt(org_id: int) -> None:
+    """Stripe refused to pay there: it has to be looked at before the next time."""
+    Payee.objects.filter(org_id=org_id).update(state=Payee.INCOMPLETE, problem="refused")
+
+
+def told(payee: Payee) -> dict[str, str | bool]:
+    """Without secrets."""
+    where = payee.stripe_id or payee.hint
+    return {"method": payee.method, "to": where, "state": payee.state, "monthly": payee.is_monthly}
+
+
+def _choose(organization: Organization, actor: Actor, **fields: object) -> Payee:
+    with transaction.atomic():
+        payee = Payee.objects.of(organization).select_for_update().first()
+        if Payout.objects.of(organization).filter(state__in=Payout.OPEN).exists():
+            raise PayoutRefused(CHANGING, _("A payout is on its way. Change the destination when it has arrived."))
+        before = told(payee) if payee else None
+        payee = payee or Payee(org=organization)
+        for name, value in (fields | {"state": Payee.INCOMPLETE, "problem": ""}).items():
+            setattr(payee, name, value)
+        payee.save()
+        audit.record(organization, actor, ACTION, "payee", organization.public_id, before=before, after=told(payee))
+    return payee
+
+
+def _judge(organization: Organization, state: str, problem: str, actor: Actor) -> Payee | None:
+    with transaction.atomic():
+        payee = Payee.objects.of(organization).select_for_update().first()
+        if payee is not None and (payee.state, payee.problem) != (state, problem):
+            before = told(payee)
+            payee.state, payee.problem = state, problem[:200]
+            payee.save(update_fields=["state", "problem", "updated_at"])
+            if before != told(payee):
+                audit.record(
+                    organization, actor, ACTION, "payee", organization.public_id, before=before, after=told(payee)
+                )
+    return payee
+
+
+def seal_anew() -> int:
+    """With the ring's newest key. Returns: how many were. Raises: SecretsError."""
+    done = 0
+    for pk in list(Payee.objects.filter(sealed__isnull=False).order_by("pk").values_list("pk", flat=True)):
+        with transaction.atomic():
+            payee = Payee.objects.select_for_update(of=("self",)).select_related("org").get(pk=pk)
+            if payee.sealed is not None and _keyring().needs_rotation(bytes(payee.sealed)):
+                plain = _keyring().open(bytes(payee.sealed), _aad(payee.org))
+                payee.sealed = _keyring().seal(plain, _aad(payee.org))
+                payee.save(update_fields=["sealed"])
+                done += 1
+    return done
+
+
+@cache
+def _keyring() -> KeyRing:
+    return KeyRing.parse(settings.KEYRING)
+
+
+def _aad(organization: Organization) -> str:
+    return f"billing_payee|{organization.public_id}"

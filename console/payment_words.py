@@ -1,0 +1,62 @@
+"""Codes of payments and payouts, as people say them."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+ACTIONS: dict[str, Promise] = {
+    "billing.credit_given": _("gave credits to"),
+    "billing.credit_limit_set": _("set the credit limit of"),
+    "billing.auto_top_up_set": _("set automatic top-ups"),
+    "billing.card_declined": _("was refused by the card for"),
+    "billing.card_removed": _("removed the saved card"),
+    "billing.card_saved": _("saved a card"),
+    "billing.details_set": _("changed the billing details"),
+    "billing.top_up_ordered": _("ordered credits"),
+    "billing.voucher_redeemed": _("redeemed a voucher"),
+    "billing.voucher_refused": _("tried a voucher that is none"),
+    "payout.confirmed": _("confirmed the payout"),
+    "payout.frozen": _("made the monthly payout"),
+    "payout.requested": _("asked for the payout"),
+    "payout.returned": _("took back the payout"),
+    "payout_destination.changed": _("changed where it is paid"),
+}
+
+OBJECT_TYPES: dict[str, Promise] = {
+    "top_up": _("Top-up"),
+    "auto_top_up": _("Automatic top-up"),
+    "billing_details": _("Billing details"),
+    "card": _("Card"),
+    "payee": _("Destination of payouts"),
+    "payout": _("Payout"),
+    "voucher": _("Voucher"),
+    "wallet": _("Balance"),
+}
+
+DECLINES: dict[str, Promise] = {
+    "authentication_required": _("the bank wants to ask its customer"),
+    "card_declined": _("the bank declined it"),
+    "card_gone": _("there is no saved card any more"),
+    "do_not_honor": _("the bank declined it"),
+    "expired_card": _("the card has expired"),
+    "generic_decline": _("the bank declined it"),
+    "insufficient_funds": _("not enough money on the account"),
+    "not_paid": _("the bank declined it"),
+}
+
+PAYOUT_REASONS: dict[str, Promise] = {
+    "mismatch": _("being looked at: what was sent is not what was meant"),
+    "not_verified": _("the destination does not take payments: complete it and try again"),
+    "platform_balance": _("waiting until the platform's own balance covers it"),
+    "refused": _("the payment service refused it"),
+}
+
+
+def decline(code: str) -> str:
+    """Of a card. Stripe has more codes than people have use for."""
+    return str(DECLINES.get(code, DECLINES["card_declined"]))
+
+
+def payout_reason(code: str) -> str:
+    return str(PAYOUT_REASONS.get(code, code))

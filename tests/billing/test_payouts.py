@@ -1,0 +1,229 @@
+"""Money out: held when it is frozen, sent once, posted when Stripe has confirmed it, and never lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from accounts.errors import InvalidField
+from accounts.models import AuditEvent
+from billing import freezing, payees, payouts
+from billing.errors import PaymentsOff, PayoutRefused
+from billing.models import Payee, Payout
+from demo.payments import connect
+from demo.payments.state import Object
+from ledger import kinds
+from ledger.chart import ensure_account
+from ledger.drafts import Draft
+from ledger.errors import NotCovered
+from ledger.models import Account, Transfer
+from ledger.transfers import post
+from tests.billing.payees import DOLLAR, account_at, earn
+from tests.fakes.payments import KEY, SECRET, PaymentDouble
+
+PERIOD = "2026-11"
+
+
+@pytest.fixture
+def double(settings):
+    with PaymentDouble() as double:
+        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
+        settings.STRIPE_BASE_URL = double.url
+        yield double
+
+
+@pytest.fixture
+def earned(acme, double) -> Payee:
+    """Acme has $40.005 matured and an account that takes transfers."""
+    earn(acme, 40 * DOLLAR + 5_000_000)
+    return account_at(double, acme)
+
+
+def send_all(rounds: int = 1) -> None:
+    for _ in range(rounds):
+        payouts.send_due(now=timezone.now() + timedelta(days=1))
+
+
+def faults_of(double: PaymentDouble, *faults: str) -> None:
+    """What goes wrong with each transfer that is asked for, one after the other; then nothing."""
+    left = list(faults)
+
+    def fault(path: str, given: Object) -> str:
+        return left.pop(0) if path == "transfers" and left else ""
+
+    double.state.faults = fault
+
+
+def transfers_of(double: PaymentDouble) -> list[int]:
+    return [one["amount"] for one in double.state.of("transfer")]
+
+
+def test_a_month_is_frozen_sent_and_posted_once(earned, double, balances, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(2):
+            freezing.freeze_month(PERIOD)
+            send_all()
+    payout = Payout.objects.get()
+    assert (payout.state, payout.cents, payout.attempts) == (Payout.PAID, 4000, 1)
+    assert payout.reference == double.state.of("transfer")[0]["id"]
+    assert double.state.of("transfer")[0]["transfer_group"] == payout.public_id
+    assert balances() == {
+        "acme rewards_available": 5_000_000, "revenue": -40 * DOLLAR - 5_000_000, "stripe_clearing": 40 * DOLLAR,
+    }  # fmt: skip
+    assert Transfer.objects.get(kind="payout").business_id == f"payout:{payout.public_id}"
+    assert AuditEvent.objects.of(earned.org).filter(action="payout.frozen").count() == 1
+    assert "$40.00" in mail.outbox[0].subject
+
+
+def test_what_is_frozen_is_held(earned, double):
+    freezing.freeze_month(PERIOD)
+    account = Account.objects.of(earned.org).get(kind=kinds.REWARDS_AVAILABLE)
+    assert (account.balance, account.held) == (40 * DOLLAR + 5_000_000, 40 * DOLLAR)
+    with pytest.raises(NotCovered):
+        post(Draft("claw:1", "claw", {account.pk: -DOLLAR, ensure_account(kinds.REVENUE).pk: DOLLAR}))
+
+
+@pytest.mark.parametrize(
+    ("faults", "rounds"),
+    [
+        (["cut"], 2),  # done, and the answer was lost
+        (["pruned"], 2),  # the same, and Stripe has forgotten the idempotency key
+        (["500"], 2),  # not done; the 500 is remembered under the key until that is forgotten
+        (["cut", "cut", "pruned"], 4),
+    ],
+)
+def test_an_unknown_outcome_is_looked_up_before_anything_is_sent_again(earned, double, faults, rounds):
+    faults_of(double, *faults)
+    freezing.freeze_month(PERIOD)
+    send_all()
+    payout = Payout.objects.get()
+    assert payout.state == Payout.SENDING
+    assert not Transfer.objects.filter(kind="payout").exists()
+    double.forget_keys()
+    send_all(rounds - 1)
+    payout.refresh_from_db()
+    assert payout.state == Payout.PAID
+    assert transfers_of(double) == [4000]
+
+
+def test_a_remembered_500_is_not_taken_for_an_answer(earned, double):
+    faults_of(double, "500")
+    freezing.freeze_month(PERIOD)
+    send_all(3)
+    assert Payout.objects.get().state == Payout.SENDING
+    assert transfers_of(double) == []
+
+
+def test_it_waits_for_the_next_attempt(earned, double):
+    faults_of(double, "cut")
+    freezing.freeze_month(PERIOD)
+    payouts.send_due()
+    assert payouts.send_due() == 1
+    payout = Payout.objects.get()
+    assert (payout.attempts, payout.next_attempt_at > timezone.now()) == (1, True)
+
+
+def test_while_the_platform_has_too_little_it_waits_and_is_sent_later(earned, double):
+    double.state.funds_cents = 100
+    freezing.freeze_month(PERIOD)
+    send_all(2)
+    payout = Payout.objects.get()
+    assert (payout.state, payout.reason) == (Payout.WAITING, payouts.LACKS_FUNDS)
+    double.state.funds_cents = 5000
+    send_all()
+    payout.refresh_from_db()
+    assert (payout.state, payout.reason) == (Payout.PAID, "")
+    assert transfers_of(double) == [4000]
+
+
+def test_a_destination_that_is_not_verified_any_more_leaves_the_money_where_it_is(earned, double, balances, acme):
+    freezing.freeze_month(PERIOD)
+    connect.set_status(double.state, str(earned.stripe_id), connect.RESTRICTED)
+    send_all()
+    payout = Payout.objects.get()
+    assert (payout.state, payout.reason) == (Payout.RETURNED, payouts.NOT_VERIFIED)
+    assert balances()["acme rewards_available"] == 40 * DOLLAR + 5_000_000
+    assert freezing.payable_cents(acme) == 4000
+    earned.refresh_from_db()
+    assert earned.state == Payee.INCOMPLETE
+    assert freezing.freeze_month("2026-12").payouts.count() == 0
+
+
+def test_only_who_is_verified_and_has_enough_is_paid_by_the_month(acme, rival, double):
+    earn(acme, 24 * DOLLAR)
+    account_at(double, acme)
+    earn(rival, 60 * DOLLAR)
+    account_at(double, rival, connect.RESTRICTED)
+    Payee.objects.of(rival).update(state=Payee.INCOMPLETE)
+    assert freezing.freeze_month(PERIOD).payouts.count() == 0
+
+
+def test_one_asks_for_a_payout(earned, as_alice, acme, double):
+    payout = freezing.request(acme, as_alice)
+    with pytest.raises(PayoutRefused) as refusal:
+        freezing.request(acme, as_alice)
+    assert refusal.value.reason == freezing.ONE_IS_OPEN
+    send_all()
+    payout.refresh_from_db()
+    assert (payout.state, payout.asked_by) == (Payout.PAID, as_alice.label)
+    with pytest.raises(PayoutRefused) as refusal:
+        freezing.request(acme, as_alice)
+    assert refusal.value.reason == freezing.TOO_LITTLE
+
+
+def test_without_a_verified_destination_it_is_explained(acme, as_alice, double):
+    earn(acme, 40 * DOLLAR)
+    with pytest.raises(PayoutRefused) as refusal:
+        freezing.request(acme, as_alice)
+    assert refusal.value.reason == freezing.NO_DESTINATION
+    payees.onboard(acme, as_alice, "TH", "alice@acme.test")
+    with pytest.raises(PayoutRefused) as refusal:
+        freezing.request(acme, as_alice)
+    assert refusal.value.reason == freezing.NOT_VERIFIED
+    assert freezing.payable_cents(acme) == 4000
+
+
+def test_the_onboarding_makes_it_ready(acme, as_alice, double):
+    page = payees.onboard(acme, as_alice, "th", "alice@acme.test")
+    assert payees.look_again(acme).state == Payee.INCOMPLETE
+    httpx.post(page, data={"act": "finish"})
+    assert payees.look_again(acme).state == Payee.READY
+    again = payees.onboard(acme, as_alice, "th", "alice@acme.test")
+    assert again != page
+    assert len(double.state.objects["account"]) == 1
+    assert AuditEvent.objects.of(acme).filter(action=payees.ACTION).count() == 2
+
+
+@pytest.mark.parametrize("country", ["", "T", "THA", "1A", "ไท"])
+def test_a_country_that_is_none_is_refused(acme, as_alice, double, country):
+    with pytest.raises(InvalidField):
+        payees.onboard(acme, as_alice, country, "alice@acme.test")
+    assert double.state.of("account") == []
+
+
+def test_the_destination_does_not_change_under_a_payout(earned, as_alice, acme, double):
+    freezing.request(acme, as_alice)
+    with pytest.raises(PayoutRefused):
+        payees.set_bank(acme, as_alice, payees.Bank("Acme Ltd", "TH00 1234 5678", "Bangkok Bank BKKBTHBK"))
+
+
+def test_an_amount_that_stripe_says_was_another_stays_open_for_a_person(earned, double):
+    freezing.freeze_month(PERIOD)
+    payout = Payout.objects.get()
+    connect.transfer(double.state, {
+        "amount": "100", "currency": "usd", "destination": earned.stripe_id, "transfer_group": payout.public_id,
+    })  # fmt: skip
+    Payout.objects.update(attempts=1)
+    send_all()
+    payout.refresh_from_db()
+    assert (payout.state, payout.reason) == (Payout.SENDING, payouts.MISMATCH)
+    assert transfers_of(double) == [100]
+
+
+def test_without_stripe_nobody_is_onboarded(acme, as_alice, settings):
+    with pytest.raises(PaymentsOff):
+        payees.onboard(acme, as_alice, "TH", "alice@acme.test")

@@ -1,0 +1,100 @@
+"""`/earnings` and `/causes`: as the pages show them, for scripts."""
+# ruff: noqa: F401, F811  fixtures of billing
+
+import pytest
+from django.utils import timezone
+
+from billing.earnings import cases, causes
+from billing.earnings.models import Case
+from nodes.recount import TOO_FAST
+from tests.billing.conftest import fund, sold, used, wallet
+from tests.billing.earnings.conftest import as_mallory, cause, chosen, doubted, machine, served
+from tests.console.api.conftest import refused
+
+pytestmark = pytest.mark.django_db
+
+
+def test_balances_trust_and_maturity(rival_api, api, served):
+    served()
+    shown = rival_api.get("earnings").json()
+    assert shown["balances"] == {
+        "escrow_usd": "0.0021", "available_usd": "0", "paid_out_usd": "0", "tokens_usd": "0", "donated_usd": "0",
+    }  # fmt: skip
+    assert shown["trust"] == {"percent": 100.0, "requests_missing": 99, "suffices": False}
+    assert (shown["exposure_percent"], shown["badges"]) == (100, ["first_answer"])
+    assert [one["amount_usd"] for one in shown["maturing"]] == ["0.0021"]
+    assert api.get("earnings").json()["balances"]["escrow_usd"] == "0"
+
+
+def test_lots_by_machine_model_and_day(rival_api, api, served, machine):
+    served("req_1")
+    served("req_2")
+    [lot] = rival_api.get("earnings/lots").json()["data"]
+    assert (lot["node"], lot["model"], lot["requests"]) == (machine.node.public_id, "llama3.1:8b", 2)
+    assert (lot["paid_usd"], lot["earned_usd"], lot["escrow_usd"]) == ("0.006", "0.0042", "0.0042")
+    assert api.get("earnings/lots").json()["data"] == []
+
+
+def test_a_programme_is_chosen_and_previewed_to_the_last_unit(rival_api, cause):
+    wanted = {"kind": "mission", "donated_percent": 33, "causes": {cause.slug: 2}}
+    shown = rival_api.put("earnings/programme", wanted).json()
+    assert {name: shown[name] for name in wanted} == wanted
+    assert rival_api.get("earnings/programme").json() == shown
+    preview = rival_api.get(
+        "earnings/preview", kind="mission", donated_percent=33, causes=f"{cause.slug}:2", amount_nanos=101
+    ).json()
+    assert (preview["paid_usd"], preview["fee_usd"]) == ("0.000000101", "0.000000031")
+    assert (preview["escrow_usd"], preview["donated_usd"]) == ("0.000000047", {cause.slug: "0.000000023"})
+
+
+@pytest.mark.parametrize(
+    ("sent", "param"),
+    [
+        ({"kind": "gold"}, "kind"),
+        ({"kind": "mission"}, "donated_percent"),
+        ({"kind": "mission", "donated_percent": 9}, "donated_percent"),
+        ({"kind": "mission", "donated_percent": 50}, "causes"),
+        ({"kind": "mission", "donated_percent": 50, "causes": {"no-such": 1}}, "causes"),
+    ],
+)
+def test_what_cannot_be_chosen_names_its_field(rival_api, sent, param):
+    response = rival_api.put("earnings/programme", sent)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("text", ["trees-for-all:x", "trees-for-all:-1", "trees-for-all:1000", "trees-for-all:0"])
+def test_weights_that_are_none(rival_api, cause, text):
+    assert rival_api.get("earnings/preview", kind="mission", donated_percent=50, causes=text).status_code == 400
+
+
+def test_a_case_is_answered_until_it_is_decided(rival_api, api, served, doubted, as_mallory):
+    served()
+    doubted(TOO_FAST, times=2)
+    cases.look(timezone.now())
+    [shown] = rival_api.get("earnings/cases").json()["data"]
+    assert (shown["state"], [doubt["kind"] for doubt in shown["doubts"]]) == ("open", [TOO_FAST])
+    address = f"earnings/cases/{shown['id']}"
+    assert rival_api.put(f"{address}/answer", {"answer": "Eight cards."}).json()["state"] == "answered"
+    assert api.get(address).status_code == 404
+    cases.dismiss(Case.objects.get(), as_mallory, "Seen.")
+    assert rival_api.get(address).json()["note"] == "Seen."
+    assert refused(rival_api.put(f"{address}/answer", {"answer": "More."}), 409, "case_closed")
+
+
+def test_prices_with_their_history_and_bounds(rival_api, machine):
+    shown = rival_api.get("earnings/prices").json()
+    assert (shown["least_usd"], shown["most_usd"]) == ("0", "100")
+    [model] = shown["models"]
+    assert (model["node"], model["model"]) == (machine.node.public_id, "llama3.1:8b")
+    assert [(one["version"], one["input_price"]) for one in model["versions"]] == [(2, "1"), (1, "0")]
+
+
+def test_causes_and_what_they_were_given(api, served, chosen, cause):
+    chosen("mission", 100, **{cause.slug: 1})
+    served()
+    shown = api.get(f"causes/{cause.slug}").json()
+    assert (shown["id"], shown["given_usd"], shown["paid_usd"], shown["is_open"]) == (cause.slug, "0.0021", "0", True)
+    assert api.get("causes").json()["data"] == [shown]
+    causes.close(cause)
+    assert not api.get(f"causes/{cause.slug}").json()["is_open"]
+    assert api.get("causes/no-such").status_code == 404
