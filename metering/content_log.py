@@ -30,6 +30,9 @@ from metering.transcripts import transcript_of
 QUEUE_BYTES = 64 << 20
 FILE_BYTES = 256 << 20
 ROTATE_BYTES = 8 << 20
+DISK_RESERVE_BYTES = 512 << 20
+"""What is left of the disk is for the journal, without which nothing is served."""
+
 LOOK_AROUND_S = 10.0
 PAUSE_S = 0.25
 RETRY_S = 2.0
@@ -120,7 +123,7 @@ class ContentLog:
         self._adopted: list[Segment] = []
         self._look_around_at_s = 0.0
         self._connection: psycopg.Connection | None = None
-        self.dropped = 0
+        self.dropped = self._told = 0
         self._thread = threading.Thread(target=self._run, name="content-log", daemon=True)
 
     def start(self) -> None:
@@ -161,10 +164,16 @@ class ContentLog:
                     break
                 self._stopping.wait(RETRY_S) if not is_last else time.sleep(PAUSE_S)
                 continue
+            self._tell_of_dropped()
             if is_last:
                 break
             self._stopping.wait(PAUSE_S)
         self._close()
+
+    def _tell_of_dropped(self) -> None:
+        if self.dropped > self._told:
+            logger.warning("%d prompts and answers were not kept: there was no room", self.dropped - self._told)
+            self._told = self.dropped
 
     # -- the file ------------------------------------------------------------------------------
 
@@ -207,6 +216,9 @@ class ContentLog:
             name = f"{os.getpid()}-{id(self):x}-{time.time_ns():x}-{self._sequence:06d}"
             self._sequence += 1
             file = self._file = segments.create(self._directory, name)
+        disk = os.statvfs(self._directory)
+        if disk.f_bavail * disk.f_frsize < DISK_RESERVE_BYTES:
+            return False
         size_bytes = os.fstat(file.fd).st_size
         if size_bytes + len(line) - file.shipped_bytes > FILE_BYTES:
             return False

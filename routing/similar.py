@@ -96,7 +96,8 @@ class Index:
 
     def vector(self, org_id: int, named: bytes, digest: bytes) -> Vector[float] | None:
         """Of the very same question, if it was asked lately."""
-        return self._filters.get((org_id, named), {}).get(digest)
+        known = self._filters.get((org_id, named))
+        return known.get(digest) if known else None
 
     def alike(self, org_id: int, named: bytes, vector: Vector[float], threshold: float) -> list[tuple[float, bytes]]:
         """What is at least so similar, the most similar first."""

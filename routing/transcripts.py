@@ -94,6 +94,9 @@ class Overheard(Source):
     def checkpoint(self) -> None:
         self._source.checkpoint()
 
+    def fell_silent(self) -> bool:
+        return self._source.fell_silent()
+
     def note_end(self, code: str) -> None:
         self._source.note_end(code)
 

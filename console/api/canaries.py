@@ -24,7 +24,7 @@ _MEAN = "The mean; null where nothing was timed."
 
 class FiguresShown(Shown):
     requests = serializers.IntegerField(help_text="Without those that limits or their callers ended.")
-    errors = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]  # the word of `/usage` too
     error_percent = serializers.FloatField()
     first_token_ms = serializers.FloatField(source="ttft_ms", allow_null=True, help_text=_MEAN)
     duration_ms = serializers.FloatField(allow_null=True, help_text=_MEAN)

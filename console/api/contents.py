@@ -22,7 +22,7 @@ from metering.models import Content
 _SAID = "As it was said where all of it is kept, else its text with a mark where the middle is missing."
 
 
-class ContentShown(Shown):
+class RequestContentShown(Shown):
     object = Kind("request.content")
     id = serializers.CharField(help_text="Of the request.")
     started_at = serializers.DateTimeField()
@@ -50,20 +50,20 @@ class RequestContentView(ResourceView):
     tag = "Requests"
     needs = {"GET": (Permission.VIEW_CONTENT,)}
 
-    @described("getRequestContent", "Read what a request asked and was answered", answer=ContentShown)
+    @described("getRequestContent", "Read what a request asked and was answered", answer=RequestContentShown)
     def get(self, request: Request, request_id: str) -> Response:
         """404 where it was not kept: its organisation, its key or itself did not want it, or its time is over."""
         kept = contents.read(self.organization, self.actor, request_id)
         if kept is None:
             raise Http404
-        return Response(ContentShown(kept).data)
+        return Response(RequestContentShown(kept).data)
 
 
 class ContentsView(ResourceView):
     tag = "Requests"
     needs = {"GET": (Permission.VIEW_CONTENT,), "DELETE": (Permission.MANAGE_ORGANIZATION,)}
 
-    @described("listContents", "Export prompts and answers", **list_of(ContentShown, query=ContentsQuery))
+    @described("listContents", "Export prompts and answers", **list_of(RequestContentShown, query=ContentsQuery))
     def get(self, request: Request) -> Response:
         """The newest first."""
         query = self.query(ContentsQuery)
@@ -72,7 +72,7 @@ class ContentsView(ResourceView):
         rows = rows.filter(started_at__lt=query["to"]) if query.get("to") else rows
         page = page_of_rows(rows, ["-started_at", "-id"], query.get("cursor"), query["limit"], self.mark())
         kept = contents.read_all(self.organization, self.actor, page.rows)
-        return self.answered(Page(kept, page.next_cursor), ContentShown)
+        return self.answered(Page(kept, page.next_cursor), RequestContentShown)
 
     @described("purgeContents", "Purge prompts and answers", answer=PurgedShown)
     def delete(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ WIRED = {"routing.wiring", "routing.sources"}
 """Where the data plane is put together, and where its snapshots come from: in a thread, off the path of requests."""
 
 CONTROL_PLANE_OF_ROUTING = {
+    "routing.canaries",
     "routing.cache_services",
     "routing.drafts",
     "routing.drills",
@@ -40,8 +41,11 @@ WITHOUT_DJANGO = [
     "metering.admission",
     "metering.bounds",
     "metering.checkpoints",
+    "metering.content_log",
     "metering.gate",
     "metering.journal",
+    "metering.peers",
+    "metering.transcripts",
     "metering.rejected",
     "metering.running_count",
     "metering.segments",

@@ -13,7 +13,10 @@ from accounts.models import AuditEvent
 from accounts.organizations import update_organization
 from metering import contents
 from metering.models import Content, Usage
+from routing.replies import Source
 from routing.services import put_route
+from routing.sink import Sink
+from routing.transcripts import Overheard, Tap
 from tests.ownredis import eventually
 from tests.routing.hearing import let_all_hear
 from tests.stack import GatewayProcess, Tenant, make_tenant
@@ -175,3 +178,10 @@ def test_an_export_tells_all_and_is_in_the_audit_trail(keeping, ask):
     assert [line["id"] for line in lines] == ids
     event = AuditEvent.objects.of(keeping.org).filter(action="content.exported").get()
     assert event.after["requests"] == 3
+
+
+@pytest.mark.parametrize(("wrapper", "wrapped"), [(Overheard, Source), (Tap, Sink)])
+def test_who_listens_passes_everything_on(wrapper, wrapped):
+    """A method that a stream or a sink gets later must not end at who merely listens."""
+    said = {name for name in vars(wrapped) if not name.startswith("_") and callable(getattr(wrapped, name))}
+    assert said <= vars(wrapper).keys()

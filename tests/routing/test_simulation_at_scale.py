@@ -32,7 +32,11 @@ FROM generate_series(1, %s) AS n
 def test_a_day_of_requests():
     tenant = make_tenant()
     for name in ("A", "B"):
-        tenant.connect(f"https://{name.lower()}.example.com/v1", [{"id": "sim-chat", "input_price": "1"}], name=name)
+        tenant.connect(
+            f"https://{name.lower()}.example.com/v1",
+            [{"id": "sim-chat", "input_price": "1", "output_price": "2"}],
+            name=name,
+        )
     put_route(tenant.org, tenant.actor, "fast", {"targets": [{"target": "a/sim-chat"}]})
     content = {"targets": [{"target": "b/sim-chat"}, {"target": "a/sim-chat", "tier": 1}], "strategy": "cheapest"}
     draft = save_draft(tenant.org, tenant.actor, "fast", content)
