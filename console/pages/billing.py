@@ -173,6 +173,7 @@ def _means(visit: Visit) -> dict[str, Any]:
     return {
         "is_on": client.is_on(),
         "is_required": settings.CREDITS_REQUIRED,
+        "is_staff": visit.user.is_staff,
         "is_test_mode": client.is_on() and client.is_test_mode(),
         "may_manage": visit.allows(Permission.MANAGE_BILLING),
         "card": cards.card_of(visit.organization),

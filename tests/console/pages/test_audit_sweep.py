@@ -134,6 +134,7 @@ CASES: dict[str, Case] = {
 }
 ELSEWHERE = {
     "earnings-prices": "in test_earnings.py: a change of a machine, as by nodes-models",
+    "price-book-model": "of the operator, whose prices are kept with all their versions",
     "causes-new": "of the operator, who has no trail of an organisation",
     "causes-edit": "of the operator, as causes-new",
     "causes-pay": "of the operator: the ledger keeps it",

@@ -1,0 +1,34 @@
+"""What a model of the platform's own connections costs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Self
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from console.forms.base import ConsoleForm
+from providers.models import ServedModel
+
+_PRICES = ("input_price", "cached_input_price", "output_price", "request_price")
+_TYPED: dict[str, Any] = {"min_value": 0, "max_digits": 16, "required": False}
+
+
+class PriceForm(ConsoleForm):
+    """Nothing typed means the catalogue's price again, if it has one."""
+
+    input_price = forms.DecimalField(label=_("Input"), decimal_places=6, **_TYPED)
+    cached_input_price = forms.DecimalField(
+        label=_("Cached input"), decimal_places=6, help_text=_("Empty: as other input."), **_TYPED
+    )
+    output_price = forms.DecimalField(label=_("Output"), decimal_places=6, **_TYPED)
+    request_price = forms.DecimalField(label=_("Each request"), decimal_places=9, **_TYPED)
+
+    @classmethod
+    def of(cls, model: ServedModel) -> Self:
+        return cls(initial={name: _plain(getattr(model, name)) for name in _PRICES})
+
+
+def _plain(price: Decimal | None) -> str:
+    return "" if price is None else f"{price:f}".rstrip("0").rstrip(".") if price else "0"

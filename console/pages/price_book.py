@@ -1,0 +1,93 @@
+"""The price book of the platform: what its own connections sell, at which price, since when. For staff."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts import current
+from billing.models import PriceVersion
+from common.money import usd_text
+from console.forms.price_book import PriceForm
+from console.pages.causes import for_staff
+from providers import services
+from providers.errors import InvalidConnection
+from providers.models import ServedModel
+
+_FIGURES = ("input_nanos", "cached_input_nanos", "output_nanos", "request_nanos")
+
+
+@never_cache
+@require_GET
+@for_staff
+def index(request: HttpRequest) -> HttpResponse:
+    """Those without a known price first: requests to them are refused."""
+    asked = request.GET.get("q", "").strip()[:200]
+    found = sold_models()
+    models = list(found.filter(model_id__icontains=asked) if asked else found)
+    in_force = {
+        row.target_id: row
+        for row in PriceVersion.objects.filter(target_id__in=[one.pk for one in models], valid_until=None)
+    }
+    rows = [(model, in_force.get(model.pk)) for model in models]
+    unpriced = sum(model.input_price is None or model.output_price is None for model in models)
+    context = {"rows": rows, "asked": asked, "unpriced": unpriced, "has_any": bool(models) or found.exists()}
+    return render(request, "price_book/index.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@for_staff
+def edit(request: HttpRequest, public_id: str) -> HttpResponse:
+    model = get_object_or_404(sold_models(), public_id=public_id)
+    form = PriceForm(request.POST) if request.method == "POST" else PriceForm.of(model)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.update_model(model, current.actor_of(request), form.cleaned_data)
+            messages.success(request, _("Saved. The next request is priced so."))
+            return redirect("price-book-model", public_id)
+        except InvalidConnection as refusal:
+            form.absorb(refusal)
+    history = PriceVersion.objects.filter(target_id=model.pk).order_by("-version")
+    context = {"model": model, "form": form, "history": history}
+    return render(request, "price_book/model.html", context, status=422 if form.errors else 200)
+
+
+@require_GET
+@for_staff
+def export(request: HttpRequest) -> HttpResponse:
+    """Every version of every price, in US dollars per million tokens."""
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="prices-{timezone.now():%Y-%m-%d}.csv"'
+    writer = csv.writer(response)
+    heads = ("input_usd", "cached_input_usd", "output_usd", "request_usd")
+    writer.writerow(["connection", "model", "target_id", "version", "valid_from", "valid_until", *heads])
+    models = {model.pk: model for model in sold_models()}
+    for row in PriceVersion.objects.filter(target_id__in=models).order_by("target_id", "version"):
+        model = models[row.target_id]
+        until = row.valid_until.isoformat() if row.valid_until else ""
+        about = (model.connection.slug, model.model_id, row.target_id, row.version, row.valid_from.isoformat(), until)
+        writer.writerow([*about, *(_said(getattr(row, name)) for name in _FIGURES)])
+    return response
+
+
+def sold_models() -> QuerySet[ServedModel]:
+    """Of the platform's own connections, the only ones whose use it charges for."""
+    return (
+        ServedModel.objects.filter(org=None, connection__org=None)
+        .select_related("connection")
+        .order_by("connection__name", "model_id")
+    )
+
+
+def _said(nanos: Any) -> str:
+    return "" if nanos is None else usd_text(nanos)
