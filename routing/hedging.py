@@ -5,7 +5,8 @@
 
 Opt-in per route and bounded: only so many of a hundred streams are hedged, none whose prompt would cost more than the
 route allows at either target (for either may lose), none without room in the budget for retries, and no machine gets
-one beyond its free slots. What the loser cost is told in the request's attempts and is not in what the caller pays.
+one beyond its free slots. Only targets that the organisation pays itself, or that cost nothing, may lose. What that
+cost is told in the request's attempts and is not in what the caller pays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from metering.usage import HEDGE_LOST
 from nodes.fleet import Fleet
 from providers.adapters.base import COUNTED, TokenUsage
 from providers.failures import Kind
-from providers.schema import Call
 from providers.targets import Target
 from routing.asked import Asked
 from routing.failover import Answered, Enter, Failover, OpenedStream, RejectedUpstream, RetryBudget
@@ -92,11 +92,11 @@ class Hedger:
         """Whom to ask besides, taken from those who are left; the budget for retries then has it."""
         if self._credit[route] < _ONE or not race.may_try_another:
             return None
-        call, now = race.asked.call, monotonic()
-        if not all(_is_within(hedge, call, target) for target in race.begun):
+        asked, now = race.asked, monotonic()
+        if not all(_may_lose(hedge, asked, target) for target in race.begun):
             return None
         for candidate in list(race.left):
-            if not self._may_be_asked(call, candidate, hedge, now) or not self._budget.take():
+            if not self._may_be_asked(asked, candidate, hedge, now) or not self._budget.take():
                 continue
             if await _enters(race.asked.enter, candidate.target) and candidate in race.left:
                 race.left.remove(candidate)
@@ -105,11 +105,11 @@ class Hedger:
             self._budget.give_back()
         return None
 
-    def _may_be_asked(self, call: Call, candidate: Candidate, hedge: Hedge, now: float) -> bool:
+    def _may_be_asked(self, asked: Asked, candidate: Candidate, hedge: Hedge, now: float) -> bool:
         target = candidate.target
         if candidate.after is not None and Kind.FIRST_BYTE_TIMEOUT not in candidate.after:
             return False
-        if not _is_within(hedge, call, target):
+        if not _may_lose(hedge, asked, target):
             return False
         if target.node:
             load = self._fleet.load(target, self._health.speed(target.id).in_flight, now)
@@ -223,9 +223,12 @@ class _Race:
             self._flights.leave(flight)
 
 
-def _is_within(hedge: Hedge, call: Call, target: Target) -> bool:
-    """Whether it may lose: no tokenizer makes more tokens than there are bytes."""
-    return cost_of(TokenUsage(call.prompt_bytes), target.price) <= hedge.most_extra_nanos
+def _may_lose(hedge: Hedge, asked: Asked, target: Target) -> bool:
+    """No tokenizer makes more tokens than there are bytes. What others are paid for is not theirs to lose: the caller
+    does not pay for it, so somebody else would."""
+    most_nanos = cost_of(TokenUsage(asked.call.prompt_bytes), target.price)
+    is_own = target.org_id == asked.settlement.caller.org_id
+    return most_nanos == 0 or (is_own and most_nanos <= hedge.most_extra_nanos)
 
 
 async def _enters(enter: Enter | None, target: Target) -> bool:

@@ -29,7 +29,7 @@ class RouteStreamsForm(ConsoleForm):
         required=False,
         help_text=_(
             "For streams. Who begins first answers, the other one is let go within a second. What it cost upstream "
-            "is shown with the request and not charged."
+            "is shown with the request and not charged. Only targets that you pay yourself are asked so."
         ),
     )
     hedge_after_ms = forms.IntegerField(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import monotonic
 
+import msgspec
 import pytest
 from openai import APIStatusError, OpenAI
 
@@ -13,14 +14,16 @@ from metering.tokens import count_tokens
 from metering.usage import HEDGE_LOST
 from nodes.fleet import Fleet, Presence
 from providers.failures import Kind
-from providers.targets import GUEST
-from routing.failover import RetryBudget
+from providers.targets import GUEST, Price
+from routing.asked import Asked
+from routing.failover import RetryBudget, Trail
 from routing.flights import Flights
 from routing.health import Health
 from routing.hedging import Hedger
-from routing.plans import Candidate, Hedge
+from routing.plans import Candidate, Hedge, Plan
 from routing.services import put_route
-from tests.routing.builders import call, target
+from routing.settlement import Settlement
+from tests.routing.builders import CALLER, call, target
 from tests.routing.conftest import Upstreams
 from tests.routing.test_outages import eventually
 from tests.stack import GatewayProcess, Tenant
@@ -138,6 +141,31 @@ def test_when_both_fail_the_caller_hears_of_both(client, tenant, upstreams):
     assert len(caught.value.body["metadata"]["attempts"]) == 2
 
 
+def _asked() -> Asked:
+    one = call(stream=True)
+    trail = Trail(0.0)
+    settlement = Settlement(one, CALLER, trail, print, monotonic)
+    return Asked(one, Plan("quick", "priority", (), ()), trail, settlement, None)
+
+
+ASKED = _asked()
+
+
+@pytest.mark.parametrize(
+    ("org_id", "price", "may"),
+    [
+        (1, Price(1_000_000_000, 1_000_000_000), True),
+        (None, Price(1_000_000_000, 1_000_000_000), False),
+        (None, Price(0, 0), True),
+        (None, None, True),
+    ],
+    ids=["one's own", "sold", "for nothing", "without a price"],
+)
+def test_what_others_are_paid_for_is_not_asked_besides(hedger, org_id, price, may):
+    one = msgspec.structs.replace(target("a", price=price), org_id=org_id)
+    assert hedger._may_be_asked(ASKED, Candidate(one, one.credentials), BOUNDED, monotonic()) is may
+
+
 @pytest.fixture
 def hedger() -> Hedger:
     fleet = Fleet()
@@ -148,7 +176,7 @@ def hedger() -> Hedger:
 @pytest.mark.parametrize(("slots", "may"), [(1, False), (2, True)])
 def test_a_guest_machine_is_asked_for_a_free_slot_only(hedger, slots, may):
     machine = target("n", place=GUEST, node="node_1", slots=slots, credentials=())
-    assert hedger._may_be_asked(call(stream=True), Candidate(machine, (None,)), BOUNDED, monotonic()) is may
+    assert hedger._may_be_asked(ASKED, Candidate(machine, (None,)), BOUNDED, monotonic()) is may
 
 
 def test_a_target_whose_breaker_is_open_is_not_asked(hedger):
@@ -156,7 +184,7 @@ def test_a_target_whose_breaker_is_open_is_not_asked(hedger):
     breaker = hedger._health.breaker(one.id, one.credentials[0].id)
     for _ in range(5):
         breaker.failed(monotonic())
-    assert not hedger._may_be_asked(call(stream=True), Candidate(one, one.credentials), BOUNDED, monotonic())
+    assert not hedger._may_be_asked(ASKED, Candidate(one, one.credentials), BOUNDED, monotonic())
 
 
 def test_the_wait_is_the_95th_percentile_once_it_is_known(hedger):
@@ -174,7 +202,7 @@ def test_the_wait_is_the_95th_percentile_once_it_is_known(hedger):
 def test_a_fallback_of_another_cause_is_not_asked(hedger, after, may):
     one = target("a")
     candidate = Candidate(one, one.credentials, after=None if after is None else frozenset({after}))
-    assert hedger._may_be_asked(call(stream=True), candidate, BOUNDED, monotonic()) is may
+    assert hedger._may_be_asked(ASKED, candidate, BOUNDED, monotonic()) is may
 
 
 def test_the_first_target_s_prompt_is_bounded_too(client, tenant, slow):
