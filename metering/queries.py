@@ -15,22 +15,12 @@ from common import ids
 from common.errors import InvalidRequest
 from common.money import usd_from_nanos
 from metering.models import Usage
-from metering.reports import DAY, FIELDS, HOUR, Dimension, UsageRow, spend_today, usage_report
+from metering.reports import DAY, HOUR, Dimension, UsageRow, spend_today, usage_report
 
 __all__ = ["DAY", "HOUR", "Dimension", "UsageRow", "spend_today", "usage_report"]
 
 PAGE_LARGEST = 500
 CLOCKS_DIFFER = timedelta(minutes=1)
-
-
-def csv_rows(rows: Sequence[UsageRow], group_by: Sequence[Dimension]) -> Iterator[list[str]]:
-    """A report's cells, the header first. Money in USD, exact."""
-    counts = ("requests", "errors", "input_tokens", "cached_tokens", "output_tokens")
-    yield [*group_by, *counts, "cost_usd", "ttft_ms"]
-    for row in rows:
-        group = [_cell(getattr(row, FIELDS[dimension])) for dimension in group_by]
-        figures = [str(getattr(row, name)) for name in counts]
-        yield [*group, *figures, _usd(row.cost_nanos), "" if row.ttft_ms is None else f"{row.ttft_ms:.1f}"]
 
 
 def request_csv_rows(requests: Sequence[Usage]) -> Iterator[list[str]]:
@@ -69,7 +59,9 @@ class RequestFilters:
     model: str | None = None
     route: str | None = None
     target: str | None = None
+    node: str | None = None
     key_id: int | None = None
+    user_id: int | None = None
     status_class: int | None = None
     error_code: str | None = None
     stream: bool | None = None
@@ -152,7 +144,9 @@ def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
         "model": filters.model,
         "route": filters.route,
         "target": filters.target,
+        "target__startswith": filters.node and f"node/{filters.node}/",
         "key_id": filters.key_id,
+        "user_id": filters.user_id,
         "status__range": None if class_ is None else (class_ * 100, class_ * 100 + 99),
         "error_code": filters.error_code,
         "stream": filters.stream,
