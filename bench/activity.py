@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any
 from bench.progress import say
 
 if TYPE_CHECKING:
-    from accounts.models import Organization
     from django.test import Client
+
+    from accounts.models import Organization
 
 EMAIL = "activity@shareai.local"
 TIMES = 7
 PAGES = (
     "/", "/activity?range=24h", "/activity", "/activity?range=30d", "/activity?range=90d", "/activity?range=month",
-    "/activity?range=30d&group=key", "/activity?range=30d&group=member&figure=requests", "/activity?range=30d&group=node",
-    "/activity?range=30d&group=target&model=model-3", "/activity?range=30d&group=route&figure=saved", "/logs",
-    "/activity/exports", "/activity/statements",
+    "/activity?range=30d&group=key", "/activity?range=30d&group=member&figure=requests",
+    "/activity?range=30d&group=node", "/activity?range=30d&group=target&model=model-3",
+    "/activity?range=30d&group=route&figure=saved", "/activity/same?range=30d", "/logs", "/activity/exports", "/activity/statements",
 )  # fmt: skip
 
 FILL = """
@@ -40,7 +41,8 @@ INSERT INTO metering_usage (
     attempts, attempt_count, duration_ms, ttft_ms, cache, saved_nanos, prompt_hash
 )
 SELECT %(from)s::timestamptz + (%(to)s::timestamptz - %(from)s::timestamptz) * (n::float8 / %(rows)s),
-    'req_' || lpad(to_hex(n), 32, '0'), %(org)s, (%(keys)s::bigint[])[(1 + k)::int], (%(users)s::bigint[])[(1 + k %% %(people)s)::int],
+    'req_' || lpad(to_hex(n), 32, '0'), %(org)s, (%(keys)s::bigint[])[(1 + k)::int],
+    (%(users)s::bigint[])[(1 + k %% %(people)s)::int],
     'chat/completions', 'model-' || m, CASE WHEN k %% 3 = 0 THEN '' ELSE 'route-' || k %% 4 END,
     CASE WHEN hit THEN '' WHEN t = 0 THEN 'vendor/model-' || m WHEN t = 1 THEN 'own/model-' || m
          ELSE 'node/desk-' || m %% 3 || '/model-' || m END,
@@ -50,12 +52,14 @@ SELECT %(from)s::timestamptz + (%(to)s::timestamptz - %(from)s::timestamptz) * (
     200 + h %% 3000, h %% 200, 20 + h %% 900, CASE WHEN hit THEN 0 ELSE 10000 + h %% 4000000 END, 1,
     CASE WHEN hit THEN '[]' ELSE '[{"target": "vendor/model", "outcome": "ok"}]' END::jsonb, (NOT hit)::int,
     CASE WHEN hit THEN 4 ELSE 150 + h %% 9000 END, CASE WHEN hit THEN 2 ELSE 60 + h %% 1200 END,
-    CASE WHEN hit THEN 'HIT' WHEN k %% 2 = 0 THEN 'MISS' ELSE '' END, CASE WHEN hit THEN 10000 + h %% 4000000 ELSE 0 END,
+    CASE WHEN hit THEN 'HIT' WHEN k %% 2 = 0 THEN 'MISS' ELSE '' END,
+    CASE WHEN hit THEN 10000 + h %% 4000000 ELSE 0 END,
     1 + h %% 100000
 FROM (
     SELECT n, k, t, h, (k * 5 + h / 7 %% 3) %% 12 AS m, k %% 2 = 0 AND h %% 11 = 0 AS hit
     FROM (SELECT n, h, h %% %(count)s AS k, h / 60 %% 4 / 2 * (1 + h %% 2) AS t
-          FROM (SELECT n, (n * 2654435761) %% 4294967291 AS h FROM generate_series(%(first)s, %(last)s) AS n) AS a) AS b
+          FROM (SELECT n, (n * 2654435761) %% 4294967291 AS h
+                FROM generate_series(%(first)s, %(last)s) AS n) AS a) AS b
 ) AS c
 """
 CHARGE = """
@@ -111,7 +115,9 @@ def _keys(organization: Organization, count: int) -> list[int]:
     for number in range(count // 3):
         user = User.objects.create_user(f"person-{organization.pk}-{number}@shareai.local", name=f"Person {number}")
         Membership.objects.create(org=organization, user=user, role=roles.DEVELOPER)
-    made = (create_key(organization, actor, name=f"App {n}", scopes=["inference"], created_by=None) for n in range(count))
+    made = (
+        create_key(organization, actor, name=f"App {n}", scopes=["inference"], created_by=None) for n in range(count)
+    )
     return [one.key.pk for one in made]
 
 
@@ -137,13 +143,14 @@ def measure(client: Client, pages: Sequence[str] = PAGES) -> None:
 
 
 def asked_of(client: Client, address: str) -> tuple[int, int]:
-    """The status, and how many statements it took."""
+    """The status, and how many statements it took; marks inside of a transaction are none."""
     from django.db import connection
 
     statements: list[str] = []
 
     def counted(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        statements.append(sql)
+        if "SAVEPOINT" not in sql:
+            statements.append(sql)
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(counted):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import crediting, events
+from billing import crediting, events, monthly
 from billing.errors import PaymentsAway
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,11 @@ def find_missed_events() -> None:
     if found:
         logger.warning("billing: %d events had not come by themselves", found)
         events.handle_waiting()
+
+
+@shared_task(name="billing.close_months")
+def close_months() -> None:
+    monthly.close_months(timezone.now())
 
 
 def hand_over(event_id: str) -> None:

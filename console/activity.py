@@ -44,9 +44,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """All groups of a span, and what they add up to."""
+    """All groups of a span, what they add up to, and the names of those that have a number."""
 
     lines: Sequence[Line]
+    names: dict[Any, str]
     total: UsageRow
     before: UsageRow
 
@@ -77,7 +78,7 @@ def sheet_of(view: View) -> Sheet:
         )
         for row in now
     ]
-    return Sheet(lines, total_of(now), total_of(was))
+    return Sheet(lines, names, total_of(now), total_of(was))
 
 
 def ordered(lines: Iterable[Line], sort: str) -> list[Line]:
@@ -103,9 +104,7 @@ def chart_of(view: View, sheet: Sheet, figure: str) -> dict[str, Any]:
     shown = {_value(line.row, view.group): [0.0] * len(starts) for line in ranked}
     others = [0.0] * len(starts)
     is_money = field.endswith("_nanos")
-    points = course(
-        view.organization, view.span.moments, view.group, view.span.unit, figure, [*shown], view.narrowed
-    )
+    points = course(view.organization, view.span.moments, view.group, view.span.unit, figure, [*shown], view.narrowed)
     for point in points:
         series = others if point.value is None else shown[point.value]
         series[place[view.span.place_of(point.starts_at)]] += point.amount / 1e9 if is_money else point.amount

@@ -28,6 +28,7 @@ class Chrome:
     navigation: tuple[Group, ...] = ()
     actions: tuple[Link, ...] = ()
     notices: tuple[Alert, ...] = ()
+    sees_billing: bool = False
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def _chrome(request: HttpRequest) -> Chrome:
     current = request.resolver_match.url_name if request.resolver_match else ""
     own = Organization.objects.filter(memberships__user=visit.user, deleted_at=None).order_by("name")
     groups, actions = navigation.groups(visit, current or ""), navigation.actions(visit)
-    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit))
+    sees_billing = visit.allows(Permission.VIEW_BILLING)
+    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit), sees_billing)
 
 
 def _notices(visit: Visit) -> tuple[Alert, ...]:

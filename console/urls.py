@@ -32,6 +32,7 @@ from console.pages import (
     settings,
     simulations,
     smoke,
+    statements,
 )
 
 urlpatterns = [
@@ -114,7 +115,11 @@ urlpatterns = [
     path("activity/insight", insight.index, name="activity-insight"),
     path("activity/insight/cache", insight.cache, name="activity-insight-cache"),
     path("activity/insight/draft", insight.draft, name="activity-insight-draft"),
+    path("activity/same", activity.same, name="activity-same"),
     path("activity.csv", activity.export, name="activity-export"),
+    path("activity/statements", statements.index, name="activity-statements"),
+    path("activity/statements/<slug:public_id>", statements.show, name="activity-statement"),
+    path("activity/statements/<slug:public_id>/csv", statements.download, name="activity-statement-csv"),
     path("members", members.index, name="members"),
     path("members/invite", members.invite, name="members-invite"),
     path("members/invitations/<slug:public_id>", members.change_invitation, name="members-invitation"),

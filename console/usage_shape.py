@@ -1,4 +1,4 @@
-"""Sums of usage as the API and the files of Activity say them: the same names, the same digits, in JSON and in CSV."""
+"""Sums of usage as the API and the files of Activity say them: the same names and digits, in JSON and in CSV."""
 
 from __future__ import annotations
 

@@ -198,7 +198,8 @@ def course(
 
 def _narrowing(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
     columns = {
-        "model": "model", "route": "route", "target": "target", "node": _NODE, "key_id": "key_id", "user_id": "user_id",
+        "model": "model", "route": "route", "target": "target", "node": _NODE, "key_id": "key_id",
+        "user_id": "user_id",
     }  # fmt: skip
     asked = {name: value for name in columns if (value := getattr(narrowed, name)) is not None}
     condition = " AND ".join(f"{columns[name]} = %(only_{name})s" for name in asked) or "true"
@@ -236,7 +237,7 @@ def bounds(from_: datetime, to: datetime, day_zone: str) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _has_whole_days(zone: str, first_year: int, last_year: int) -> bool:
     """Whether each day begins at a whole hour of UTC, and only once."""
-    place, at = ZoneInfo(zone), datetime(first_year, 1, 1)  # noqa: DTZ001  put into the zone below
+    place, at = ZoneInfo(zone), datetime(first_year, 1, 1)
     while at.year <= last_year:
         earlier, later = at.replace(tzinfo=place), at.replace(tzinfo=place, fold=1)
         offset = earlier.utcoffset() or timedelta(0)

@@ -44,7 +44,6 @@ def _summed(name: str, expression: str) -> str:
     return f"coalesce(sum({expression}), 0){'' if name in _SPREADS else '::bigint'}"
 
 
-
 _HOUR = "date_trunc('hour', u.started_at, 'UTC')"
 _BUCKET_OF_ONE = "u.model, u.route, u.target, coalesce(u.key_id, 0), coalesce(u.user_id, 0)"
 _COLUMNS = ", ".join(("period", "org_id", "starts_at", *BUCKET, *FIGURES))
@@ -96,7 +95,8 @@ RECOMPUTE_DAYS = f"""
     INSERT INTO metering_rollup ({_COLUMNS})
     SELECT 'day', org_id, day, {", ".join(BUCKET)}, {_SUMS}
     FROM unnest(%(days)s::timestamptz[]) AS day
-    JOIN metering_rollup ON starts_at >= day AND starts_at < (day AT TIME ZONE %(zone)s + interval '1 day') AT TIME ZONE %(zone)s
+    JOIN metering_rollup ON starts_at >= day
+      AND starts_at < (day AT TIME ZONE %(zone)s + interval '1 day') AT TIME ZONE %(zone)s
     WHERE period = 'hour' AND org_id = %(org_id)s
     GROUP BY org_id, day, {", ".join(BUCKET)}
 """
@@ -152,35 +152,48 @@ _PARTS = f"""
 WITH dirty AS MATERIALIZED (
     SELECT DISTINCT hour FROM metering_dirtybucket
     WHERE org_id = %(org_id)s AND hour >= %(first_hour)s AND hour < %(last_hour)s
-), days AS MATERIALIZED (
-    -- Sums of days are of days in one zone; others are added up from hours.
-    SELECT coalesce((SELECT zone FROM metering_rollupzone WHERE org_id = %(org_id)s), 'UTC') = %(day_zone)s AS usable
 ), expired AS MATERIALIZED (
     SELECT coalesce(max(expired_before), '-infinity') AS before FROM metering_usageexpiry WHERE org_id = %(org_id)s
 ), slices AS (
     SELECT hour AS starts_at, hour + interval '1 hour' AS ends_at FROM dirty
     UNION ALL
     SELECT * FROM unnest(%(edge_starts)s::timestamptz[], %(edge_ends)s::timestamptz[])
+), by_days AS MATERIALIZED (
+    SELECT zone.usable AND %(first_day)s::timestamptz < %(last_day)s::timestamptz AS usable FROM (
+        -- Sums of days are of days in one zone; others are added up from hours.
+        SELECT %(day_zone)s = coalesce(
+            (SELECT zone FROM metering_rollupzone WHERE org_id = %(org_id)s), 'UTC'
+        ) AS usable
+    ) zone
+), dirty_days AS MATERIALIZED (
+    SELECT DISTINCT date_trunc('day', hour, %(day_zone)s) AS day FROM dirty
+), hours AS (
+    SELECT %(first_hour)s::timestamptz AS starts_at, %(last_hour)s::timestamptz AS ends_at
+    FROM by_days WHERE NOT usable
+    UNION ALL SELECT %(first_hour)s, %(first_day)s FROM by_days WHERE usable
+    UNION ALL SELECT %(last_day)s, %(last_hour)s FROM by_days WHERE usable
+    UNION ALL SELECT day, (day AT TIME ZONE %(day_zone)s + interval '1 day') AT TIME ZONE %(day_zone)s
+    FROM dirty_days, by_days WHERE usable AND day >= %(first_day)s AND day < %(last_day)s
 ), parts AS (
     SELECT {_OF_ROLLUP} FROM metering_rollup r
-    WHERE r.period = 'day' AND r.org_id = %(org_id)s AND (SELECT usable FROM days)
+    WHERE r.period = 'day' AND r.org_id = %(org_id)s AND (SELECT usable FROM by_days)
       AND r.starts_at >= %(first_day)s AND r.starts_at < %(last_day)s
-      AND r.starts_at NOT IN (SELECT date_trunc('day', hour, %(day_zone)s) FROM dirty)
+      AND r.starts_at NOT IN (SELECT day FROM dirty_days)
     UNION ALL
-    SELECT {_OF_ROLLUP} FROM metering_rollup r, expired
-    WHERE r.period = 'hour' AND r.org_id = %(org_id)s
-      AND r.starts_at >= %(first_hour)s AND r.starts_at < %(last_hour)s
-      AND (
-          NOT (SELECT usable FROM days) OR r.starts_at < %(first_day)s OR r.starts_at >= %(last_day)s
-          OR date_trunc('day', r.starts_at, %(day_zone)s) IN (SELECT date_trunc('day', hour, %(day_zone)s) FROM dirty)
-      )
-      -- What arrived late for an expired hour comes on top of its sums.
-      AND (r.starts_at < expired.before OR r.starts_at NOT IN (SELECT hour FROM dirty))
+    -- OFFSET 0 keeps the planner from turning these joins round: it would read all hours, or all usage, of the span.
+    SELECT {_OF_ROLLUP} FROM hours CROSS JOIN LATERAL (
+        SELECT * FROM metering_rollup
+        WHERE period = 'hour' AND org_id = %(org_id)s AND starts_at >= hours.starts_at AND starts_at < hours.ends_at
+        OFFSET 0
+    ) r, expired
+    -- What arrived late for an expired hour comes on top of its sums.
+    WHERE r.starts_at < expired.before OR r.starts_at NOT IN (SELECT hour FROM dirty)
     UNION ALL
-    SELECT {_OF_ONE}
-    FROM slices JOIN metering_usage u ON u.started_at >= slices.starts_at AND u.started_at < slices.ends_at
-    {_SETTLED}
-    WHERE u.org_id = %(org_id)s AND u.started_at >= %(from)s AND u.started_at < %(to)s
+    SELECT {_OF_ONE} FROM slices CROSS JOIN LATERAL (
+        SELECT * FROM metering_usage
+        WHERE org_id = %(org_id)s AND started_at >= slices.starts_at AND started_at < slices.ends_at
+        OFFSET 0
+    ) u {_SETTLED}
 )
 """
 
@@ -196,7 +209,7 @@ def report(dimensions: list[str], narrowed: str = "true") -> str:
 
 
 def course(dimension: str, unit: str, figure: str, narrowed: str) -> str:
-    """One figure over time for the values in `shown`, and for all others as one. The arguments are SQL, never input."""
+    """One figure over time for the values in `shown`, and for all others as one. The arguments are SQL."""
     return f"""
         {_PARTS} SELECT CASE WHEN {dimension} = ANY(%(shown)s) THEN {dimension} END, {unit}, sum({figure})::bigint
         FROM parts WHERE {narrowed} GROUP BY 1, 2

@@ -18,7 +18,6 @@ from console.activity import (
     PAGE,
     SORTED_BY,
     Line,
-    Sheet,
     View,
     chart_of,
     name_of,
@@ -27,10 +26,10 @@ from console.activity import (
     sheet_of,
 )
 from console.forms.activity import FILTERS, ActivityForm
-from console.same_traffic import SameTraffic, same_traffic
+from console.same_traffic import same_traffic
 from console.spans import span_of
 from console.usage_shape import FIGURES, csv_answer, json_answer, said
-from console.visit import Visit, page
+from console.visit import Visit, page, wants_fragment
 from metering.reports import FIELDS, Dimension, usage_report
 
 _OFFERS_AT_FIRST = 10
@@ -71,17 +70,31 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "before": sheet.before,
         "chart": chart_of(view, sheet, chosen["figure"]),
         "group_label": form.choices_of("group")[chosen["group"]],
-        "chips": _chips(request, view, form),
+        "chips": _chips(request, view, form, sheet.names),
         "sort": sort,
         "sorting": {name: _at(request, sort=_turned(name, sort), page=None) for name in ("name", *SORTED_BY)},
-        "same": _same(view, sheet),
-        "offers_shown": None if "all" in request.GET else _OFFERS_AT_FIRST,
-        "all_offers": _at(request, all="1"),
-        "query": _at(request, page=None, sort=None, all=None),
-        "query_of_json": _at(request, page=None, sort=None, all=None, format="json"),
+        "query": _at(request, page=None, sort=None),
+        "query_of_json": _at(request, page=None, sort=None, format="json"),
         **_paged(request, ordered(sheet.lines, sort), view.group),
     }
     return render(request, "activity/index.html", context)
+
+
+@require_GET
+@page(Permission.VIEW_USAGE)
+def same(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """What the page's requests would have cost elsewhere: fetched by it, or a page of its own."""
+    form = ActivityForm(request.GET or None)
+    view = view_of(visit, form)
+    rows = usage_report(view.organization, *view.span.moments, ["target"], narrowed=view.narrowed)
+    context = {
+        "same": same_traffic(view.organization, rows),
+        "offers_shown": None if "all" in request.GET else _OFFERS_AT_FIRST,
+        "all_offers": _at(request, all="1"),
+        "back": _at(request, all=None),
+    }
+    name = "activity/_same.html" if wants_fragment(request) else "activity/same.html"
+    return render(request, name, context)
 
 
 @require_GET
@@ -106,20 +119,15 @@ def view_of(visit: Visit, form: ActivityForm) -> View:
     return View(visit.organization, span, chosen["group"], form.narrowed())
 
 
-def _same(view: View, sheet: Sheet) -> SameTraffic:
-    if view.group == "target":
-        return same_traffic(view.organization, [line.row for line in sheet.lines])
-    rows = usage_report(view.organization, *view.span.moments, ["target"], narrowed=view.narrowed)
-    return same_traffic(view.organization, rows)
-
-
 def _paged(request: HttpRequest, lines: Sequence[Line], group: str) -> dict[str, Any]:
     asked = request.GET.get("page", "1")
     last = max(1, -(-len(lines) // PAGE))
     number = min(last, max(1, int(asked))) if asked.isascii() and asked.isdecimal() and len(asked) < 9 else 1
     shown = lines[(number - 1) * PAGE : number * PAGE]
     return {
-        "rows": [Shown(line, _at(request, page=None, group=NEXT_GROUP[group], **{group: line.value})) for line in shown],
+        "rows": [
+            Shown(line, _at(request, page=None, group=NEXT_GROUP[group], **{group: line.value})) for line in shown
+        ],
         "groups": len(lines),
         "pager": {
             "number": number,
@@ -130,13 +138,14 @@ def _paged(request: HttpRequest, lines: Sequence[Line], group: str) -> dict[str,
     }
 
 
-def _chips(request: HttpRequest, view: View, form: ActivityForm) -> list[Chip]:
+def _chips(request: HttpRequest, view: View, form: ActivityForm, known: dict[Any, str]) -> list[Chip]:
     chips = []
     labels = form.choices_of("group")
     for name in FILTERS:
         value = getattr(view.narrowed, FIELDS[name])
         if value is not None:
-            text = name_of(name, value, names_of(view.organization, name, [value]))
+            names = known if name == view.group else names_of(view.organization, name, [value])
+            text = name_of(name, value, names)
             without = _at(request, page=None, **{name: None})
             chips.append(Chip(name, labels[name], text, str(value), without))
     return chips

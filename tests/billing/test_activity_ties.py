@@ -28,12 +28,16 @@ def traffic(acme, fund, used, sold):
     now = timezone.now()
     for number in range(8):
         at = (now - timedelta(days=number, minutes=7 * number)).isoformat()
-        record(used(f"req_{number}", started_at=at, cost_nanos=COST, route=f"r{number % 3}", key_id=number % 2 or None))
+        record(
+            used(f"req_{number}", started_at=at, cost_nanos=COST, route=f"r{number % 3}", key_id=number % 2 or None)
+        )
         if number == 3:
             rollups.roll_up()
     own = {"target_id": 999_999, "cost_nanos": 77, "target": "mine/fast"}
     record(used("req_own", **own), used("req_huge", input_tokens=10**12, cached_tokens=0, cost_nanos=5))
-    record(used("req_hit", target_id=None, target="", billing_reason="cached", cost_nanos=0, cache="HIT", saved_nanos=9))
+    record(
+        used("req_hit", target_id=None, target="", billing_reason="cached", cost_nanos=0, cache="HIT", saved_nanos=9)
+    )
     version = update_model(sold, Actor.system("tests"), {"input_price": "0.5", "output_price": "1"}).price_version
     rerate(sold.pk, version, now - timedelta(days=2), now + DAY)
     return now

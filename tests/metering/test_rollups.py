@@ -109,7 +109,8 @@ class Books:
 GROUP_FIELDS = ("model", "route", "target", "node", "key_id", "user_id", "starts_at")
 FIGURES = (
     "requests", "errors", "input_tokens", "cached_tokens", "output_tokens", "cost_nanos", "duration_ms_sum",
-    "ttft_ms_sum", "ttft_count", "hits", "saved_nanos", "charged_nanos", "own_nanos", "duration_spread", "ttft_spread",
+    "ttft_ms_sum", "ttft_count", "hits", "saved_nanos", "charged_nanos", "own_nanos", "duration_spread",
+    "ttft_spread",
 )  # fmt: skip
 
 

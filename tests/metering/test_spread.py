@@ -38,5 +38,7 @@ def test_an_even_spread_has_its_median_in_the_middle():
 def test_the_database_packs_as_we_do():
     wanted = [None, 0, 9, 10, 12, 13, 999, 358_731, 358_732, 2**31 - 1]
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {digit_sql('at')} FROM unnest(%s::int[]) WITH ORDINALITY AS t (at, n) ORDER BY n", [wanted])
+        cursor.execute(
+            f"SELECT {digit_sql('at')} FROM unnest(%s::int[]) WITH ORDINALITY AS t (at, n) ORDER BY n", [wanted]
+        )
         assert [int(row[0]) for row in cursor.fetchall()] == [*map(digit_of, wanted)]

@@ -35,6 +35,8 @@ LISTS = {
     "activity": P.VIEW_USAGE,
     "activity-insight": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
+    "activity-same": P.VIEW_USAGE,
+    "activity-statements": P.VIEW_BILLING,
     "logs": P.VIEW_USAGE,
     "logs-export": P.VIEW_USAGE,
     "members": P.VIEW,
@@ -51,6 +53,8 @@ LISTS = {
     "settings-delete": P.DELETE_ORGANIZATION,
 }
 OWNED = {
+    "activity-statement": P.VIEW_BILLING,
+    "activity-statement-csv": P.VIEW_BILLING,
     "keys-detail": P.VIEW,
     "keys-rotate": P.MANAGE_KEYS,
     "keys-revoke": P.MANAGE_KEYS,
