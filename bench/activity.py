@@ -31,7 +31,8 @@ PAGES = (
     "/", "/activity?range=24h", "/activity", "/activity?range=30d", "/activity?range=90d", "/activity?range=month",
     "/activity?range=30d&group=key", "/activity?range=30d&group=member&figure=requests",
     "/activity?range=30d&group=node", "/activity?range=30d&group=target&model=model-3",
-    "/activity?range=30d&group=route&figure=saved", "/activity/same?range=30d", "/logs", "/activity/exports", "/activity/statements",
+    "/activity?range=30d&group=route&figure=saved", "/activity/same?range=30d", "/logs",
+    "/activity/exports?range=30d", "/activity/statements",
 )  # fmt: skip
 
 FILL = """

@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import MonthlyStatement
 from billing.monthly import AccountMonth, Document
 from common.money import usd_text
-from console.usage_shape import cell
 from ledger import kinds
+from metering.cells import cell
 
 ACCOUNTS: dict[str, Promise] = {
     kinds.WALLET: _("Credits"),

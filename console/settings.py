@@ -285,6 +285,7 @@ CELERY_BEAT_SCHEDULE = {
     "smoke tests": {"task": "console.sweep_smoke_runs", "schedule": 60.0},
     "payments": {"task": "billing.handle_events", "schedule": 60.0},
     "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
+    "exports": {"task": "metering.sweep_exports", "schedule": 60.0},
     "statements": {"task": "billing.close_months", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},
 }

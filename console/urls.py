@@ -6,6 +6,7 @@ from django.urls import include, path
 from console import live
 from console.pages import (
     activity,
+    activity_exports,
     audit,
     billing,
     cache,
@@ -115,6 +116,9 @@ urlpatterns = [
     path("activity/insight", insight.index, name="activity-insight"),
     path("activity/insight/cache", insight.cache, name="activity-insight-cache"),
     path("activity/insight/draft", insight.draft, name="activity-insight-draft"),
+    path("activity/exports", activity_exports.index, name="activity-exports"),
+    path("activity/exports/<slug:public_id>", activity_exports.download, name="activity-export-file"),
+    path("activity/exports/<slug:public_id>/delete", activity_exports.delete, name="activity-export-delete"),
     path("activity/same", activity.same, name="activity-same"),
     path("activity.csv", activity.export, name="activity-export"),
     path("activity/statements", statements.index, name="activity-statements"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,9 +12,9 @@ from django.http import StreamingHttpResponse
 from accounts.models import ApiKey, Membership, Organization
 from common.money import usd_from_nanos
 from console.api.fields import plain_usd
+from metering.cells import csv_line
 from metering.reports import UsageRow
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _TIMES = ("ttft_ms", "ttft_p50_ms", "duration_ms", "duration_p50_ms", "duration_p99_ms")
 COUNTS = ("requests", "errors", "tokens", "input_tokens", "cached_tokens", "output_tokens", "cache_hits")
 MONEY = ("cost_usd", "spend_usd", "charged_usd", "own_usd", "saved_usd")
@@ -63,9 +61,9 @@ def json_answer(rows: Iterable[Mapping[str, Any]], file_name: str) -> StreamingH
 
 def csv_lines(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """The first line names the columns."""
-    yield _line(names)
+    yield csv_line(names)
     for row in rows:
-        yield _line([cell(row[name]) for name in names])
+        yield csv_line(row[name] for name in names)
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -75,25 +73,6 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield before + json.dumps(row, ensure_ascii=False)
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
-
-
-def cell(value: Any) -> str:
-    """A spreadsheet would run as a formula what a caller chose to call a model. Numbers stay numbers."""
-    text = "" if value is None else str(value)
-    is_text = isinstance(value, str)
-    return f"'{text}" if is_text and text.startswith(_FORMULA_STARTS) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    """A negative amount is no formula."""
-    digits = text.removeprefix("-").replace(".", "", 1)
-    return digits.isascii() and digits.isdecimal()
-
-
-def _line(cells: Sequence[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue()
 
 
 def _file(lines: Iterable[str], content_type: str, file_name: str) -> StreamingHttpResponse:

@@ -132,6 +132,8 @@ ACTIONS: dict[str, Promise] = {
     "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),
     "route.draft_discarded": _("discarded the draft of the route"),
+    "usage_export.created": _("exported requests:"),
+    "usage_export.deleted": _("deleted an export of requests:"),
     "budget.nearly_reached": _("told that a budget is nearly used up, of"),
     "budget.reached": _("told that a budget is used up, of"),
 }
@@ -155,6 +157,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "organisation": _("Organisation"),
     "smoke_run": _("Smoke test"),
     "top_up": _("Top-up"),
+    "usage_export": _("Export"),
     "wallet": _("Balance"),
 }
 

@@ -9,7 +9,10 @@ from django.db.models.functions import Now
 
 from accounts.tenancy import TenantModel
 from ledger.models import Account
+from metering.export_models import ExportPiece, UsageExport
 from metering.spread import MOST_DIGITS
+
+__all__ = ["ExportPiece", "UsageExport"]
 
 if TYPE_CHECKING:
     from accounts.models import Organization

@@ -14,6 +14,7 @@ from accounts.models import Organization
 from common import ids
 from common.errors import InvalidRequest
 from common.money import usd_from_nanos
+from metering.cells import cell
 from metering.models import Usage
 from metering.reports import DAY, HOUR, Dimension, UsageRow, spend_today, usage_report
 
@@ -32,17 +33,7 @@ def request_csv_rows(requests: Sequence[Usage]) -> Iterator[list[str]]:
     )  # fmt: skip
     yield [*names, "cost_usd"]
     for request in requests:
-        yield [*(_cell(getattr(request, name)) for name in names), _usd(request.cost_nanos)]
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    text = str(value)
-    # A spreadsheet would run as a formula what a caller chose to call a model.
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+        yield [*(cell(getattr(request, name)) for name in names), _usd(request.cost_nanos)]
 
 
 def _usd(nanos: int) -> str:

@@ -35,9 +35,9 @@ FIELDS = {
     "day": "starts_at",
     "hour": "starts_at",
 }
-_NODE = "CASE WHEN starts_with(target, 'node/') THEN split_part(target, '/', 2) ELSE '' END"
+NODE = "CASE WHEN starts_with(target, 'node/') THEN split_part(target, '/', 2) ELSE '' END"
 _SQL = {
-    "node": _NODE,
+    "node": NODE,
     "key": "nullif(key_id, 0)",
     "member": "nullif(user_id, 0)",
     "day": "date_trunc('day', starts_at, %(zone)s)",
@@ -187,7 +187,7 @@ def course(
         shown: values of the group; 0 for requests without a key or member.
     """
     condition, values = _narrowing(narrowed)
-    dimension = {"node": _NODE, "key": "key_id", "member": "user_id"}.get(group, group)
+    dimension = {"node": NODE, "key": "key_id", "member": "user_id"}.get(group, group)
     sql = sums.course(dimension, _SQL.get(unit, FIELDS[unit]), COURSES[figure], condition)
     day_zone = org.time_zone if unit == "day" else ""
     given = {**bounds(*span, day_zone), **values, "org_id": org.pk, "zone": org.time_zone, "shown": [*shown]}
@@ -198,7 +198,7 @@ def course(
 
 def _narrowing(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
     columns = {
-        "model": "model", "route": "route", "target": "target", "node": _NODE, "key_id": "key_id",
+        "model": "model", "route": "route", "target": "target", "node": NODE, "key_id": "key_id",
         "user_id": "user_id",
     }  # fmt: skip
     asked = {name: value for name in columns if (value := getattr(narrowed, name)) is not None}

@@ -62,6 +62,15 @@ class Dimensions(serializers.Field[list[str], str, str, Any]):
         return names
 
 
+def span_in(attrs: dict[str, Any]) -> dict[str, Any]:
+    """With both ends: the last week, where nothing is said."""
+    to = attrs.get("to") or timezone.now()
+    from_ = attrs.get("from") or to - _LAST_WEEK
+    if from_ >= to:
+        raise serializers.ValidationError({"to": ["It must be later than `from`."]})
+    return {**attrs, "from": from_, "to": to}
+
+
 class Name(serializers.CharField):
     """Of something that requests are told apart by; "" for those without one."""
 
@@ -82,11 +91,7 @@ class SpanQuery(Query):
     member = Name("Only of the member of this id.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        to = attrs.get("to") or timezone.now()
-        from_ = attrs.get("from") or to - _LAST_WEEK
-        if from_ >= to:
-            raise serializers.ValidationError({"to": ["It must be later than `from`."]})
-        return {**attrs, "from": from_, "to": to}
+        return span_in(attrs)
 
 
 class UsageQuery(SpanQuery):

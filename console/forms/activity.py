@@ -104,6 +104,12 @@ class ActivityForm(ConsoleForm):
         )
 
 
+class ExportForm(ConsoleForm):
+    format = forms.ChoiceField(
+        label=_("Format"), choices=(("csv", "CSV"), ("json", "JSON")), widget=forms.Select(_SMALL)
+    )
+
+
 def _id(text: str | None) -> int | None:
     if text is None:
         return None

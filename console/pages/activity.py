@@ -70,7 +70,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "before": sheet.before,
         "chart": chart_of(view, sheet, chosen["figure"]),
         "group_label": form.choices_of("group")[chosen["group"]],
-        "chips": _chips(request, view, form, sheet.names),
+        "chips": chips_of(request, view, form, sheet.names),
         "sort": sort,
         "sorting": {name: _at(request, sort=_turned(name, sort), page=None) for name in ("name", *SORTED_BY)},
         "query": _at(request, page=None, sort=None),
@@ -138,7 +138,7 @@ def _paged(request: HttpRequest, lines: Sequence[Line], group: str) -> dict[str,
     }
 
 
-def _chips(request: HttpRequest, view: View, form: ActivityForm, known: dict[Any, str]) -> list[Chip]:
+def chips_of(request: HttpRequest, view: View, form: ActivityForm, known: dict[Any, str]) -> list[Chip]:
     chips = []
     labels = form.choices_of("group")
     for name in FILTERS:

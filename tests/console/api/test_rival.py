@@ -31,6 +31,7 @@ from routing.drills import start_drill
 from routing.models import CachePolicy, CachePurge, Drill, Route, RouteDraft, RouteVersion, Simulation
 from routing.services import put_route
 from routing.simulations import start_simulation
+from tests.console.activity import export_of, statement_of
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
@@ -61,6 +62,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "billing/balance": ({}, {}),
     "billing/entries": ({}, {}),
     "billing/top-ups": ({}, {"POST": {"amount_usd": "25"}}),
+    "billing/statements": ({}, {}),
+    "billing/statements/<slug:statement_id>": ({"statement_id": "stmt_0"}, {}),
+    "usage/exports": ({}, {"POST": {}}),
+    "usage/exports/<slug:export_id>": ({"export_id": "exp_0"}, {}),
+    "usage/exports/<slug:export_id>/file": ({"export_id": "exp_0"}, {}),
     "nodes": ({}, {}),
     "nodes/tokens": ({}, {"POST": {}}),
     "nodes/tokens/<slug:token_id>": ({"token_id": "ntok_0"}, {}),
@@ -117,6 +123,7 @@ TELLS_NO_NAMES = {
     "cache/savings",
     "limits",
     "usage",
+    "usage/exports",
     "audit-events/verify",
     "nodes/tokens",
 }
@@ -214,6 +221,8 @@ def world(acme, as_alice, bob, log) -> World:
         "run_id": runs.begin(acme, as_alice, ["answers"], prompt=MARK).public_id,
         "simulation_id": start_simulation(draft, as_alice, run=int).public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
+        "export_id": export_of(acme, as_alice, model=f"{MARK}-model").public_id,
+        "statement_id": statement_of(acme, f"{MARK}/model").public_id,
         "model": f"{MARK}-model",
         "provider_key": connection.keys.get().public_id,
     }

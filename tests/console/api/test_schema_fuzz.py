@@ -16,6 +16,7 @@ from accounts import invitations, members
 from nodes.enrolment import create_token
 from providers.models import ServedModel
 from routing.drills import start_drill
+from tests.console.activity import export_of, statement_of
 from tests.nodes.machine import Machine
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
@@ -46,6 +47,8 @@ def ids(api, acme, as_alice, bob, log) -> dict[str, str]:
         "node_id": Machine().enrol(enrolment.plain).json()["node"],
         "target_id": ServedModel.objects.of(acme).get().public_id,
         "simulation_id": api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
+        "export_id": export_of(acme, as_alice).public_id,
+        "statement_id": statement_of(acme).public_id,
         "drill_id": start_drill(acme, as_alice, "up/small", 60).public_id,
         "run_id": api.post("smoke", {"checks": ["answers"]}).json()["id"],
         "policy_id": api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],

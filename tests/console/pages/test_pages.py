@@ -11,6 +11,7 @@ from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.services import put_route
 from routing.simulations import start_simulation
+from tests.console.activity import export_of, statement_of
 from tests.console.pages import machines
 from tests.console.pages.conftest import connect, record
 
@@ -36,6 +37,7 @@ LISTS = {
     "activity-insight": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
     "activity-same": P.VIEW_USAGE,
+    "activity-exports": P.VIEW_USAGE,
     "activity-statements": P.VIEW_BILLING,
     "logs": P.VIEW_USAGE,
     "logs-export": P.VIEW_USAGE,
@@ -53,6 +55,7 @@ LISTS = {
     "settings-delete": P.DELETE_ORGANIZATION,
 }
 OWNED = {
+    "activity-export-file": P.VIEW_USAGE,
     "activity-statement": P.VIEW_BILLING,
     "activity-statement-csv": P.VIEW_BILLING,
     "keys-detail": P.VIEW,
@@ -94,6 +97,7 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     route = put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]})
     draft = save_draft(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}], "private": True})
     things = {
+        "activity": [statement_of(acme).public_id],
         "keys": [key.public_id],
         "cache": [policy.public_id],
         "smoke": [runs.begin(acme, as_alice).public_id],
@@ -109,6 +113,8 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     def address(name: str) -> str:
         if name == "nodes-token":
             return reverse(name, args=[node.enrolled_with.public_id])
+        if name == "activity-export-file":
+            return reverse(name, args=[export_of(acme, as_alice).public_id])
         if name == "providers-model":
             return reverse(name, args=[connection.public_id, connection.served_models.first().public_id])
         return reverse(name, args=things[name.partition("-")[0]])
