@@ -50,5 +50,5 @@ def signed(amount: float, kind: str) -> str:
 def percent_of(now: float, before: float) -> str:
     share = 100 * (now - before) / before
     if share > 100 * _TIMES_TOO_MANY:
-        return _("× %(times)s") % {"times": figures.compact(round(now / before))}
+        return f"× {figures.compact(round(now / before))}"
     return f"{share:+.1f} %".replace("-", "−") if round(share, 1) else "±0 %"
