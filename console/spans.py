@@ -33,6 +33,10 @@ class Span:
         return self.start.astimezone(UTC), self.end.astimezone(UTC)
 
     @property
+    def first_day(self) -> date:
+        return self.start.date()
+
+    @property
     def last_day(self) -> date:
         return (self.end - timedelta(microseconds=1)).date()
 

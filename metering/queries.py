@@ -60,6 +60,7 @@ class RequestFilters:
     to: datetime | None = None
     request_id: str | None = None
     min_duration_ms: int | None = None
+    prompt_hash: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
         "request_id": filters.request_id,
         "started_at__range": filters.request_id and _around(filters.request_id),
         "duration_ms__gte": filters.min_duration_ms,
+        "prompt_hash": filters.prompt_hash,
     }
     return {name: value for name, value in lookups.items() if value is not None}
 

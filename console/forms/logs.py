@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ConsoleForm
+from metering.prompts import Prompt
 from metering.queries import RequestFilters
 
 RANGES = {
@@ -44,6 +45,9 @@ class LogFilterForm(ConsoleForm):
     member = forms.IntegerField(
         label=_("Member"), required=False, min_value=1, max_value=_LARGEST_ID, widget=forms.HiddenInput
     )
+    prompt = forms.RegexField(
+        r"^[0-9a-f]{16}$", label=_("Prompt"), required=False, widget=forms.HiddenInput, strip=False
+    )
     since = forms.DateTimeField(label=_("From"), required=False, widget=forms.HiddenInput)
     until = forms.DateTimeField(label=_("To"), required=False, widget=forms.HiddenInput)
     stream = forms.ChoiceField(
@@ -67,6 +71,7 @@ class LogFilterForm(ConsoleForm):
             route=said["route"] or None,
             node=said["node"] or None,
             user_id=said["member"],
+            prompt_hash=Prompt.hash_of(said["prompt"]) if said["prompt"] else None,
             key_id=int(said["key"]) if said["key"] else None,
             status_class=int(said["status"]) if said["status"] else None,
             stream={"yes": True, "no": False}.get(said["stream"]),

@@ -146,6 +146,17 @@ def test_wrong_days_are_told_beside_their_field(as_browser, alice, weeks, query,
     assert context["said"]["range"] == "7d"
 
 
+def test_days_on_the_page_are_those_of_the_organisation(as_browser, alice, acme, weeks):
+    acme.time_zone = "Asia/Bangkok"
+    acme.save(update_fields=["time_zone"])
+    browser = as_browser(alice)
+    today = timezone.now().astimezone(ZoneInfo("Asia/Bangkok")).date()
+    shown = browser.get(reverse("activity")).content.decode()
+    assert f'name="start" value="{today - timedelta(days=6)}"' in shown
+    assert f'name="end" value="{today}"' in shown
+    assert "00:00 up to" in browser.get(reverse("activity-exports") + "?range=7d").content.decode()
+
+
 def test_nothing_says_what_to_do(as_browser, alice, acme):
     shown = as_browser(alice).get(reverse("activity")).content.decode()
     assert "Nothing in this time" in shown
@@ -161,6 +172,21 @@ def test_the_same_traffic_elsewhere(as_browser, alice, acme, connection, key):
         offer = next(one for one in same.offers if one.target == "aurora/demo-chat")
         assert offer.nanos == 1000 * 500 + 100 * 1500
         assert offer.difference == offer.nanos - 7
+
+
+@pytest.mark.parametrize("prompt_hash", [7, -7])
+def test_a_prompt_leads_to_its_requests(as_browser, alice, acme, key, prompt_hash):
+    for cost_nanos in (5, 6):
+        record(acme, key, 9, prompt_hash=prompt_hash, cost_nanos=cost_nanos)
+    record(acme, key, 9, prompt_hash=8)
+    browser = as_browser(alice)
+    insight = browser.get(reverse("activity-insight"))
+    name = next(row.prompt.name for row in insight.context["prompts"] if row.prompt.hash == prompt_hash)
+    address = f"{reverse('logs')}?prompt={name}"
+    assert address in insight.content.decode()
+    lines = browser.get(address).context["lines"]
+    assert sorted(line.usage.cost_nanos for line in lines) == [5, 6]
+    assert len(browser.get(f"{reverse('logs')}?prompt=nothing").context["lines"]) == 3
 
 
 def test_what_each_request_costs_is_counted_for_each():
