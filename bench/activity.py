@@ -86,8 +86,15 @@ def fill(organization: Organization, rows: int, days: int, keys: int, now: datet
 
     key_ids = _keys(organization, keys)
     users = [*Membership.objects.of(organization).values_list("user_id", flat=True)]
-    span = {"org": organization.pk, "from": now - timedelta(days=days), "to": now}
-    given = {**span, "keys": key_ids, "count": keys, "users": users, "people": len(users), "rows": rows}
+    span: dict[str, Any] = {"org": organization.pk, "from": now - timedelta(days=days), "to": now}
+    given: dict[str, Any] = {
+        **span,
+        "keys": key_ids,
+        "count": keys,
+        "users": users,
+        "people": len(users),
+        "rows": rows,
+    }
     with connection.cursor() as cursor:
         _months(span["from"], now)
         for first in range(0, rows, AT_ONCE):
@@ -171,13 +178,12 @@ def run(rows: int, days: int, keys: int, *, filled: bool) -> None:
         organization = create_organization(User.objects.create_user(EMAIL), "Activity")
         Organization.objects.filter(pk=organization.pk).update(time_zone="Asia/Bangkok", retention_days=400)
         organization.refresh_from_db()
-        for name, step in (
-            ("filled", lambda: fill(organization, rows, days, keys, timezone.now())),
-            ("summed", sum_up),
-        ):
-            began_s = time.monotonic()
-            step()
-            say(f"{rows:,} rows {name} in {time.monotonic() - began_s:.0f} s")
+        began_s = time.monotonic()
+        fill(organization, rows, days, keys, timezone.now())
+        say(f"{rows:,} rows filled in {time.monotonic() - began_s:.0f} s")
+        began_s = time.monotonic()
+        sum_up()
+        say(f"{rows:,} rows summed in {time.monotonic() - began_s:.0f} s")
     client = Client()
     client.force_login(Membership.objects.get(user__email=EMAIL).user)
     measure(client)

@@ -227,7 +227,7 @@ def _details(
     wallet = next((account.pk for account in accounts if account.kind == kinds.WALLET), None)
     if wallet is None:
         return (), ()
-    given = {
+    given: dict[str, Any] = {
         "org_id": organization.pk, "zone": organization.time_zone, "account": wallet,
         "after": after.get(wallet, 0), "up_to": cuts[wallet],
     }  # fmt: skip

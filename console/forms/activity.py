@@ -72,9 +72,11 @@ class ActivityForm(ConsoleForm):
         for name in ("start", "end"):
             if name not in self.errors and not (said.get(name) and _EARLIEST <= said[name] <= _LATEST):
                 self.add_error(name, _("Give a day, such as 2026-11-20."))
-        if not self.errors and start > end:
+        if self.errors or start is None or end is None:
+            return said
+        if start > end:
             self.add_error("end", _("It must not be before the first day."))
-        elif not self.errors and (end - start).days >= MOST_DAYS:
+        elif (end - start).days >= MOST_DAYS:
             self.add_error("end", _("At most a year can be shown at once."))
         return said
 
