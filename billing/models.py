@@ -7,6 +7,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.tenancy import TenantModel
+from billing.monthly_models import MonthlyStatement
+
+__all__ = ["MonthlyStatement"]
 
 
 class PriceVersion(models.Model):

@@ -20,6 +20,7 @@ from billing.terms import Terms
 from ledger import kinds
 from ledger.accounts import AccountIds
 from ledger.posting import lock_accounts, post_all
+from metering import rollups
 
 if TYPE_CHECKING:
     import psycopg
@@ -110,6 +111,8 @@ def _post(cursor: psycopg.Cursor, found: Iterable[Settled], rates: Rates) -> Rer
         first = parts[0]
         draft = draft_of(f"{RERATING}:{first.revision}:{first.used.request_id}", RERATING, org_id, parts, ids)
         keep(cursor, [(transfer.id, parts) for transfer in post_all(cursor, [draft])])
+        paid = [(part.used.started_at, part.charge - part.written_off) for part in parts]
+        rollups.charged_otherwise(cursor, org_id, paid)
         requests, nanos = requests + len(parts), nanos + sum(part.charge for part in parts)
     return Rerated(requests, nanos)
 

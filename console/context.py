@@ -30,6 +30,7 @@ class Chrome:
     actions: tuple[Link, ...] = ()
     notices: tuple[Alert, ...] = ()
     budgets: tuple[Standing, ...] = ()
+    sees_billing: bool = False
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
@@ -49,7 +50,8 @@ def _chrome(request: HttpRequest) -> Chrome:
     groups, actions = navigation.groups(visit, current or ""), navigation.actions(visit)
     is_there = (current or "").startswith("quotas")  # the page itself says more
     budgets = () if is_there else _budgets(visit)
-    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit), budgets)
+    sees_billing = visit.allows(Permission.VIEW_BILLING)
+    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit), budgets, sees_billing)
 
 
 def _notices(visit: Visit) -> tuple[Alert, ...]:

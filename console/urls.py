@@ -6,6 +6,7 @@ from django.urls import include, path
 from console import live
 from console.pages import (
     activity,
+    activity_exports,
     audit,
     billing,
     cache,
@@ -41,6 +42,7 @@ from console.pages import (
     settings,
     simulations,
     smoke,
+    statements,
 )
 
 urlpatterns = [
@@ -161,7 +163,14 @@ urlpatterns = [
     path("activity/insight", insight.index, name="activity-insight"),
     path("activity/insight/cache", insight.cache, name="activity-insight-cache"),
     path("activity/insight/draft", insight.draft, name="activity-insight-draft"),
+    path("activity/exports", activity_exports.index, name="activity-exports"),
+    path("activity/exports/<slug:public_id>", activity_exports.download, name="activity-export-file"),
+    path("activity/exports/<slug:public_id>/delete", activity_exports.delete, name="activity-export-delete"),
+    path("activity/same", activity.same, name="activity-same"),
     path("activity.csv", activity.export, name="activity-export"),
+    path("activity/statements", statements.index, name="activity-statements"),
+    path("activity/statements/<slug:public_id>", statements.show, name="activity-statement"),
+    path("activity/statements/<slug:public_id>/csv", statements.download, name="activity-statement-csv"),
     path("members", members.index, name="members"),
     path("members/invite", members.invite, name="members-invite"),
     path("members/invitations/<slug:public_id>", members.change_invitation, name="members-invitation"),

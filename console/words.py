@@ -157,6 +157,8 @@ ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "drill.ended": _("ended the outage drill of"),
     "route.drafted": _("drafted the route"),
     "route.draft_discarded": _("discarded the draft of the route"),
+    "usage_export.created": _("exported requests:"),
+    "usage_export.deleted": _("deleted an export of requests:"),
     "budget.nearly_reached": _("told that a budget is nearly used up, of"),
     "budget.reached": _("told that a budget is used up, of"),
 }
@@ -183,6 +185,7 @@ OBJECT_TYPES: dict[str, Promise] = payment_words.OBJECT_TYPES | {
     "organisation": _("Organisation"),
     "request": _("Request"),
     "smoke_run": _("Smoke test"),
+    "usage_export": _("Export"),
 }
 
 

@@ -9,6 +9,10 @@ from django.db.models.functions import Now
 
 from accounts.tenancy import TenantModel
 from ledger.models import Account
+from metering.export_models import ExportPiece, UsageExport
+from metering.spread import MOST_DIGITS
+
+__all__ = ["ExportPiece", "UsageExport"]
 
 if TYPE_CHECKING:
     from accounts.models import Organization
@@ -79,7 +83,11 @@ class Usage(UsageFigures):
 
 
 class Rollup(TenantModel, UsageFigures):
-    """Sums of one hour or one day per model, route, target, key and outcome."""
+    """Sums of one hour, or of one day in the organisation's time zone, per model, route, target, key and member.
+
+    `charged_nanos` were paid to the platform, as the ledger says; `own_nanos` is what requests to own providers and
+    machines cost there. The spreads are counts of times, packed as in `metering.spread`.
+    """
 
     period = models.CharField(max_length=4)  # hour, day
     starts_at = models.DateTimeField()
@@ -93,6 +101,12 @@ class Rollup(TenantModel, UsageFigures):
     duration_ms_sum = models.BigIntegerField(default=0)
     ttft_ms_sum = models.BigIntegerField(default=0)
     ttft_count = models.BigIntegerField(default=0)
+    hits = models.BigIntegerField(db_default=0)
+    saved_nanos = models.BigIntegerField(db_default=0)
+    charged_nanos = models.BigIntegerField(db_default=0)
+    own_nanos = models.BigIntegerField(db_default=0)
+    duration_spread = models.DecimalField(max_digits=MOST_DIGITS, decimal_places=0, db_default=0)
+    ttft_spread = models.DecimalField(max_digits=MOST_DIGITS, decimal_places=0, db_default=0)
 
     class Meta:
         constraints = [
@@ -104,6 +118,16 @@ class Rollup(TenantModel, UsageFigures):
 
     def __str__(self) -> str:
         return f"{self.period} {self.starts_at:%Y-%m-%d %H:%M} {self.model}"
+
+
+class RollupZone(TenantModel):
+    """Whose days an organisation's sums of days are of; UTC where there is none."""
+
+    org = models.OneToOneField("accounts.Organization", on_delete=models.CASCADE, related_name="+", primary_key=True)
+    zone = models.CharField(max_length=60)
+
+    def __str__(self) -> str:
+        return f"{self.org_id} in {self.zone}"
 
 
 class AttemptSum(TenantModel):

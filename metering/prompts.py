@@ -58,6 +58,12 @@ class Prompt:
         """As it may be shown: sixteen digits."""
         return f"{self.hash % 2**64:016x}"
 
+    @staticmethod
+    def hash_of(name: str) -> int:
+        """The other way round. Raises: ValueError."""
+        number = int(name, 16)
+        return number - 2**64 if number >= 2**63 else number
+
     @property
     def repeats(self) -> int:
         return self.requests - 1

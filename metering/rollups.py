@@ -2,7 +2,9 @@
 
 An organisation's rollups are written by one transaction at a time (an advisory lock, tried and never waited for).
 It takes the marks it sees and recomputes their hours from the usage rows, then their days from the hours. Usage and
-its mark appear together, so at any moment an hour without a mark is summed completely: `queries` relies on it.
+its mark appear together, so at any moment an hour without a mark is summed completely: `reports` relies on it.
+
+Days are those of the organisation's time zone; after it moved, all of them are summed anew from the hours.
 
 Hours from which usage rows have expired cannot be recomputed. A late row of such an hour is added to the sums and
 deleted in the same statement.
@@ -11,20 +13,29 @@ deleted in the same statement.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from metering.models import DirtyBucket, UsageExpiry
+from ledger.posting import Cursor
+from metering.models import UsageExpiry
 from metering.sums import (
+    ADD_CHARGED,
+    DAYS_OF,
     DELETE_ATTEMPTS,
     DELETE_BUCKETS,
+    DELETE_DAYS,
     FOLD_HOUR,
+    KEEP_ZONE,
+    RECOMPUTE_ALL_DAYS,
     RECOMPUTE_ATTEMPTS,
-    RECOMPUTE_DAY,
+    RECOMPUTE_DAYS,
     RECOMPUTE_HOUR,
     TAKE_MARKS,
+    WAITING,
+    ZONES,
 )
 
 HOURS_AT_ONCE = 500
@@ -38,8 +49,10 @@ def roll_up() -> int:
     Returns:
         How many hours were summed.
     """
-    org_ids = DirtyBucket.objects.order_by("org_id").values_list("org_id", flat=True).distinct()
-    return sum(_roll_up_safely(org_id) for org_id in [*org_ids])
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING)
+        org_ids = [row[0] for row in cursor.fetchall()]
+    return sum(_roll_up_safely(org_id) for org_id in org_ids)
 
 
 def _roll_up_safely(org_id: int) -> int:
@@ -64,6 +77,19 @@ def roll_up_organization(org_id: int) -> int:
             return summed
 
 
+def charged_otherwise(cursor: Cursor, org_id: int, changes: Sequence[tuple[str, int]]) -> None:
+    """Notes that requests of the past were charged so many nano-USD more or less. In the charges' own transaction.
+
+    Where usage has expired, nobody knows any more which key or model it was: the sums of the hour as a whole change.
+
+    Args:
+        changes: when each request started, and the difference.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"metering.rollups.{org_id}"])
+    started_at, nanos = map(list, zip(*changes, strict=True))
+    cursor.execute(ADD_CHARGED, {"org_id": org_id, "started_at": started_at, "nanos": nanos})
+
+
 def claim(cursor: CursorWrapper, org_id: int) -> bool:
     """Whether this transaction may write the organisation's rollups, until it ends."""
     cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"metering.rollups.{org_id}"])
@@ -72,9 +98,10 @@ def claim(cursor: CursorWrapper, org_id: int) -> bool:
 
 def sum_marked(cursor: CursorWrapper, org_id: int, before: datetime | None = None) -> int:
     """Sums up to HOURS_AT_ONCE marked hours. Must run in a transaction that made the `claim`."""
+    zone = _follow_zone(cursor, org_id)
     cursor.execute(TAKE_MARKS, {"org_id": org_id, "before": before, "limit": HOURS_AT_ONCE})
     hours = sorted({row[0] for row in cursor.fetchall()})
-    if not hours or not _is_known(cursor, org_id):
+    if not hours or zone is None:
         return len(hours)
     expiry = UsageExpiry.objects.filter(org_id=org_id).first()
     kept = [hour for hour in hours if expiry is None or hour >= expiry.expired_before]
@@ -84,17 +111,25 @@ def sum_marked(cursor: CursorWrapper, org_id: int, before: datetime | None = Non
         cursor.execute(RECOMPUTE_HOUR if hour in kept else FOLD_HOUR, {"org_id": org_id, "hour": hour})
         if hour in kept:
             cursor.execute(RECOMPUTE_ATTEMPTS, {"org_id": org_id, "hour": hour})
-    _sum_days(cursor, org_id, sorted({hour.astimezone(UTC).replace(hour=0) for hour in hours}))
+    _sum_days(cursor, org_id, hours, zone)
     return len(hours)
 
 
-def _sum_days(cursor: CursorWrapper, org_id: int, days: list[datetime]) -> None:
+def _sum_days(cursor: CursorWrapper, org_id: int, hours: list[datetime], zone: str) -> None:
+    cursor.execute(DAYS_OF, [zone, hours])
+    days = [row[0] for row in cursor.fetchall()]
     cursor.execute(DELETE_BUCKETS, ["day", org_id, days])
-    for day in days:
-        cursor.execute(RECOMPUTE_DAY, {"org_id": org_id, "day": day})
+    cursor.execute(RECOMPUTE_DAYS, {"org_id": org_id, "days": days, "zone": zone})
 
 
-def _is_known(cursor: CursorWrapper, org_id: int) -> bool:
-    """The usage of an organisation that was deleted is not summed: rollups belong to organisations that exist."""
-    cursor.execute("SELECT EXISTS (SELECT FROM accounts_organization WHERE id = %s)", [org_id])
-    return bool(cursor.fetchone()[0])
+def _follow_zone(cursor: CursorWrapper, org_id: int) -> str | None:
+    """The zone whose days are summed; None for an organisation that was deleted, whose usage is not summed."""
+    cursor.execute(ZONES, [org_id])
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    zone, summed = found
+    if zone != summed:
+        for statement in (DELETE_DAYS, RECOMPUTE_ALL_DAYS, KEEP_ZONE):
+            cursor.execute(statement, {"org_id": org_id, "zone": zone})
+    return str(zone)

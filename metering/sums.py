@@ -1,7 +1,14 @@
-"""The SQL that sums usage: what the rollups store and what reports add up. Made of the names in this file alone."""
+"""The SQL that sums usage: what the rollups store and what reports add up. Made of the names in this file alone.
+
+What a request was charged is a room's above to know: `metering_settled` is a view, empty here, in which that room
+shows each request it has settled and what was paid for it. A request that is not in it cost its organisation what
+its own provider or machine asks: `own_nanos`.
+"""
 # ruff: noqa: S608
 
 from __future__ import annotations
+
+from metering.spread import digit_sql
 
 BUCKET = ("model", "route", "target", "key_id", "user_id")
 
@@ -16,20 +23,38 @@ _FIGURES_OF_ONE = {
     "duration_ms_sum": "u.duration_ms",
     "ttft_ms_sum": "coalesce(u.ttft_ms, 0)",
     "ttft_count": "(u.ttft_ms IS NOT NULL)::int",
+    "hits": "(u.cache = 'HIT')::int",
+    "saved_nanos": "u.saved_nanos",
+    "charged_nanos": "settled.paid_nanos",
+    "own_nanos": "CASE WHEN settled.settlements = 0 THEN u.cost_nanos ELSE 0 END",
+    "duration_spread": digit_sql("u.duration_ms"),
+    "ttft_spread": digit_sql("u.ttft_ms"),
 }
 FIGURES = tuple(_FIGURES_OF_ONE)
+_SPREADS = {"duration_spread", "ttft_spread"}
+_SETTLED = """
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS settlements, coalesce(sum(s.paid_nanos), 0)::bigint AS paid_nanos
+        FROM metering_settled s WHERE s.request_id = u.request_id
+    ) settled
+"""
+
+
+def _summed(name: str, expression: str) -> str:
+    return f"coalesce(sum({expression}), 0){'' if name in _SPREADS else '::bigint'}"
+
 
 _HOUR = "date_trunc('hour', u.started_at, 'UTC')"
 _BUCKET_OF_ONE = "u.model, u.route, u.target, coalesce(u.key_id, 0), coalesce(u.user_id, 0)"
 _COLUMNS = ", ".join(("period", "org_id", "starts_at", *BUCKET, *FIGURES))
-_SUMS_OF_USAGE = ", ".join(f"sum({figure})::bigint" for figure in _FIGURES_OF_ONE.values())
-_SUMS = ", ".join(f"sum({name})::bigint" for name in FIGURES)
+_SUMS_OF_USAGE = ", ".join(_summed(name, figure) for name, figure in _FIGURES_OF_ONE.items())
+_SUMS = ", ".join(_summed(name, name) for name in FIGURES)
 
 
 def _by_hour(usage: str) -> str:
     return f"""
         SELECT 'hour', u.org_id, {_HOUR}, {_BUCKET_OF_ONE}, {_SUMS_OF_USAGE}
-        FROM {usage} u GROUP BY u.org_id, {_HOUR}, {_BUCKET_OF_ONE}
+        FROM {usage} u {_SETTLED} GROUP BY u.org_id, {_HOUR}, {_BUCKET_OF_ONE}
     """
 
 
@@ -66,13 +91,50 @@ FOLD_HOUR = f"""
     ON CONFLICT ON CONSTRAINT rollup_bucket_once
     DO UPDATE SET {", ".join(f"{name} = metering_rollup.{name} + excluded.{name}" for name in FIGURES)}
 """
-RECOMPUTE_DAY = f"""
+RECOMPUTE_DAYS = f"""
     INSERT INTO metering_rollup ({_COLUMNS})
-    SELECT 'day', org_id, %(day)s, {", ".join(BUCKET)}, {_SUMS}
-    FROM metering_rollup
+    SELECT 'day', org_id, day, {", ".join(BUCKET)}, {_SUMS}
+    FROM unnest(%(days)s::timestamptz[]) AS day
+    JOIN metering_rollup ON starts_at >= day
+      AND starts_at < (day AT TIME ZONE %(zone)s + interval '1 day') AT TIME ZONE %(zone)s
     WHERE period = 'hour' AND org_id = %(org_id)s
-      AND starts_at >= %(day)s AND starts_at < %(day)s + interval '1 day'
-    GROUP BY org_id, {", ".join(BUCKET)}
+    GROUP BY org_id, day, {", ".join(BUCKET)}
+"""
+DELETE_DAYS = "DELETE FROM metering_rollup WHERE period = 'day' AND org_id = %(org_id)s"
+RECOMPUTE_ALL_DAYS = f"""
+    INSERT INTO metering_rollup ({_COLUMNS})
+    SELECT 'day', org_id, date_trunc('day', starts_at, %(zone)s), {", ".join(BUCKET)}, {_SUMS}
+    FROM metering_rollup WHERE period = 'hour' AND org_id = %(org_id)s
+    GROUP BY org_id, date_trunc('day', starts_at, %(zone)s), {", ".join(BUCKET)}
+"""
+DAYS_OF = "SELECT DISTINCT date_trunc('day', hour, %s) FROM unnest(%s::timestamptz[]) AS hour"
+ZONES = """
+    SELECT o.time_zone, coalesce(z.zone, 'UTC') FROM accounts_organization o
+    LEFT JOIN metering_rollupzone z ON z.org_id = o.id WHERE o.id = %s
+"""
+KEEP_ZONE = """
+    INSERT INTO metering_rollupzone (org_id, zone) VALUES (%(org_id)s, %(zone)s)
+    ON CONFLICT (org_id) DO UPDATE SET zone = excluded.zone
+"""
+WAITING = """
+    SELECT DISTINCT org_id FROM metering_dirtybucket
+    UNION SELECT z.org_id FROM metering_rollupzone z
+    JOIN accounts_organization o ON o.id = z.org_id AND o.time_zone <> z.zone
+    ORDER BY 1
+"""
+ADD_CHARGED = f"""
+    WITH changed AS (
+        SELECT date_trunc('hour', started_at, 'UTC') AS hour, sum(nanos)::bigint AS nanos
+        FROM unnest(%(started_at)s::timestamptz[], %(nanos)s::bigint[]) AS one (started_at, nanos) GROUP BY 1
+    ), of_expired AS (
+        INSERT INTO metering_rollup ({_COLUMNS})
+        SELECT 'hour', %(org_id)s, hour, '', '', '', 0, 0,
+            {", ".join("nanos" if name == "charged_nanos" else "0" for name in FIGURES)}
+        FROM changed JOIN metering_usageexpiry ON org_id = %(org_id)s AND hour < expired_before
+        ON CONFLICT ON CONSTRAINT rollup_bucket_once
+        DO UPDATE SET charged_nanos = metering_rollup.charged_nanos + excluded.charged_nanos
+    )
+    INSERT INTO metering_dirtybucket (org_id, hour) SELECT %(org_id)s, hour FROM changed
 """
 DELETE_BUCKETS = "DELETE FROM metering_rollup WHERE period = %s AND org_id = %s AND starts_at = ANY(%s)"
 TAKE_MARKS = """
@@ -84,7 +146,7 @@ TAKE_MARKS = """
 """
 
 _OF_ROLLUP = ", ".join(f"r.{name}" for name in ("starts_at", *BUCKET, *FIGURES))
-_OF_ONE = ", ".join((f"{_HOUR} AS starts_at", _BUCKET_OF_ONE, *_FIGURES_OF_ONE.values()))
+_OF_ONE = ", ".join(("slices.starts_at", _BUCKET_OF_ONE, *_FIGURES_OF_ONE.values()))
 # Days and hours that are summed completely, and the usage rows of everything else.
 _PARTS = f"""
 WITH dirty AS MATERIALIZED (
@@ -96,33 +158,59 @@ WITH dirty AS MATERIALIZED (
     SELECT hour AS starts_at, hour + interval '1 hour' AS ends_at FROM dirty
     UNION ALL
     SELECT * FROM unnest(%(edge_starts)s::timestamptz[], %(edge_ends)s::timestamptz[])
+), by_days AS MATERIALIZED (
+    SELECT zone.usable AND %(first_day)s::timestamptz < %(last_day)s::timestamptz AS usable FROM (
+        -- Sums of days are of days in one zone; others are added up from hours.
+        SELECT %(day_zone)s = coalesce(
+            (SELECT zone FROM metering_rollupzone WHERE org_id = %(org_id)s), 'UTC'
+        ) AS usable
+    ) zone
+), dirty_days AS MATERIALIZED (
+    SELECT DISTINCT date_trunc('day', hour, %(day_zone)s) AS day FROM dirty
+), hours AS (
+    SELECT %(first_hour)s::timestamptz AS starts_at, %(last_hour)s::timestamptz AS ends_at
+    FROM by_days WHERE NOT usable
+    UNION ALL SELECT %(first_hour)s, %(first_day)s FROM by_days WHERE usable
+    UNION ALL SELECT %(last_day)s, %(last_hour)s FROM by_days WHERE usable
+    UNION ALL SELECT day, (day AT TIME ZONE %(day_zone)s + interval '1 day') AT TIME ZONE %(day_zone)s
+    FROM dirty_days, by_days WHERE usable AND day >= %(first_day)s AND day < %(last_day)s
 ), parts AS (
     SELECT {_OF_ROLLUP} FROM metering_rollup r
-    WHERE r.period = 'day' AND r.org_id = %(org_id)s
+    WHERE r.period = 'day' AND r.org_id = %(org_id)s AND (SELECT usable FROM by_days)
       AND r.starts_at >= %(first_day)s AND r.starts_at < %(last_day)s
-      AND NOT EXISTS (SELECT FROM dirty WHERE date_trunc('day', dirty.hour, 'UTC') = r.starts_at)
+      AND r.starts_at NOT IN (SELECT day FROM dirty_days)
     UNION ALL
-    SELECT {_OF_ROLLUP} FROM metering_rollup r, expired
-    WHERE r.period = 'hour' AND r.org_id = %(org_id)s
-      AND r.starts_at >= %(first_hour)s AND r.starts_at < %(last_hour)s
-      AND (
-          r.starts_at < %(first_day)s OR r.starts_at >= %(last_day)s
-          OR date_trunc('day', r.starts_at, 'UTC') IN (SELECT date_trunc('day', hour, 'UTC') FROM dirty)
-      )
-      -- What arrived late for an expired hour comes on top of its sums.
-      AND (r.starts_at < expired.before OR r.starts_at NOT IN (SELECT hour FROM dirty))
+    -- OFFSET 0 keeps the planner from turning these joins round: it would read all hours, or all usage, of the span.
+    SELECT {_OF_ROLLUP} FROM hours CROSS JOIN LATERAL (
+        SELECT * FROM metering_rollup
+        WHERE period = 'hour' AND org_id = %(org_id)s AND starts_at >= hours.starts_at AND starts_at < hours.ends_at
+        OFFSET 0
+    ) r, expired
+    -- What arrived late for an expired hour comes on top of its sums.
+    WHERE r.starts_at < expired.before OR r.starts_at NOT IN (SELECT hour FROM dirty)
     UNION ALL
-    SELECT {_OF_ONE}
-    FROM slices JOIN metering_usage u ON u.started_at >= slices.starts_at AND u.started_at < slices.ends_at
-    WHERE u.org_id = %(org_id)s AND u.started_at >= %(from)s AND u.started_at < %(to)s
+    SELECT {_OF_ONE} FROM slices CROSS JOIN LATERAL (
+        SELECT * FROM metering_usage
+        WHERE org_id = %(org_id)s AND started_at >= slices.starts_at AND started_at < slices.ends_at
+        OFFSET 0
+    ) u {_SETTLED}
 )
 """
 
 
-def report(dimensions: list[str]) -> str:
-    """Rows of the dimensions and all FIGURES; without dimensions one row. `dimensions` are SQL, never input."""
-    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in FIGURES)
+def report(dimensions: list[str], narrowed: str = "true") -> str:
+    """Rows of the dimensions and all FIGURES; without dimensions one row. The arguments are SQL, never input."""
+    sums = ", ".join(_summed(name, name) for name in FIGURES)
     if not dimensions:
-        return f"{_PARTS} SELECT {sums} FROM parts"
+        return f"{_PARTS} SELECT {sums} FROM parts WHERE {narrowed}"
     numbers = ", ".join(map(str, range(1, len(dimensions) + 1)))
-    return f"{_PARTS} SELECT {', '.join(dimensions)}, {sums} FROM parts GROUP BY {numbers} ORDER BY {numbers}"
+    columns = ", ".join(dimensions)
+    return f"{_PARTS} SELECT {columns}, {sums} FROM parts WHERE {narrowed} GROUP BY {numbers} ORDER BY {numbers}"
+
+
+def course(dimension: str, unit: str, figure: str, narrowed: str) -> str:
+    """One figure over time for the values in `shown`, and for all others as one. The arguments are SQL."""
+    return f"""
+        {_PARTS} SELECT CASE WHEN {dimension} = ANY(%(shown)s) THEN {dimension} END, {unit}, sum({figure})::bigint
+        FROM parts WHERE {narrowed} GROUP BY 1, 2
+    """

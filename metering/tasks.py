@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+import logging
 
-from metering import alerts, contents, partitions, retention, rollups
+from celery import shared_task
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from metering import alerts, contents, exports, partitions, retention, rollups
+
+EXPORT_FOR_S = 60
+"""Then it lets other tasks come first."""
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="metering.roll_up")
@@ -30,3 +39,26 @@ def expire_contents() -> None:
 @shared_task(name="metering.watch_budgets")
 def watch_budgets() -> None:
     alerts.watch_budgets()
+
+
+@shared_task(name="metering.write_export")
+def write_export(export_id: int) -> None:
+    if exports.work(export_id, EXPORT_FOR_S):
+        hand_over_export(export_id)
+
+
+@shared_task(name="metering.sweep_exports")
+def sweep_exports() -> None:
+    """Goes on with those that lost their worker, and deletes what is past its day."""
+    now = timezone.now()
+    exports.expire(now)
+    for export_id in exports.left_alone(now):
+        write_export(export_id)
+
+
+def hand_over_export(export_id: int) -> None:
+    """To a worker; without Redis it waits for the next sweep."""
+    try:
+        write_export.delay(export_id)
+    except OperationalError as error:
+        logger.warning("metering: export %s waits for the next sweep: %s", export_id, error)

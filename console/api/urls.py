@@ -29,9 +29,11 @@ from console.api import (
     routes,
     simulations,
     smoke,
+    statements,
     target_health,
     targets,
     usage,
+    usage_exports,
 )
 from console.api.documents import schema_document
 from console.api.frame import NothingHere
@@ -113,6 +115,11 @@ urlpatterns = [
     path("payouts/destination", payouts.DestinationView.as_view()),
     path("payouts/onboarding", payouts.OnboardingView.as_view()),
     path("payouts/<slug:payout_id>", payouts.PayoutView.as_view()),
+    path("billing/statements", statements.StatementsView.as_view()),
+    path("billing/statements/<slug:statement_id>", statements.StatementView.as_view()),
+    path("usage/exports", usage_exports.UsageExportsView.as_view()),
+    path("usage/exports/<slug:export_id>", usage_exports.UsageExportView.as_view()),
+    path("usage/exports/<slug:export_id>/file", usage_exports.UsageExportFileView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("insight/prompts", insight.PromptsView.as_view()),
     path("insight/targets", insight.TargetComparisonView.as_view()),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -17,20 +14,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.errors import InvalidField
-from accounts.models import ApiKey, Organization
+from accounts.models import ApiKey, Membership, Organization
 from accounts.roles import Permission
-from common.money import usd_from_nanos
-from console.api.fields import Kind, Query, Shown, plain_usd
+from console.api.fields import Kind, Query, Shown
 from console.api.frame import ResourceView
 from console.api.openapi import described
-from metering.queries import UsageRow, usage_report
+from console.usage_shape import FIGURES, csv_answer, said
+from metering.reports import Narrowed, usage_report
 
-DIMENSIONS = ("model", "route", "target", "key", "day", "hour")
+DIMENSIONS = ("model", "route", "target", "node", "key", "member", "day", "hour")
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 MOST_ROWS = 50_000
 _LAST_WEEK = timedelta(days=7)
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Moment(serializers.DateTimeField):
@@ -66,9 +62,39 @@ class Dimensions(serializers.Field[list[str], str, str, Any]):
         return names
 
 
-class UsageQuery(Query):
+def span_in(attrs: dict[str, Any]) -> dict[str, Any]:
+    """With both ends: the last week, where nothing is said."""
+    to = attrs.get("to") or timezone.now()
+    from_ = attrs.get("from") or to - _LAST_WEEK
+    if from_ >= to:
+        raise serializers.ValidationError({"to": ["It must be later than `from`."]})
+    return {**attrs, "from": from_, "to": to}
+
+
+class Name(serializers.CharField):
+    """Of something that requests are told apart by; "" for those without one."""
+
+    def __init__(self, help_text: str) -> None:
+        super().__init__(required=False, allow_blank=True, trim_whitespace=False, max_length=260, help_text=help_text)
+
+
+class SpanQuery(Query):
+    """A time, and which of its requests."""
+
     from_ = Moment(required=False, help_text="The first moment; a week before `to` when left out.")
     to = Moment(required=False, help_text="The first moment after it; now when left out.")
+    model = Name("Only of this model, as it was asked for.")
+    route = Name("Only of this route.")
+    target = Name("Only what this target answered.")
+    node = Name("Only what this machine answered, by its short name.")
+    key = Name("Only of the key of this id.")
+    member = Name("Only of the member of this id.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return span_in(attrs)
+
+
+class UsageQuery(SpanQuery):
     group_by = Dimensions(default=list, help_text=f"With commas between: {', '.join(DIMENSIONS)}.")
     time_zone = serializers.CharField(default="UTC", max_length=60, help_text="Whose days are meant by `day`.")
     format = serializers.ChoiceField(["json", "csv"], default="json")
@@ -78,13 +104,6 @@ class UsageQuery(Query):
             raise serializers.ValidationError("Unknown time zone.")
         return name
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        to = attrs.get("to") or timezone.now()
-        from_ = attrs.get("from") or to - _LAST_WEEK
-        if from_ >= to:
-            raise serializers.ValidationError({"to": ["It must be later than `from`."]})
-        return {**attrs, "from": from_, "to": to}
-
 
 class FiguresShown(Shown):
     requests = serializers.IntegerField()
@@ -93,15 +112,25 @@ class FiguresShown(Shown):
     input_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField(help_text="A part of the input.")
     output_tokens = serializers.IntegerField()
-    cost_usd = serializers.CharField(help_text="Exact, as a string.")
+    cache_hits = serializers.IntegerField(help_text="Answered from memory.")
+    cost_usd = serializers.CharField(help_text="By the prices when it was served. Money is exact, as a string.")
+    spend_usd = serializers.CharField(help_text="What it came to: `charged_usd` and `own_usd` together.")
+    charged_usd = serializers.CharField(help_text="Taken from the credits, as the ledger says; corrections included.")
+    own_usd = serializers.CharField(help_text="At the organisation's own providers and machines, by their prices.")
+    saved_usd = serializers.CharField(help_text="What the cache saved.")
     ttft_ms = serializers.FloatField(allow_null=True, help_text="The average time to the first token.")
+    ttft_p50_ms = serializers.FloatField(allow_null=True, help_text="Its median, within a fifth.")
     duration_ms = serializers.FloatField(allow_null=True, help_text="The average time of a request.")
+    duration_p50_ms = serializers.FloatField(allow_null=True, help_text="Its median, within a fifth.")
+    duration_p99_ms = serializers.FloatField(allow_null=True, help_text="All but one in a hundred took less.")
 
 
 class UsageRowShown(FiguresShown):
     model = serializers.CharField(required=False)
     route = serializers.CharField(required=False, allow_blank=True)
     target = serializers.CharField(required=False, allow_blank=True)
+    node = serializers.CharField(required=False, allow_blank=True)
+    member = serializers.CharField(required=False, allow_null=True)
     key = serializers.CharField(required=False, allow_null=True)
     day = serializers.DateField(required=False)
     hour = serializers.DateTimeField(required=False)
@@ -140,70 +169,35 @@ class UsageView(ResourceView):
         never cut into pages: `has_more` is always false."""
         query = self.query(UsageQuery)
         groups, span = query["group_by"], (query["from"], query["to"])
-        rows = _rows(self.organization, span, groups, query["time_zone"])
+        narrowed = narrowed_by(self.organization, query)
+        rows = _rows(self.organization, span, groups, query["time_zone"], narrowed)
         if query["format"] == "csv":
-            names = [*groups, *FiguresShown().fields]
-            return _as_csv(names, rows, f"usage-{span[0]:%Y%m%d}-{span[1]:%Y%m%d}.csv")
-        (total,) = _rows(self.organization, span, [], "UTC")
+            return csv_answer([*groups, *FIGURES], rows, f"usage-{span[0]:%Y%m%d}-{span[1]:%Y%m%d}.csv")
+        (total,) = _rows(self.organization, span, [], "UTC", narrowed)
         envelope = {"object": "list", "data": rows, "has_more": False, "next_cursor": None}
         return Response({**envelope, "from": span[0], "to": span[1], "total": total})
 
 
 def _rows(
-    organization: Organization, span: tuple[datetime, datetime], groups: list[Any], zone: str
+    organization: Organization, span: tuple[datetime, datetime], groups: list[Any], zone: str, narrowed: Narrowed
 ) -> list[dict[str, Any]]:
-    found = usage_report(organization, *span, groups, zone)
+    found = usage_report(organization, *span, groups, zone, narrowed)
     if len(found) > MOST_ROWS:
         message = f"That would be {len(found)} rows, and {MOST_ROWS} is the most: choose fewer groups or less time."
         raise InvalidField.one("group_by", message)
-    keys = _key_names(organization, found) if "key" in groups else {}
-    return [{name: _group(name, row, keys, ZoneInfo(zone)) for name in groups} | _figures(row) for row in found]
+    return [*said(organization, found, groups, zone)]
 
 
-def _key_names(organization: Organization, rows: Iterable[UsageRow]) -> dict[int, str]:
-    ids = {row.key_id for row in rows if row.key_id}
-    return dict(ApiKey.objects.of(organization).filter(pk__in=ids).values_list("pk", "public_id"))
-
-
-def _group(name: str, row: UsageRow, keys: Mapping[int, str], zone: ZoneInfo) -> str | None:
-    if name == "key":
-        return keys.get(row.key_id) if row.key_id else None
-    if name in ("day", "hour"):
-        assert row.starts_at is not None  # the report is grouped by it
-        begins = row.starts_at
-        return begins.astimezone(zone).date().isoformat() if name == "day" else begins.isoformat()
-    return str(getattr(row, name))
-
-
-def _figures(row: UsageRow) -> dict[str, Any]:
-    return {
-        "requests": row.requests,
-        "errors": row.errors,
-        "tokens": row.input_tokens + row.output_tokens,
-        "input_tokens": row.input_tokens,
-        "cached_tokens": row.cached_tokens,
-        "output_tokens": row.output_tokens,
-        "cost_usd": plain_usd(usd_from_nanos(row.cost_nanos)),
-        "ttft_ms": None if row.ttft_ms is None else round(row.ttft_ms, 1),
-        "duration_ms": None if row.duration_ms is None else round(row.duration_ms, 1),
-    }
-
-
-def _as_csv(names: list[str], rows: list[dict[str, Any]], file_name: str) -> StreamingHttpResponse:
-    lines = _csv_lines([names, *([_cell(row[name]) for name in names] for row in rows)])
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
-    return response
-
-
-def _csv_lines(rows: Iterable[list[str]]) -> Iterator[str]:
-    for row in rows:
-        line = io.StringIO()
-        csv.writer(line).writerow(row)
-        yield line.getvalue()
-
-
-def _cell(value: Any) -> str:
-    """A spreadsheet would run as a formula what a caller chose to call a model."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+def narrowed_by(organization: Organization, query: dict[str, Any]) -> Narrowed:
+    """A key or member that is not there, or another organisation's, leaves nothing."""
+    key, member = query.get("key"), query.get("member")
+    keys = ApiKey.objects.of(organization).filter(public_id=key).values_list("pk", flat=True)
+    users = Membership.objects.of(organization).filter(public_id=member).values_list("user_id", flat=True)
+    return Narrowed(
+        model=query.get("model"),
+        route=query.get("route"),
+        target=query.get("target"),
+        node=query.get("node"),
+        key_id=None if key is None else keys.first() or -1,
+        user_id=None if member is None else users.first() or -1,
+    )

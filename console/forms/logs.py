@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ConsoleForm
+from metering.prompts import Prompt
 from metering.queries import RequestFilters
 
 RANGES = {
@@ -28,6 +29,7 @@ RANGE_CHOICES = (
 STATUS_CHOICES = (("", _("Any outcome")), ("2", _("Succeeded")), ("4", _("Refused (4xx)")), ("5", _("Failed (5xx)")))
 STREAM_CHOICES = (("", _("Streamed or not")), ("yes", _("Streamed")), ("no", _("Not streamed")))
 _SMALL = {"class": "control"}
+_LARGEST_ID = 2**63 - 1
 
 
 class LogFilterForm(ConsoleForm):
@@ -37,7 +39,17 @@ class LogFilterForm(ConsoleForm):
         label=_("Outcome"), choices=STATUS_CHOICES, required=False, widget=forms.Select(_SMALL)
     )
     key = forms.ChoiceField(label=_("Key"), required=False, widget=forms.Select(_SMALL))
-    target = forms.CharField(label=_("Target"), required=False, max_length=260)
+    target = forms.CharField(label=_("Target"), required=False, max_length=260, widget=forms.HiddenInput)
+    route = forms.CharField(label=_("Route"), required=False, max_length=200, widget=forms.HiddenInput)
+    node = forms.CharField(label=_("Machine"), required=False, max_length=80, widget=forms.HiddenInput)
+    member = forms.IntegerField(
+        label=_("Member"), required=False, min_value=1, max_value=_LARGEST_ID, widget=forms.HiddenInput
+    )
+    prompt = forms.RegexField(
+        r"^[0-9a-f]{16}$", label=_("Prompt"), required=False, widget=forms.HiddenInput, strip=False
+    )
+    since = forms.DateTimeField(label=_("From"), required=False, widget=forms.HiddenInput)
+    until = forms.DateTimeField(label=_("To"), required=False, widget=forms.HiddenInput)
     stream = forms.ChoiceField(
         label=_("Streaming"), choices=STREAM_CHOICES, required=False, widget=forms.Select(_SMALL)
     )
@@ -56,10 +68,15 @@ class LogFilterForm(ConsoleForm):
         return RequestFilters(
             model=said["model"] or None,
             target=said["target"].strip() or None,
+            route=said["route"] or None,
+            node=said["node"] or None,
+            user_id=said["member"],
+            prompt_hash=Prompt.hash_of(said["prompt"]) if said["prompt"] else None,
             key_id=int(said["key"]) if said["key"] else None,
             status_class=int(said["status"]) if said["status"] else None,
             stream={"yes": True, "no": False}.get(said["stream"]),
-            from_=timezone.now() - span if span else None,
+            from_=timezone.now() - span if span else said["since"],
+            to=said["until"],
             request_id=said["request_id"].strip() or None,
         )
 

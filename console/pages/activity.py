@@ -1,141 +1,174 @@
-"""Activity: what was used, by day or hour and by model, target, key or member; as bars, a table and CSV."""
+"""Activity: what was used and what it came to, by model, route, target, machine, key or member; bars and a table."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.formats import date_format
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from accounts.models import ApiKey, Membership
 from accounts.roles import Permission
-from console.forms.activity import ActivityForm
-from console.visit import Visit, page
-from metering.queries import Dimension, UsageRow, csv_rows, usage_report
+from console.activity import (
+    NEXT_GROUP,
+    PAGE,
+    SORTED_BY,
+    Line,
+    View,
+    chart_of,
+    name_of,
+    names_of,
+    ordered,
+    sheet_of,
+)
+from console.forms.activity import FILTERS, ActivityForm
+from console.same_traffic import same_traffic
+from console.spans import span_of
+from console.usage_shape import FIGURES, csv_answer, json_answer, said
+from console.visit import Visit, page, wants_fragment
+from metering.reports import FIELDS, Dimension, usage_report
 
-_MOST_SERIES = 6
-_FIELDS = {"model": "model", "target": "target", "route": "route", "key": "key_id", "member": "user_id"}
-_FIGURES = {"spend": "cost_nanos", "requests": "requests", "tokens": "output_tokens", "errors": "errors"}
+_OFFERS_AT_FIRST = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """[start, end) in the organisation's zone, cut into days or hours."""
+class Chip:
+    """A filter that is on, and the address without it."""
 
-    start: datetime
-    end: datetime
-    unit: Dimension
+    name: str
+    label: Any
+    value: str
+    given: str
+    without: str
 
-    def starts(self) -> list[datetime]:
-        """Of each bucket. Days are counted on the calendar, which may make one 23 or 25 hours long."""
-        found, at = [], self.start
-        while at < self.end:
-            found.append(at)
-            at += timedelta(days=1) if self.unit == "day" else timedelta(hours=1)
-        return found
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A line, and the address at which its group is opened."""
+
+    line: Line
+    inside: str
 
 
 @require_GET
 @page(Permission.VIEW_USAGE)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     form = ActivityForm(request.GET or None)
-    said = form.chosen()
-    span = span_of(said["range"], ZoneInfo(visit.organization.time_zone))
-    group: Dimension = said["group"]
-    table = usage_report(visit.organization, span.start, span.end, [group])
-    table.sort(key=lambda row: (row.cost_nanos, row.requests), reverse=True)
-    (total,) = usage_report(visit.organization, span.start, span.end)
-    names = _names(visit, group)
+    chosen = form.chosen()
+    view = view_of(visit, form)
+    sheet = sheet_of(view)
+    sort = _sort(request, chosen["figure"])
     context = {
         "form": form,
-        "rows": [(_label(row, group, names), row) for row in table],
-        "total": total,
-        "chart": _chart(visit, span, group, said["figure"], table, names),
-        "said": said,
-        "group_label": form.choices_of("group")[group],
+        "said": chosen,
+        "span": view.span,
+        "total": sheet.total,
+        "before": sheet.before,
+        "chart": chart_of(view, sheet, chosen["figure"]),
+        "group_label": form.choices_of("group")[chosen["group"]],
+        "chips": chips_of(request, view, form, sheet.names),
+        "sort": sort,
+        "sorting": {name: _at(request, sort=_turned(name, sort), page=None) for name in ("name", *SORTED_BY)},
+        "query": _at(request, page=None, sort=None),
+        "query_of_json": _at(request, page=None, sort=None, format="json"),
+        **_paged(request, ordered(sheet.lines, sort), view.group),
     }
     return render(request, "activity/index.html", context)
 
 
 @require_GET
 @page(Permission.VIEW_USAGE)
-def export(request: HttpRequest, visit: Visit) -> HttpResponse:
-    said = ActivityForm(request.GET or None).chosen()
-    span = span_of(said["range"], ZoneInfo(visit.organization.time_zone))
-    dimensions: Sequence[Dimension] = [said["group"], span.unit]
-    rows = usage_report(visit.organization, span.start, span.end, dimensions, visit.organization.time_zone)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="activity-{timezone.now():%Y-%m-%d}.csv"'
-    csv.writer(response).writerows(csv_rows(rows, dimensions))
-    return response
+def same(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """What the page's requests would have cost elsewhere: fetched by it, or a page of its own."""
+    form = ActivityForm(request.GET or None)
+    view = view_of(visit, form)
+    rows = usage_report(view.organization, *view.span.moments, ["target"], narrowed=view.narrowed)
+    context = {
+        "same": same_traffic(view.organization, rows),
+        "offers_shown": None if "all" in request.GET else _OFFERS_AT_FIRST,
+        "all_offers": _at(request, all="1"),
+        "back": _at(request, all=None),
+    }
+    name = "activity/_same.html" if wants_fragment(request) else "activity/same.html"
+    return render(request, name, context)
 
 
-def span_of(name: str, zone: ZoneInfo) -> Span:
-    now = timezone.now().astimezone(zone)
-    if name == "24h":
-        end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        return Span(end - timedelta(hours=24), end, "hour")
-    days = {"7d": 7, "30d": 30, "90d": 90}[name]
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return Span(midnight - timedelta(days=days - 1), midnight + timedelta(days=1), "day")
-
-
-def _chart(
-    visit: Visit, span: Span, group: Dimension, figure: str, table: Sequence[UsageRow], names: dict[int, str]
-) -> dict[str, Any]:
-    """What Chart.js draws: the largest groups as series, the others as one."""
+@require_GET
+@page(Permission.VIEW_USAGE)
+def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    """What the page groups by, over time, as a file."""
+    view = view_of(visit, ActivityForm(request.GET or None))
+    groups: list[Dimension] = [view.group, view.span.unit]
     zone = visit.organization.time_zone
-    rows = usage_report(visit.organization, span.start, span.end, [group, span.unit], zone)
-    field = _FIGURES[figure]
-    ranked = sorted(table, key=lambda row: getattr(row, field), reverse=True)
-    shown = [getattr(row, _FIELDS[group]) for row in ranked[:_MOST_SERIES]]
-    starts = span.starts()
-    place = {start: index for index, start in enumerate(starts)}
-    series = {value: [0.0] * len(starts) for value in shown}
-    others = [0.0] * len(starts)
-    for row in rows:
-        index = place.get(row.starts_at) if row.starts_at else None
-        if index is not None:
-            series.get(getattr(row, _FIELDS[group]), others)[index] += _amount(row, field)
-    labelled = [{"label": _name(value, group, names), "data": data} for value, data in series.items()]
-    if any(others):
-        labelled.append({"label": _("others"), "data": others})
-    pattern = "H:i" if span.unit == "hour" else "j M"
+    rows = usage_report(view.organization, *view.span.moments, groups, zone, view.narrowed)
+    lines = said(view.organization, rows, groups, zone)
+    name = f"activity-{view.span.start:%Y-%m-%d}-{view.span.last_day:%Y-%m-%d}"
+    if request.GET.get("format") == "json":
+        return json_answer(lines, f"{name}.json")
+    return csv_answer([*groups, *FIGURES], lines, f"{name}.csv")
+
+
+def view_of(visit: Visit, form: ActivityForm) -> View:
+    chosen = form.chosen()
+    zone = ZoneInfo(visit.organization.time_zone)
+    span = span_of(chosen["range"], zone, timezone.now(), chosen["start"], chosen["end"])
+    return View(visit.organization, span, chosen["group"], form.narrowed())
+
+
+def _paged(request: HttpRequest, lines: Sequence[Line], group: str) -> dict[str, Any]:
+    asked = request.GET.get("page", "1")
+    last = max(1, -(-len(lines) // PAGE))
+    number = min(last, max(1, int(asked))) if asked.isascii() and asked.isdecimal() and len(asked) < 9 else 1
+    shown = lines[(number - 1) * PAGE : number * PAGE]
     return {
-        "labels": [date_format(start, pattern) for start in starts],
-        "series": labelled,
-        "unit": "$" if figure == "spend" else "",
+        "rows": [
+            Shown(line, _at(request, page=None, group=NEXT_GROUP[group], **{group: line.value})) for line in shown
+        ],
+        "groups": len(lines),
+        "pager": {
+            "number": number,
+            "last": last,
+            "previous": _at(request, page=str(number - 1)) if number > 1 else "",
+            "next": _at(request, page=str(number + 1)) if number < last else "",
+        },
     }
 
 
-def _amount(row: UsageRow, field: str) -> float:
-    value: int = getattr(row, field)
-    return value / 1e9 if field == "cost_nanos" else value
+def chips_of(request: HttpRequest, view: View, form: ActivityForm, known: dict[Any, str]) -> list[Chip]:
+    chips = []
+    labels = form.choices_of("group")
+    for name in FILTERS:
+        value = getattr(view.narrowed, FIELDS[name])
+        if value is not None:
+            names = known if name == view.group else names_of(view.organization, name, [value])
+            text = name_of(name, value, names)
+            without = _at(request, page=None, **{name: None})
+            chips.append(Chip(name, labels[name], text, str(value), without))
+    return chips
 
 
-def _names(visit: Visit, group: Dimension) -> dict[int, str]:
-    if group == "key":
-        return dict(ApiKey.objects.of(visit.organization).values_list("pk", "name"))
-    if group == "member":
-        members = Membership.objects.of(visit.organization).select_related("user")
-        return {member.user_id: member.user.get_short_name() for member in members}
-    return {}
+def _sort(request: HttpRequest, figure: str) -> str:
+    asked = request.GET.get("sort", "")
+    return asked if asked.removeprefix("-") in {"name", *SORTED_BY} else f"-{figure}"
 
 
-def _label(row: UsageRow, group: Dimension, names: dict[int, str]) -> str:
-    return _name(getattr(row, _FIELDS[group]), group, names)
+def _turned(name: str, sort: str) -> str:
+    """Figures are ordered from the largest at first, names from A; a second time the other way round."""
+    first = name if name == "name" else f"-{name}"
+    second = f"-{name}" if name == "name" else name
+    return second if sort == first else first
 
 
-def _name(value: Any, group: Dimension, names: dict[int, str]) -> str:
-    if group in ("key", "member"):
-        return names.get(value, _("none") if value is None else _("gone (%(id)s)") % {"id": value})
-    return value or (_("none answered") if group == "target" else _("none"))
+def _at(request: HttpRequest, **changes: str | None) -> str:
+    """This page with other parameters; None takes one away."""
+    query: QueryDict = request.GET.copy()
+    for name, value in changes.items():
+        if value is None:
+            query.pop(name, None)
+        else:
+            query[name] = value
+    return f"?{query.urlencode()}"

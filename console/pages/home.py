@@ -62,7 +62,7 @@ def today_of(organization: Organization) -> Today:
     by_hour = _by_hour(organization, now)
     return Today(
         total,
-        [row.cost_nanos if row else 0 for row in by_hour],
+        [row.spend_nanos if row else 0 for row in by_hour],
         [row.requests if row else 0 for row in by_hour],
         [row.errors if row else 0 for row in by_hour],
     )

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 from accounts.models import ApiKey
 from accounts.roles import Permission
 from common.errors import InvalidRequest
+from console.activity import name_of, names_of
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
 from console.visit import Visit, page, wants_fragment
@@ -57,6 +58,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "newest": _page_at(request, "", ""),
         "is_first_page": is_first_page,
         "is_filtered": form.is_narrowed(),
+        "member_name": _member_name(visit, filters.user_id),
         "live": request.GET.get("live", "on") == "on" and not (older or newer),
     }
     return render(request, "logs/_table.html" if wants_fragment(request) else "logs/index.html", context)
@@ -115,6 +117,12 @@ def named_keys(visit: Visit, requests: Iterable[Usage]) -> list[Line]:
     wanted = {usage.key_id for usage in requests if usage.key_id}
     keys = {key.pk: key for key in ApiKey.objects.of(visit.organization).filter(pk__in=wanted)}
     return [Line(usage, keys.get(usage.key_id or 0)) for usage in requests]
+
+
+def _member_name(visit: Visit, user_id: int | None) -> str:
+    if user_id is None:
+        return ""
+    return name_of("member", user_id, names_of(visit.organization, "member", [user_id]))
 
 
 def _keys(visit: Visit) -> list[tuple[int, str]]:

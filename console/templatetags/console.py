@@ -166,6 +166,12 @@ def when(context: template.Context, at: datetime | None, empty: str = "") -> Saf
 
 
 @register.simple_tag(takes_context=True)
+def moment(context: template.Context, at: datetime | None) -> str:
+    """In the organisation's zone, to the minute."""
+    return format_date(timezone.localtime(at, _zone(context)), "j M Y H:i") if at else ""
+
+
+@register.simple_tag(takes_context=True)
 def passkey_obstacle(context: template.Context) -> Obstacle | None:
     return find_obstacle(context["request"])
 

@@ -161,7 +161,7 @@ def test_days_begin_where_the_organisation_is(org: Organization) -> None:
     assert [row.starts_at for row in rows] == [from_, from_ + queries.DAY]
 
 
-@pytest.mark.parametrize("group_by", [("node",), ("day", "hour"), ("model; DROP TABLE x",)])
+@pytest.mark.parametrize("group_by", [("colour",), ("day", "hour"), ("model; DROP TABLE x",)])
 def test_unknown_dimensions_are_refused(org: Organization, group_by: tuple[Dimension, ...]) -> None:
     with pytest.raises(ValueError, match="cannot be grouped"):
         queries.usage_report(org, timezone.now(), timezone.now(), group_by)
@@ -173,15 +173,6 @@ def test_csv_is_exact_and_harmless(org: Organization) -> None:
         usage_record("req_1", org_id=org.pk, model="=cmd()", cost_nanos=1, key_id=None, ttft_ms=None),
         usage_record("req_2", org_id=org.pk, model="m", cost_nanos=12_000_000_034, ttft_ms=10, status=500),
     )
-    group_by: tuple[Dimension, ...] = ("model", "key", "day")
-    rows = queries.usage_report(org, moment, moment + queries.HOUR, group_by)
-    header, *cells = queries.csv_rows(rows, group_by)
-    assert header[:3] == ["model", "key", "day"]
-    day = "2026-11-22T00:00:00+00:00"
-    assert sorted(cells) == [
-        ["'=cmd()", "", day, "1", "0", "120", "20", "345", "0.000000001", ""],
-        ["m", "8", day, "1", "1", "120", "20", "345", "12.000000034", "10.0"],
-    ]
     log = queries.list_requests(org, RequestFilters(from_=moment)).requests
     names, first, second = queries.request_csv_rows(log)
     assert dict(zip(names, first, strict=True))["cost_usd"] == "12.000000034"

@@ -18,6 +18,7 @@ from accounts.models import Organization
 from metering import retention, rollups, tasks
 from metering.models import DirtyBucket, Rollup, Usage
 from metering.queries import Dimension, UsageRow, usage_report
+from metering.spread import digit_of
 from metering.usage import UsageRecord
 from tests.metering.conftest import record_directly
 from tests.metering.records import NOON, usage_record
@@ -30,6 +31,7 @@ REPORTS: list[tuple[Dimension, ...]] = [
     ("day",),
     ("hour", "target"),
     ("member", "route", "day"),
+    ("node",),
 ]
 
 
@@ -49,7 +51,9 @@ some_usage = st.fixed_dictionaries(
         "org_id": st.integers(0, 1),  # which one of the fixture
         "model": st.sampled_from(["a", "b"]),
         "route": st.sampled_from(["", "r"]),
-        "target": st.sampled_from(["", "x/a"]),
+        "target": st.sampled_from(["", "x/a", "node/desk/a"]),
+        "cache": st.sampled_from(["", "HIT", "MISS"]),
+        "saved_nanos": LARGE,
         "key_id": st.sampled_from([None, 1, 2]),
         "user_id": st.sampled_from([None, 1]),
         "status": st.sampled_from([200, 404, 499, 502]),
@@ -68,7 +72,7 @@ quiet = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 
 def empty_tables() -> None:
     with connection.cursor() as cursor:
-        for table in ("usage", "rollup", "dirtybucket", "usageexpiry"):
+        for table in ("usage", "rollup", "dirtybucket", "usageexpiry", "rollupzone"):
             cursor.execute(f"DELETE FROM metering_{table}")
 
 
@@ -102,10 +106,11 @@ class Books:
         return [*groups.values()]
 
 
-GROUP_FIELDS = ("model", "route", "target", "key_id", "user_id", "starts_at")
+GROUP_FIELDS = ("model", "route", "target", "node", "key_id", "user_id", "starts_at")
 FIGURES = (
     "requests", "errors", "input_tokens", "cached_tokens", "output_tokens", "cost_nanos", "duration_ms_sum",
-    "ttft_ms_sum", "ttft_count",
+    "ttft_ms_sum", "ttft_count", "hits", "saved_nanos", "charged_nanos", "own_nanos", "duration_spread",
+    "ttft_spread",
 )  # fmt: skip
 
 
@@ -115,10 +120,12 @@ def row_of(record: UsageRecord | None = None, group_by: tuple[Dimension, ...] = 
         return UsageRow(**dict.fromkeys(FIGURES, 0))
     hour = datetime.fromisoformat(record.started_at).replace(minute=0, second=0, microsecond=0)
     starts_at = hour if "hour" in group_by else hour.replace(hour=0) if "day" in group_by else None
+    is_machine = record.target.startswith("node/")
     return UsageRow(
         model=record.model if "model" in group_by else None,
         route=record.route if "route" in group_by else None,
         target=record.target if "target" in group_by else None,
+        node=(record.target.split("/")[1] if is_machine else "") if "node" in group_by else None,
         key_id=record.key_id if "key" in group_by else None,
         user_id=record.user_id if "member" in group_by else None,
         starts_at=starts_at,
@@ -131,6 +138,12 @@ def row_of(record: UsageRecord | None = None, group_by: tuple[Dimension, ...] = 
         duration_ms_sum=record.duration_ms,
         ttft_ms_sum=record.ttft_ms or 0,
         ttft_count=int(record.ttft_ms is not None),
+        hits=int(record.cache == "HIT"),
+        saved_nanos=record.saved_nanos,
+        charged_nanos=0,
+        own_nanos=record.cost_nanos,
+        duration_spread=digit_of(record.duration_ms),
+        ttft_spread=digit_of(record.ttft_ms),
     )
 
 
@@ -149,15 +162,19 @@ def assert_books_agree(books: Books, from_: datetime, to: datetime) -> None:
             assert by_group(usage_report(org, from_, to, group_by)) == expected
 
 
+ZONES = ("UTC", "Asia/Bangkok", "America/New_York", "Asia/Kolkata")
+
+
 @quiet
 @given(
-    steps=st.lists(st.sampled_from(["roll up", "replay"]) | batches, min_size=1, max_size=8),
+    steps=st.lists(st.sampled_from(["roll up", "replay", *ZONES]) | batches, min_size=1, max_size=8),
     ends=st.tuples(moments, moments),
 )
 def test_reports_equal_usage_at_any_moment(
     orgs: list[Organization], steps: list[object], ends: tuple[str, str]
 ) -> None:
     empty_tables()
+    Organization.objects.update(time_zone="UTC")
     books = Books(orgs)
     from_, to = sorted(map(datetime.fromisoformat, ends))
     for step in steps:
@@ -165,6 +182,9 @@ def test_reports_equal_usage_at_any_moment(
             books.record(step)
         elif step == "roll up":
             rollups.roll_up()
+        elif step in ZONES:
+            Organization.objects.update(time_zone=step)
+            books.orgs = [*Organization.objects.filter(pk__in=[org.pk for org in orgs]).order_by("pk")]
         elif books.records:
             record_directly(*books.records)
         assert_books_agree(books, from_, to)

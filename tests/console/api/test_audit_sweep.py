@@ -71,6 +71,8 @@ CASES: dict[str, Case] = {
     "POST routes/simulate": Case("simulation.started", NEW, {"name": f"{MARK}/route"}),
     "DELETE simulations/<slug:simulation_id>": Case("simulation.cancelled", NOTED),
     "PUT targets/<slug:target_id>/health": Case("target.held_open", CHANGED, {"state": "held_open"}),
+    "POST usage/exports": Case("usage_export.created", NEW, {"from": "2026-11-01", "to": "2026-11-30"}),
+    "DELETE usage/exports/<slug:export_id>": Case("usage_export.deleted", GONE),
     "POST drills": Case("drill.started", NEW, {"target": MARK, "seconds": 60}),
     "DELETE drills/<slug:drill_id>": Case("drill.ended", GONE),
     "POST smoke": Case("smoke.begun", NEW, {"checks": ["answers"]}),

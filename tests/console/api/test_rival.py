@@ -38,6 +38,7 @@ from routing.models import CachePolicy, CachePurge, Drill, Route, RouteDraft, Ro
 from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.billing.payees import DOLLAR, account_at, earn
+from tests.console.activity import export_of, statement_of
 from tests.console.api.conftest import Api, add_provider
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
 from tests.console.earning_rows import doubted_lot
@@ -93,6 +94,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     ),
     "payouts/onboarding": ({}, {"POST": {"country": "TH"}}),
     "payouts/<slug:payout_id>": ({"payout_id": "po_0"}, {}),
+    "billing/statements": ({}, {}),
+    "billing/statements/<slug:statement_id>": ({"statement_id": "stmt_0"}, {}),
+    "usage/exports": ({}, {"POST": {}}),
+    "usage/exports/<slug:export_id>": ({"export_id": "exp_0"}, {}),
+    "usage/exports/<slug:export_id>/file": ({"export_id": "exp_0"}, {}),
     "nodes": ({}, {}),
     "nodes/tokens": ({}, {"POST": {}}),
     "nodes/tokens/<slug:token_id>": ({"token_id": "ntok_0"}, {}),
@@ -160,6 +166,7 @@ TELLS_NO_NAMES = {
     "cache/savings",
     "limits",
     "usage",
+    "usage/exports",
     "audit-events/verify",
     "nodes/tokens",
 }
@@ -267,6 +274,8 @@ def world(acme, as_alice, bob, log) -> World:
         "run_id": runs.begin(acme, as_alice, ["answers"], prompt=MARK).public_id,
         "simulation_id": start_simulation(draft, as_alice, run=int).public_id,
         "drill_id": start_drill(acme, as_alice, f"{MARK}/{MARK}-model", 3600).public_id,
+        "export_id": export_of(acme, as_alice, model=f"{MARK}-model").public_id,
+        "statement_id": statement_of(acme, f"{MARK}/model").public_id,
         "model": f"{MARK}-model",
         "provider_key": connection.keys.get().public_id,
     }

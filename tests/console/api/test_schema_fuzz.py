@@ -21,6 +21,7 @@ from nodes.models import Node
 from nodes.reports import parse
 from providers.models import ServedModel
 from routing.drills import start_drill
+from tests.console.activity import export_of, statement_of
 from tests.console.earning_rows import doubted_lot
 from tests.console.money import paid_out, paid_top_up
 from tests.nodes.machine import Machine
@@ -77,6 +78,8 @@ def ids(api, acme, as_alice, bob, log) -> Things:
         "cause_id": lambda: causes.add({"name": "Trees for All", "summary": "Plants trees."}).slug,
         "target_id": lambda: ServedModel.objects.of(acme).get().public_id,
         "simulation_id": lambda: api.post("routes/simulate", {"name": "team/fast"}).json()["id"],
+        "export_id": lambda: export_of(acme, as_alice).public_id,
+        "statement_id": lambda: statement_of(acme).public_id,
         "drill_id": lambda: start_drill(acme, as_alice, "up/small", 60).public_id,
         "run_id": lambda: api.post("smoke", {"checks": ["answers"]}).json()["id"],
         "policy_id": lambda: api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],

@@ -44,9 +44,17 @@ def test_sums_by_model(api, three_days):
         "input_tokens": 200,
         "cached_tokens": 20,
         "output_tokens": 50,
+        "cache_hits": 0,
         "cost_usd": "0.123456789",
+        "spend_usd": "0.123456789",
+        "charged_usd": "0",
+        "own_usd": "0.123456789",
+        "saved_usd": "0",
         "ttft_ms": 110.0,
+        "ttft_p50_ms": 116.0,
         "duration_ms": 400.0,
+        "duration_p50_ms": 399.5,
+        "duration_p99_ms": 443.1,
     }
     assert rows["slow"]["cost_usd"] == "0.000000001"
     assert rows["slow"]["ttft_ms"] is None

@@ -21,6 +21,7 @@ from routing.drafts import save_draft
 from routing.drills import start_drill
 from routing.services import put_route
 from routing.simulations import start_simulation
+from tests.console.activity import export_of
 from tests.console.api.test_audit_sweep import CHANGED, GONE, NEW, NOTED, said_by
 from tests.console.earning_rows import doubted_lot
 from tests.console.pages import machines
@@ -110,6 +111,8 @@ CASES: dict[str, Case] = {
     "cache-delete": of("cache_policy.deleted", GONE, "policy"),
     "cache-purge": of("cache.purged", NEW, name="demo-chat"),
     "activity-insight-cache": of("cache_policy.created", NEW, scope="model", subject="demo-chat", ttl_s="600"),
+    "activity-exports": of("usage_export.created", NEW, format="csv"),
+    "activity-export-delete": of("usage_export.deleted", GONE, "export"),
     "nodes-new": of("node_token.created", NEW, size="one", count="1", ttl="86400"),
     "nodes-token-revoke": of("node_token.revoked", GONE, "token"),
     "nodes-bulk": of("node.updated", CHANGED, act="tag", tag="rack"),
@@ -203,6 +206,7 @@ def things(acme, alice, as_alice, bob, connection, key) -> dict[str, Callable[[]
         "version": lambda: [1, "fast"],
         "drill": lambda: [start_drill(acme, as_alice, "aurora", 60).public_id],
         "policy": lambda: [put_policy(acme, as_alice, scope="organization", ttl_s=60).public_id],
+        "export": lambda: [export_of(acme, as_alice).public_id],
         "node": lambda: [node.public_id],
         "node_model": lambda: [node.public_id, node.served_models.get().public_id],
         "case": lambda: [doubted_lot(node.served_models.first()).public_id],

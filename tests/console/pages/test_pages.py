@@ -11,6 +11,7 @@ from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.services import put_route
 from routing.simulations import start_simulation
+from tests.console.activity import export_of, statement_of
 from tests.console.earning_rows import doubted_lot
 from tests.console.money import paid_out, paid_top_up
 from tests.console.pages import machines
@@ -47,6 +48,9 @@ LISTS = {
     "activity": P.VIEW_USAGE,
     "activity-insight": P.VIEW_USAGE,
     "activity-export": P.VIEW_USAGE,
+    "activity-same": P.VIEW_USAGE,
+    "activity-exports": P.VIEW_USAGE,
+    "activity-statements": P.VIEW_BILLING,
     "logs": P.VIEW_USAGE,
     "logs-export": P.VIEW_USAGE,
     "members": P.VIEW,
@@ -68,6 +72,9 @@ OWNED = {
     "billing-receipt": P.VIEW_BILLING,
     "payouts-detail": P.VIEW_EARNINGS,
     "payouts-statement": P.VIEW_EARNINGS,
+    "activity-export-file": P.VIEW_USAGE,
+    "activity-statement": P.VIEW_BILLING,
+    "activity-statement-csv": P.VIEW_BILLING,
     "keys-detail": P.VIEW,
     "keys-rotate": P.MANAGE_KEYS,
     "keys-revoke": P.MANAGE_KEYS,
@@ -110,6 +117,7 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     things = {
         "billing": [paid_top_up(acme).public_id],
         "payouts": [paid_out(acme).public_id],
+        "activity": [statement_of(acme).public_id],
         "keys": [key.public_id],
         "cache": [policy.public_id],
         "earnings": [doubted_lot(node.served_models.first()).public_id],
@@ -126,6 +134,8 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
     def address(name: str) -> str:
         if name == "nodes-token":
             return reverse(name, args=[node.enrolled_with.public_id])
+        if name == "activity-export-file":
+            return reverse(name, args=[export_of(acme, as_alice).public_id])
         if name == "providers-model":
             return reverse(name, args=[connection.public_id, connection.served_models.first().public_id])
         return reverse(name, args=things[name.partition("-")[0]])

@@ -1,0 +1,40 @@
+"""Statements: one for each month that has been closed, to be read, printed and downloaded."""
+
+from __future__ import annotations
+
+import csv
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_GET
+
+from accounts.roles import Permission
+from billing.models import MonthlyStatement
+from console import monthly
+from console.visit import Visit, page
+
+_MOST = 120
+
+
+@require_GET
+@page(Permission.VIEW_BILLING)
+def index(request: HttpRequest, visit: Visit) -> HttpResponse:
+    rows = MonthlyStatement.objects.of(visit.organization).order_by("-month")[:_MOST]
+    return render(request, "activity/statements.html", {"statements": [monthly.shown(row) for row in rows]})
+
+
+@require_GET
+@page(Permission.VIEW_BILLING)
+def show(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
+    row = get_object_or_404(MonthlyStatement.objects.of(visit.organization), public_id=public_id)
+    return render(request, "activity/statement.html", {"statement": monthly.shown(row)})
+
+
+@require_GET
+@page(Permission.VIEW_BILLING)
+def download(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
+    row = get_object_or_404(MonthlyStatement.objects.of(visit.organization), public_id=public_id)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="statement-{row.month:%Y-%m}.csv"'
+    csv.writer(response).writerows(monthly.csv_rows(monthly.shown(row)))
+    return response

@@ -1,0 +1,68 @@
+"""What the same requests would have cost elsewhere, by the prices of now: their tokens, on each target in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from accounts.models import Organization
+from common.money import request_cost_nanos
+from console.offers import served_in_sight
+from metering.reports import UsageRow, total_of
+from nodes.sources import load_targets
+from providers.sources import price_of
+from providers.targets import Price
+
+CHAT = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """`nanos` is None where no price is known."""
+
+    target: str
+    provider: str
+    price: Price | None
+    nanos: int | None
+    difference: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SameTraffic:
+    """`row` sums the requests that a target answered: what came from memory would have come from memory there too."""
+
+    row: UsageRow
+    offers: Sequence[Elsewhere]
+
+
+def same_traffic(organization: Organization, by_target: Iterable[UsageRow]) -> SameTraffic:
+    """The cheapest first.
+
+    Args:
+        by_target: usage, grouped by target.
+    """
+    row = total_of([one for one in by_target if one.target])
+    offers = [_elsewhere(row, *offer) for offer in _offers(organization)]
+    return SameTraffic(row, sorted(offers, key=lambda one: (one.nanos is None, one.nanos or 0, one.target)))
+
+
+def _offers(organization: Organization) -> Iterable[tuple[str, str, Price | None]]:
+    for served in served_in_sight(organization).filter(kind=CHAT):
+        yield f"{served.connection.slug}/{served.model_id}", served.connection.name, price_of(served)
+    for target in load_targets(organization.pk, uses_community=organization.uses_community_nodes):
+        if target.kind == CHAT:
+            yield target.name, target.connection_name, target.price
+
+
+def _elsewhere(row: UsageRow, target: str, provider: str, price: Price | None) -> Elsewhere:
+    if price is None:
+        return Elsewhere(target, provider, None, None, None)
+    nanos = cost_of_all(row, price)
+    return Elsewhere(target, provider, price, nanos, nanos - row.spend_nanos)
+
+
+def cost_of_all(row: UsageRow, price: Price) -> int:
+    """Of all requests of a row: rounded once, not once a request."""
+    if not row.requests:
+        return 0
+    return request_cost_nanos(row, price) + (row.requests - 1) * price.request_nanos
