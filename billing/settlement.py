@@ -120,7 +120,7 @@ class Settler:
             draft = draft_of(f"{SETTLEMENT}:{first}", SETTLEMENT, org_id, charges, ids)
             drafts += [draft, *self._sharing.drafts(draft.business_id, charges, ids)]
             parts[draft.business_id] = charges
-        posted = leases.settle_all(cursor, spent, drafts)
+        posted = leases.settle_all(cursor, spent, drafts, locked)
         kept = [(transfer.id, parts.get(transfer.business_id, ())) for transfer in posted]
         keep(cursor, kept)
         self._sharing.keep(cursor, kept)

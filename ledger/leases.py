@@ -14,7 +14,7 @@ from uuid import UUID
 
 from ledger.allowances import Ask, Return
 from ledger.drafts import Draft
-from ledger.posting import Cursor, Posted, Release, lock_accounts, post_all
+from ledger.posting import Cursor, LockedAccount, Posted, Release, lock_accounts, post_all
 
 SHARE = 8
 """A slice is at most this part of what is free, so that the last of it is spread thin, not stuck in one process."""
@@ -130,8 +130,13 @@ def settle(cursor: Cursor, lessee: UUID, spent: Mapping[int, int], drafts: Itera
     return settle_all(cursor, {lessee: spent}, drafts)
 
 
-def settle_all(cursor: Cursor, spent: Mapping[UUID, Mapping[int, int]], drafts: Iterable[Draft]) -> list[Posted]:
-    """As `settle`, of several processes at once: by lessee and account."""
+def settle_all(
+    cursor: Cursor,
+    spent: Mapping[UUID, Mapping[int, int]],
+    drafts: Iterable[Draft],
+    locked: Mapping[int, LockedAccount] | None = None,
+) -> list[Posted]:
+    """As `settle`, of several processes at once: by lessee and account. `locked` as of `posting.post_all`."""
 
     def end(cursor: Cursor) -> dict[int, int]:
         taken: dict[int, int] = {}
@@ -140,7 +145,7 @@ def settle_all(cursor: Cursor, spent: Mapping[UUID, Mapping[int, int]], drafts: 
                 taken[account_id] = taken.get(account_id, 0) + amount
         return taken
 
-    return post_all(cursor, drafts, Release({id for amounts in spent.values() for id in amounts}, end))
+    return post_all(cursor, drafts, Release({id for amounts in spent.values() for id in amounts}, end), locked)
 
 
 def drained(cursor: Cursor, lessee: UUID) -> None:

@@ -84,10 +84,16 @@ class LockedAccount:
         return after
 
 
-def post_all(cursor: Cursor, drafts: Iterable[Draft], release: Release | None = None) -> list[Posted]:
+def post_all(
+    cursor: Cursor,
+    drafts: Iterable[Draft],
+    release: Release | None = None,
+    locked: Mapping[int, LockedAccount] | None = None,
+) -> list[Posted]:
     """Posts in the order of the business ids; each transfer once, however often and by whomever it is tried.
 
-    `release` happens in any case, for the caller knows whether it did already.
+    `release` happens in any case, for the caller knows whether it did already. `locked` are accounts that the caller
+    has locked in this transaction, all that are touched; it does not use them afterwards.
 
     Returns: one per distinct draft, sorted by business id.
     Raises: BusinessIdReused: an id stands for something else. InvalidTransfer. NotCovered. The transaction is then
@@ -98,7 +104,8 @@ def post_all(cursor: Cursor, drafts: Iterable[Draft], release: Release | None = 
     known = _known_transfers(cursor, [draft for draft in ordered if draft.business_id not in fresh])
     new = [draft for draft in ordered if draft.business_id in fresh]
     touched = {account for draft in new for account in draft.moves}
-    accounts = lock_accounts(cursor, touched.union(release.account_ids if release else ()))
+    touched.update(release.account_ids if release else ())
+    accounts = lock_accounts(cursor, touched) if locked is None else {id: locked[id] for id in sorted(touched)}
     if release:
         for account, amount in release.end(cursor).items():
             accounts[account].held -= amount

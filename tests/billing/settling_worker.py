@@ -5,18 +5,19 @@ python -m tests.billing.settling_worker <journal> <name> <organisation> <target>
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from billing.settlement import Settler
-from billing.terms import Terms
-from metering.journal import Journal
-from metering.recorder import Recorder
-from tests.metering.records import usage_record
-
 
 def work(directory: Path, name: str, org_id: int, target_id: int, conninfo: str) -> None:
+    from billing.settlement import Settler
+    from billing.terms import Terms
+    from metering.journal import Journal
+    from metering.recorder import Recorder
+    from tests.metering.records import usage_record
+
     journal = Journal(directory, rotate_bytes=64 * 1024)
     settler = Settler(Terms(margin_ppm=0, owner_share_ppm=700_000))
     Recorder(journal, conninfo, on_batch=[settler], ship_every_s=0.01, look_around_every_s=0.05).start()
@@ -31,5 +32,9 @@ def work(directory: Path, name: str, org_id: int, target_id: int, conninfo: str)
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    import django
+
+    django.setup()  # what machines earn by is read from models
     directory, name, org_id, target_id, conninfo = sys.argv[1:]
     work(Path(directory), name, int(org_id), int(target_id), conninfo)

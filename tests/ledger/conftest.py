@@ -11,7 +11,7 @@ from common.money import NANOS_PER_USD
 from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
-from ledger.invariants import reconcile
+from ledger.invariants import INVARIANTS, Finding, reconcile
 from ledger.models import Account
 from ledger.transfers import post
 
@@ -26,7 +26,7 @@ def _invariants_hold_after(request) -> Iterator[None]:
     if databases and not request.node.get_closest_marker("breaks_invariants"):
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
-        assert reconcile() == []
+        assert own_findings() == []
 
 
 @pytest.fixture
@@ -60,3 +60,9 @@ def stands() -> Callable[[Account], tuple[int, int]]:
         return account.balance, account.held
 
     return stands
+
+
+def own_findings() -> list[Finding]:
+    """Of the ledger alone: accounts are moved here that are other rooms' books to explain."""
+    own = {invariant.name for invariant in INVARIANTS}
+    return [finding for finding in reconcile() if finding.invariant in own]
