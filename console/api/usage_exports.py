@@ -122,7 +122,9 @@ class UsageExportFileView(ResourceView):
             (200, "text/csv"): OpenApiResponse(
                 str, description="A request a line; the first line names the columns."
             ),
-            (200, "application/json"): OpenApiResponse(list, description="An array of requests."),
+            (200, "application/json"): OpenApiResponse(
+                {"type": "array", "items": {"type": "object"}}, description="An array of requests."
+            ),
         },
     )
     def get(self, request: Request, export_id: str) -> StreamingHttpResponse:
