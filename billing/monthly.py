@@ -46,7 +46,7 @@ BY_TARGET = (
     USAGE
     + """
 SELECT coalesce(max(u.target), ''), c.target_id, count(*), sum(c.input_tokens)::bigint, sum(c.output_tokens)::bigint,
-    sum(c.charge_nanos - c.written_off_nanos)::bigint
+    sum(c.charge_nanos - c.written_off_nanos - c.tokens_nanos)::bigint
 FROM charged c LEFT JOIN metering_usage u ON u.started_at = c.started_at AND u.request_id = c.request_id
 WHERE c.revision = 0 GROUP BY c.target_id ORDER BY 6 DESC, 2
 """
@@ -55,7 +55,7 @@ CORRECTIONS = (
     USAGE
     + """
 SELECT to_char(date_trunc('month', c.started_at AT TIME ZONE %(zone)s), 'YYYY-MM'), count(*),
-    sum(c.charge_nanos - c.written_off_nanos)::bigint
+    sum(c.charge_nanos - c.written_off_nanos - c.tokens_nanos)::bigint
 FROM charged c WHERE c.revision > 0 GROUP BY 1 ORDER BY 1
 """
 )
@@ -84,7 +84,7 @@ class AccountMonth:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What one target came to: the part of the usage that was paid."""
+    """What one target came to: the part of the usage that credits paid."""
 
     target: str
     requests: int

@@ -17,6 +17,7 @@ from metering import retention, rollups
 from metering.reports import DAY, usage_report
 from providers.serving import update_model
 from tests.billing.conftest import COST, record
+from tests.billing.test_settlement import answered_by
 
 GROUPS = ("model", "route", "target", "node", "key", "member")
 
@@ -68,6 +69,17 @@ def test_every_grouping_adds_up_to_the_ledger(acme, alice, traffic, client_of, z
             assert context["total"].saved_nanos == 9
             drawn = sum(sum(series["data"]) for series in context["chart"]["series"])
             assert drawn == pytest.approx(context["total"].spend_nanos / 1e9)
+        rollups.roll_up()
+
+
+def test_an_answer_of_several_targets_counts_with_all_its_parts(acme, fund, used, sold):
+    fund(acme, 10 * COST)
+    part = {"target_id": sold.pk, "version": 1, "input": 1000, "output": 100, "cost": 1_400_000}
+    record(used("req_parts", started_at=timezone.now().isoformat(), **answered_by(part, part)))
+    now = timezone.now()
+    for _ in range(2):
+        (row,) = usage_report(acme, now - DAY, now + timedelta(seconds=1))
+        assert row.charged_nanos == taken(acme) == 2_800_000
         rollups.roll_up()
 
 
