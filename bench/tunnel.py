@@ -70,7 +70,7 @@ class Console(ShareAI):
     def second(self, endpoint: Endpoint) -> Endpoint:
         """Another process. Nodes sign the first one's address, by which they come in."""
         port = free_port()
-        child = self.spawn(served(port), env=self._env)
+        child = self.spawn(served(port, self.folder / "bin/python"), env=self._env)
         child.wait_until(lambda: answers_get(port, "/health/ready"), "the second process")
         return replace(endpoint, port=port)
 
