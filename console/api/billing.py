@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from accounts.roles import Permission
 from billing import statements, topups
 from billing.models import TopUp
-from console.api.fields import Body, Flag, Kind, PageQuery, Shown, Usd, UsdOfNanos
+from console.api.fields import Body, Flag, Kind, PageQuery, Shown, SignedUsdOfNanos, Usd, UsdOfNanos
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
@@ -33,7 +33,7 @@ class EntryShown(Shown):
     kind = serializers.CharField(
         help_text="settlement, stripe_topup, credit, credit_limit, voucher, refund, dispute, rerating or reversal."
     )
-    amount_usd = UsdOfNanos(source="amount", help_text="Negative for what was taken.")
+    amount_usd = SignedUsdOfNanos(source="amount", help_text="Negative for what was taken.")
     balance_usd = UsdOfNanos(source="balance_after", help_text="Of the wallet, after it.")
     reference = serializers.CharField(source="business_id")
     reason = serializers.CharField(allow_blank=True)

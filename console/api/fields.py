@@ -75,6 +75,10 @@ class UsdOfNanos(Usd):
         return plain_usd(usd_from_nanos(value))
 
 
+class SignedUsdOfNanos(UsdOfNanos):
+    """What moved: negative for what was taken."""
+
+
 def plain_usd(amount: Decimal) -> str:
     """`0.15`, `3`, `0`: no trailing zeros, no exponent."""
     text = f"{amount:f}"

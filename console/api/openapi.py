@@ -16,7 +16,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from console.api.fields import Kind, PageQuery, Query, Shown
+from console.api.fields import Kind, PageQuery, Query, Shown, SignedUsdOfNanos
 
 force_instance = cast(Any, plumbing).force_instance
 
@@ -157,5 +157,6 @@ class _UsdIsText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
-        exact = {"type": "string", "pattern": r"^\d+(\.\d+)?$", "examples": ["0.15"]}
+        sign = "-?" if isinstance(self.target, SignedUsdOfNanos) else ""
+        exact = {"type": "string", "pattern": rf"^{sign}\d+(\.\d+)?$", "examples": ["0.15"]}
         return exact if direction == "response" else {"anyOf": [exact, {"type": "number", "minimum": 0}]}

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from accounts.roles import Permission
 from billing.models import MonthlyStatement
 from console import monthly
-from console.api.fields import Kind, Query, Shown, UsdOfNanos
+from console.api.fields import Kind, Query, Shown, SignedUsdOfNanos, UsdOfNanos
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
 
@@ -23,7 +23,7 @@ from console.api.openapi import described, list_of
 class MovementShown(Shown):
     kind = serializers.CharField(help_text="As in the entries of billing.")
     count = serializers.IntegerField()
-    amount_usd = UsdOfNanos(source="nanos", help_text="Negative for what was taken.")
+    amount_usd = SignedUsdOfNanos(source="nanos", help_text="Negative for what was taken.")
 
 
 class AccountShown(Shown):
@@ -44,7 +44,7 @@ class UsedShown(Shown):
 class CorrectionShown(Shown):
     month = serializers.CharField(help_text="In which the requests were made, such as 2026-10.")
     requests = serializers.IntegerField()
-    charged_usd = UsdOfNanos(source="nanos", help_text="In addition; negative for what was given back.")
+    charged_usd = SignedUsdOfNanos(source="nanos", help_text="In addition; negative for what was given back.")
 
 
 class StatementShown(Shown):

@@ -24,7 +24,7 @@ class Visit:
 def visit(context) -> Visit:
     visit = Visit(context.new_page())
     visit.page.goto("/docs/api")
-    expect(visit.page.get_by_role("heading", name="Rotate a key")).to_be_attached()
+    expect(visit.page.get_by_role("heading", name="Rotate a key")).to_be_attached(timeout=30_000)
     return visit
 
 

@@ -38,8 +38,12 @@ def test_a_role_without_the_permission_is_refused_before_anything_is_looked_up(c
         assert refused is not may, f"{role}: {response.status_code} {response.content[:200]!r}"
 
 
-ASKS = {("routes/explain", "POST")}
-"""Questions whose answer depends on a body; they change nothing."""
+ASKS = {
+    ("routes/explain", "POST"),
+    ("usage/exports", "POST"),
+    ("usage/exports/<slug:export_id>", "DELETE"),
+}
+"""Questions whose answer depends on a body, and copies of what may be read; they change nothing."""
 
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=str)

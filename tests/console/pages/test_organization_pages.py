@@ -104,6 +104,7 @@ def test_settings_are_saved_by_who_may(as_browser, alice, carol, acme):
         "time_zone": "Asia/Bangkok",
         "default_strategy": "cheapest",
         "retention_days": "7",
+        "content_days": "7",
     }
     assert as_browser(carol).post(reverse("settings"), wanted).status_code == 403
     as_browser(alice).post(reverse("settings"), wanted)
@@ -118,7 +119,8 @@ def test_settings_are_saved_by_who_may(as_browser, alice, carol, acme):
 
 def test_machines_of_the_community_are_used_by_who_says_so(as_browser, alice, acme):
     browser = as_browser(alice)
-    same = {"name": "Acme", "time_zone": "UTC", "default_strategy": "priority", "retention_days": "30"}
+    same = {"name": "Acme", "time_zone": "UTC", "default_strategy": "priority"}
+    same |= {"retention_days": "30", "content_days": "7"}
     for ticked, used in (({"uses_community_nodes": "on"}, True), ({}, False)):
         browser.post(reverse("settings"), same | ticked)
         acme.refresh_from_db()
@@ -126,7 +128,8 @@ def test_machines_of_the_community_are_used_by_who_says_so(as_browser, alice, ac
 
 
 def test_wrong_settings_keep_what_was_typed(as_browser, alice, acme):
-    typed = {"name": "Kept", "time_zone": "UTC", "default_strategy": "priority", "retention_days": "9999"}
+    typed = {"name": "Kept", "time_zone": "UTC", "default_strategy": "priority"}
+    typed |= {"retention_days": "9999", "content_days": "7"}
     response = as_browser(alice).post(reverse("settings"), typed)
     assert response.context["form"].errors.keys() == {"retention_days"}
     assert "Kept" in texts(response)
