@@ -81,15 +81,9 @@ def environment_steps(folder: Path, *pip_words: str) -> list[list[str | Path]]:
 
     Our own pip does it from outside: Debian's Python brings none.
     """
-    pip: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        folder / "bin/python",
-        "--disable-pip-version-check",
-    ]
+    python = str(folder / "bin/python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
     return [
         [fastest().path, "-m", "venv", "--clear", "--without-pip", folder],
-        [*pip, folder / "bin/python", "install", "--quiet", *pip_words],
+        [*pip, "install", "--quiet", *pip_words],
     ]
