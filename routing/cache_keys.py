@@ -10,6 +10,7 @@ import orjson
 
 from accounts.authentication import Caller
 from providers.schema import CHAT, Call
+from providers.targets import OWN
 from routing.cache_rules import CacheRule
 from routing.canary_draw import CANARY
 from routing.plans import Plan
@@ -76,7 +77,10 @@ def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wan
         head = (*head, plan.variant["canary"], plan.rule)
     elif plan.rule:
         head = (*head, plan.route, _use_of(plan, snapshot))
-    similar = similar_of(head, call, caller, canonical) if rule.semantic is not None else None
+    similar = None
+    if rule.semantic is not None:
+        stays_home = all(candidate.target.place == OWN for candidate in plan.candidates)
+        similar = similar_of(head, call, caller, canonical, stays_home=stays_home)
     return Wanted(_digest(head, call.body), caller.org_id, rule, freshness_of(call.cache_control), similar)
 
 

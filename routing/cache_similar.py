@@ -23,6 +23,7 @@ from providers.schema import EMBEDDINGS, Call, parse
 from routing.cache_entries import Entry
 from routing.cache_keys import Wanted
 from routing.cache_store import Memory, Shelf
+from routing.filters import PRIVATE
 from routing.flights import LEFT, Flight, Flights
 from routing.replies import Reply, StreamReply
 from routing.similar import Index, Similar, Vector, vector_of
@@ -45,10 +46,10 @@ class Embedder:
         self._flights = flights
         self._within_s = within_s
 
-    async def embed(self, model: str, text: str, caller: Caller) -> Vector[float] | None:
+    async def embed(self, model: str, similar: Similar) -> Vector[float] | None:
         """None when it failed, whatever was the reason. It ends when its caller leaves."""
         flights: list[Flight] = []
-        task = asyncio.get_running_loop().create_task(self._asked(model, text, caller, flights))
+        task = asyncio.get_running_loop().create_task(self._asked(model, similar, flights))
         try:
             async with asyncio.timeout(self._within_s):
                 return await asyncio.shield(task)
@@ -59,13 +60,16 @@ class Embedder:
                 for flight in flights:
                     flight.end(LEFT)
 
-    async def _asked(self, model: str, text: str, caller: Caller, flights: list[Flight]) -> Vector[float] | None:
+    async def _asked(self, model: str, similar: Similar, flights: list[Flight]) -> Vector[float] | None:
         flight = self._flights.enter(_nothing_comes)
         flights.append(flight)
+        text, caller = similar.text, msgspec.structs.replace(similar.caller, allowed_models=None)
         body = {"model": model, "input": text, "encoding_format": "float"}
         try:
             call = parse(EMBEDDINGS, body, request_id=new_request_id(), body_bytes=len(text) * 4, user_agent=AGENT)
-            reply = await self._gateway.serve(call, msgspec.structs.replace(caller, allowed_models=None), flight)
+            if similar.stays_home:
+                call = msgspec.structs.replace(call, place=PRIVATE)
+            reply = await self._gateway.serve(call, caller, flight)
             reply.close()
             return _vector_in(reply) if isinstance(reply, Reply) and reply.status == 200 else None
         except ShareAIError:
@@ -113,7 +117,7 @@ class Similarity:
         running = self._running.get(digest)
         if running is None:
             loop = asyncio.get_running_loop()
-            running = loop.create_task(self._embedder.embed(model, similar.text, similar.caller))
+            running = loop.create_task(self._embedder.embed(model, similar))
             self._running[digest] = running
             running.add_done_callback(lambda _: loop.call_later(KNOWN_AFTER_S, self._running.pop, digest, None))
         return running

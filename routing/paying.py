@@ -49,7 +49,7 @@ class Wanted(msgspec.Struct):
 
 
 def payers_of(budgets: Budgets, org_id: int, plan: Plan) -> tuple[Budget, ...]:
-    """None where all of the plan is free."""
+    """Nobody where all of the plan is free."""
     purses = budgets.purses
     if purses is None:
         return ()

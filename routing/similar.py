@@ -33,16 +33,22 @@ MOST_FILTERS = 1024
 
 
 class Similar(msgspec.Struct, frozen=True, gc=False):
-    """`filter` names what has to be equal, `text` is what may be put otherwise."""
+    """`filter` names what has to be equal, `text` is what may be put otherwise.
+
+    `stays_home`: the request goes to own machines alone, and so its question goes no further to be compared.
+    """
 
     filter: bytes
     text: str
     caller: Caller
+    stays_home: bool = False
 
 
-def similar_of(head: tuple[Any, ...], call: Call, caller: Caller, canonical: Any) -> Similar | None:
-    """None for what does not end with a question of a user in plain text."""
-    if call.endpoint != CHAT:
+def similar_of(
+    head: tuple[Any, ...], call: Call, caller: Caller, canonical: Any, *, stays_home: bool = False
+) -> Similar | None:
+    """None for what does not end with a question in plain text, and where the caller says who may read it."""
+    if call.endpoint != CHAT or call.preferences.only or call.preferences.ignore:
         return None
     *before, last = call.body["messages"]
     text = last.get("content")
@@ -52,7 +58,7 @@ def similar_of(head: tuple[Any, ...], call: Call, caller: Caller, canonical: Any
         return None
     rest = canonical({**call.body, "messages": [*before, {**last, "content": ""}]})
     named = blake2b(orjson.dumps(head) + rest, digest_size=24, person=b"similar").digest()
-    return Similar(named, text, caller)
+    return Similar(named, text, caller, stays_home)
 
 
 Vector = array  # of single floats, of length one

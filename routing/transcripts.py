@@ -16,6 +16,7 @@ from common.errors import ShareAIError
 from metering.content_log import Heard
 from providers.schema import Call
 from routing.cache_keys import freshness_of
+from routing.filters import PRIVATE
 from routing.flights import Flight
 from routing.replies import Reply, Source, StreamReply
 from routing.sink import Sink
@@ -23,8 +24,6 @@ from routing.snapshots import Snapshots
 
 MOST_HEARD_BYTES = 1 << 20
 """Of the events of a stream, whose text is about a twentieth of them."""
-
-PRIVATE = "private"
 
 Keep = Callable[[Heard], bool]
 
