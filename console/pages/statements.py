@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from accounts.roles import Permission
+from billing import details
 from billing.models import MonthlyStatement
 from console import monthly
 from console.visit import Visit, page
@@ -27,7 +28,8 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
 @page(Permission.VIEW_BILLING)
 def show(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     row = get_object_or_404(MonthlyStatement.objects.of(visit.organization), public_id=public_id)
-    return render(request, "activity/statement.html", {"statement": monthly.shown(row)})
+    context = {"statement": monthly.shown(row), "details": details.details_of(visit.organization)}
+    return render(request, "activity/statement.html", context)
 
 
 @require_GET
