@@ -12,6 +12,8 @@ from tests.console.pages.test_pages import LISTS, OWNED, address  # noqa: F401  
 
 FEW, MANY = 3, 12
 MOST = 15
+AN_ALERT = 1
+"""More while an alert is open, which is told on every page; here one always is."""
 EXPLAINING = {"routes-show": 24}
 """A page that explains a call reads the organisation as the gateway does: keys, limits, targets, routes, drills."""
 OPEN = ("causes", "contributors", "provider-guide", "price-book", "causes-review")
@@ -33,7 +35,7 @@ def test_no_page_asks_more_often_for_more_rows_nor_more_than_fifteen_times(as_br
     many = {name: asked_the_second_time(browser, place) for name, place in places.items()}
     growing = {name: (few[name], many[name]) for name in places if many[name] > few[name]}
     assert growing == {}
-    assert {name: count for name, count in many.items() if count > EXPLAINING.get(name, MOST)} == {}
+    assert {name: count for name, count in many.items() if count > EXPLAINING.get(name, MOST) + AN_ALERT} == {}
 
 
 def asked_the_second_time(browser: Client, place: str) -> int:
