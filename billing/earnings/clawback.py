@@ -20,7 +20,8 @@ from ledger.posting import Cursor, LockedAccount, lock_accounts, post_all
 CLAWBACK = "clawback"
 PAYERS = """
 SELECT c.org_id, sum(c.charge_nanos - c.written_off_nanos)::bigint FROM billing_charge c
-JOIN ledger_transfer t ON t.id = c.transfer_id
+LEFT JOIN billing_charge f ON c.revision > 0 AND f.request_id = c.request_id AND f.revision = 0
+JOIN ledger_transfer t ON t.id = coalesce(f.transfer_id, c.transfer_id)
 WHERE c.target_id = %s AND c.owner_id = %s AND (t.posted_at AT TIME ZONE 'UTC')::date = %s
 GROUP BY c.org_id ORDER BY c.org_id
 """
