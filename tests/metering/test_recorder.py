@@ -25,7 +25,7 @@ COLUMNS = [name for name in UsageRecord.__struct_fields__ if name not in OF_THE_
 
 
 @pytest.fixture(autouse=True, params=[1, copying.AT_LEAST], ids=["copied", "inserted"])
-def _both_ways(request, monkeypatch: pytest.MonkeyPatch) -> None:
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "AT_LEAST", request.param)
 
 
