@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.earnings import maturity
-from billing.earnings.models import Lot
+from accounts.audit import Actor
+from billing.earnings import cases, maturity
+from billing.earnings.models import Case, Lot
 from billing.models import Charge
 from billing.rerating import Rerated, rerate
 from common.money import NANOS_PER_USD
 from ledger.models import Transfer
+from nodes.recount import TOO_FAST, WRONG_ANSWER
 from tests.billing.conftest import record
 from tests.billing.earnings.conftest import PRICE, SHARE
 
@@ -101,3 +103,17 @@ def test_nobody_earns_more_of_what_is_not_paid(acme, used, machine, reprice, bal
     record(used(target_id=-machine.pk, price_version=2))
     rerate(-machine.pk, reprice(2), *ALWAYS)
     assert balances() == {"write_off": -2 * PRICE, "revenue": 2 * PRICE}
+
+
+@pytest.mark.parametrize(("times", "parts"), [(3, 1), (1, 2)], ids=["all of the lot", "half of it"])
+def test_a_case_afterwards_takes_its_part_of_what_is_left(served, machine, reprice, doubted, balances, times, parts):
+    served("req_1")
+    served("req_2")
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    doubted(WRONG_ANSWER if parts == 1 else TOO_FAST, times=times)
+    assert cases.look(timezone.now()) == 1
+    row = cases.uphold(Case.objects.get(), Actor.system("staff"))
+    assert (row.taken, row.refunded) == (SHARE // parts, PRICE // parts)
+    left = PRICE - PRICE // parts
+    assert balances()["acme wallet"] == TEN - left
+    assert balances().get("rival rewards_escrow", 0) == SHARE - SHARE // parts
