@@ -19,6 +19,7 @@ from routing.authentication import caller_of
 from routing.catalogue import key_of, model_of, models_of
 from routing.comparison import calls_of, compare
 from routing.explanation import explain, imagined
+from routing.flights import Headers
 from routing.gateway import check_models
 from routing.rendering import error_reply, json_reply
 from routing.replies import Reply, StreamReply
@@ -35,6 +36,7 @@ class GatewayView(APIView):
     """
 
     scope: ClassVar[str] = INFERENCE
+    http_method_names = ["get", "head", "post"]
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
@@ -62,12 +64,19 @@ class GatewayView(APIView):
         plane().last_used.note(caller.key_id)
 
     def handle_exception(self, exc: Exception) -> Reply:  # type: ignore[override]
+        headers: Headers = []
+        if isinstance(exc, MethodNotAllowed):
+            headers = [(b"allow", ", ".join(self.allowed_methods).encode())]
         if isinstance(exc, APIException):
             exc = ShareAIError(
                 str(exc.detail), code=str(exc.default_code), type="invalid_request_error", status=exc.status_code
             )
         assert isinstance(exc, ShareAIError)
-        return error_reply(exc, self.gateway_request.request_id)
+        return error_reply(exc, self.gateway_request.request_id, headers)
+
+
+def _small_number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and len(text) < 4 else 0
 
 
 async def _loaded(payload: bytes) -> dict[str, Any]:
@@ -87,13 +96,12 @@ class CallView(GatewayView):
     endpoint: ClassVar[str] = ""
 
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
-        retries = request.header("x-stainless-retry-count") or "0"
         call = parse(
             self.endpoint,
             await _loaded(request.payload),
             request_id=request.request_id,
             body_bytes=len(request.payload),
-            sdk_retry=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
+            sdk_retry=_small_number(request.header("x-stainless-retry-count")),
             user_agent=_user_agent(request),
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
