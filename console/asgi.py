@@ -66,7 +66,10 @@ class Application:
                 share_connections()
                 plane = await start_plane()
                 self._gateway = LeanHandler(
-                    settings.GATEWAY_URLCONF, plane.flights, body_deadline_s=settings.CLIENT_BODY_S
+                    settings.GATEWAY_URLCONF,
+                    plane.flights,
+                    body_deadline_s=settings.CLIENT_BODY_S,
+                    trusted_proxies=settings.ALLAUTH_TRUSTED_PROXY_COUNT,
                 )
                 self._door = plane.nodes.door
                 _settle_garbage_collector()

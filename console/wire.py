@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import chain
+from typing import Any
 
 from django.conf import settings
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from routing.flights import WRITER, Headers
@@ -98,6 +100,12 @@ class PatientProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
     _unread_bytes = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """uvicorn believes what requests of this machine say of their address; here TRUSTED_PROXY_COUNT decides."""
+        super().__init__(*args, **options)
+        if isinstance(self.app, ProxyHeadersMiddleware):
+            self.app = self.app.app
 
     @property
     def stall_s(self) -> float:

@@ -16,6 +16,10 @@ QUANTIZATIONS = ("int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", UN
 """Source: https://openrouter.ai/docs/features/provider-routing#quantization"""
 
 
+LIMIT_NAME = "limit_name"
+"""An option: how `max_tokens` has to be called."""
+
+
 class Price(msgspec.Struct, frozen=True):
     """Nano-USD per million tokens, and per request. `version` is printed on each usage row."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -69,8 +70,10 @@ class ConnectionForm(ConsoleForm):
         if not preset.auth_header or preset.id not in ("custom", "azure"):
             del self.fields["auth_header"], self.fields["api_version"]
 
-    def options(self) -> dict[str, str]:
-        return {name: self.cleaned_data[name] for name in _OPTIONS if self.cleaned_data.get(name)}
+    def options(self, kept: Mapping[str, str] | None = None) -> dict[str, str]:
+        """`kept` are the stored ones: those that this form does not show stay as they are."""
+        hidden = {name: value for name, value in (kept or {}).items() if name in _OPTIONS and name not in self.fields}
+        return hidden | {name: self.cleaned_data[name] for name in _OPTIONS if self.cleaned_data.get(name)}
 
 
 def initial_of_preset(preset: Preset) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from providers.adapters.base import (
 from providers.adapters.openai_stream import OpenAIStreamDecoder
 from providers.failures import Kind, UpstreamFailure, kind_of_status
 from providers.prefill import how_to_go_on
-from providers.schema import EMBEDDINGS, Call, upstream_body
-from providers.targets import Credential, Target
+from providers.schema import CHAT, EMBEDDINGS, Call, upstream_body
+from providers.targets import LIMIT_NAME, Credential, Target
 from providers.transport import UpstreamRequest
 
 MOST_TOKENS = 50_000_000
@@ -97,12 +97,21 @@ def usage_of(usage: _Usage | None) -> TokenUsage | None:
     return TokenUsage(input_, output, min(max(cached, 0), input_), REPORTED)
 
 
+def _rename_limit(body: dict[str, Any], name: str) -> None:
+    """A limit that the gateway set, or an older client, reaches models that refuse its older name."""
+    limit = body.pop("max_tokens", None)
+    if limit is not None:
+        body[name] = limit
+
+
 class OpenAIAdapter(Adapter):
     def request(self, call: Call, target: Target, credential: Credential | None) -> UpstreamRequest:
         headers: tuple[tuple[str, str], ...] = _HEADERS_STREAM if call.stream else _HEADERS_JSON
         if credential is not None:
             headers = headers + credential.headers
         body = upstream_body(call, target.upstream_id)
+        if (limit := target.options.get(LIMIT_NAME)) and call.endpoint == CHAT:
+            _rename_limit(body, limit)
         if call.continues:
             body |= how_to_go_on(target.options.get("runtime", ""))
         return UpstreamRequest(_path(call, target), headers, orjson.dumps(body))

@@ -13,6 +13,7 @@ from accounts.models import User
 from tests.conftest import PASSWORD
 
 LOGIN, EMAIL, CONFIRM = "/accounts/login/", "/accounts/email/", "/accounts/confirm-email/"
+REAUTHENTICATE = "/accounts/reauthenticate/"
 OLD, NEW = "erin@acme.test", "erin@new.test"
 
 
@@ -25,8 +26,10 @@ def erin(make_user) -> User:
 
 @pytest.fixture
 def browser(erin) -> Client:
+    """Who is signed in and has said once more who it is."""
     browser = Client()
-    sign_in(browser, OLD)
+    assert sign_in(browser, OLD)
+    browser.post(REAUTHENTICATE, {"password": PASSWORD})
     return browser
 
 
@@ -53,8 +56,16 @@ def primary_of(erin: User) -> tuple[str, str]:
     return EmailAddress.objects.get(user=erin, primary=True).email, erin.email
 
 
+def test_it_is_asked_for_once_more_who_it_is(erin):
+    browser = Client()
+    sign_in(browser, OLD)
+    assert browser.post(EMAIL, {"action_add": "", "email": NEW}).url.startswith(REAUTHENTICATE)
+    assert mail.outbox == []
+
+
 def test_an_address_that_is_not_proven_does_not_count(browser, erin):
     browser.post(EMAIL, {"action_add": "", "email": NEW})
+    assert mail.outbox[-1].to == [NEW]
     browser.post(EMAIL, {"action_primary": "", "email": NEW})
     assert primary_of(erin) == (OLD, OLD)
     assert not sign_in(Client(), NEW)

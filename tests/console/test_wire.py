@@ -33,6 +33,7 @@ LARGE = b"x" * (32 << 20)
 
 async def answers(scope, receive, send) -> None:
     headers = [(b"content-length", b"2"), (b"x-said", scope["query_string"].replace(b"%0A", b"\n"))]
+    headers += [(b"x-caller", scope["client"][0].encode()), (b"x-scheme", scope["scheme"].encode())]
     if scope["path"] == "/whole" and scope["extensions"][WRITER].answer(200, headers, b"ok"):
         return
     while scope["path"] == "/patient" and (await receive()).get("more_body"):
@@ -134,7 +135,15 @@ def test_a_whole_answer_is_one_write_and_the_next_request_is_served(wire):
         wire.sendall(REQUEST.replace(b"/ ", b"/whole?a ", 1))
         answer = wire.recv(1000)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
-        assert answer.endswith(b"x-said: a\r\n\r\nok")
+        assert b"\r\nx-said: a\r\n" in answer
+        assert answer.endswith(b"\r\n\r\nok")
+
+
+def test_nobody_is_believed_another_address(wire):
+    claims = b"X-Forwarded-For: 10.1.1.1\r\nX-Forwarded-Proto: https\r\n\r\n"
+    wire.sendall(REQUEST.replace(b"/ ", b"/whole?a ", 1).replace(b"\r\n\r\n", b"\r\n" + claims))
+    answer = wire.recv(1000)
+    assert b"x-caller: 127.0.0.1\r\nx-scheme: http\r\n" in answer
 
 
 def test_two_requests_in_one_piece_are_answered_in_their_order(wire):

@@ -168,9 +168,7 @@ def test_a_rejected_request_is_not_tried_elsewhere(client, pair, fault):
 
 
 def test_a_refused_connection(client, tenant, upstreams):
-    from tests.stack import free_port
-
-    dead = tenant.connect(upstreams.c.base_url, [MODEL])
+    tenant.connect(upstreams.c.base_url, [MODEL])
     tenant.connect(upstreams.b.base_url, [MODEL])
     upstreams.c.close()
     try:
@@ -178,8 +176,6 @@ def test_a_refused_connection(client, tenant, upstreams):
         assert raw.headers["x-shareai-target"].startswith("upstream-b/")
     finally:
         upstreams.c.__enter__()
-    assert dead.pk
-    assert free_port()
 
 
 def test_when_all_fail_the_answer_says_what_was_tried(http, pair):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from urllib.parse import quote, unquote
 
 import httpx
 import orjson
 import pytest
+
+from routing.services import put_route
+from tests.routing.hearing import let_all_hear
 
 MODEL = "sim-chat"
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
@@ -92,6 +96,16 @@ def pieces():
 
 def test_a_body_in_chunks(http, served):
     assert http.post(CHAT, content=pieces()).status_code == 200
+
+
+def test_names_in_any_alphabet_are_told_apart_in_headers(http, gateway, tenant, upstreams):
+    tenant.connect(upstreams.a.base_url, [{"id": "ถาม", "upstream_id": MODEL}])
+    put_route(tenant.org, tenant.actor, "เร็ว", {"targets": [{"target": "ถาม"}]})
+    let_all_hear(gateway, tenant, "ถาม")
+    headers = http.post(CHAT, json=BODY | {"model": "เร็ว"}).headers
+    assert unquote(headers["x-shareai-route"]) == "เร็ว"
+    assert unquote(headers["x-shareai-target"]) == "upstream-a/ถาม"
+    assert http.get(f"/v1/models/{quote('เร็ว')}").json()["id"] == "เร็ว"
 
 
 class Line:
