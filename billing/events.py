@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from django.db import DatabaseError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from billing import client, crediting
@@ -43,7 +43,7 @@ def handle_waiting() -> int:
         except (PaymentsAway, PaymentsOff) as error:
             left += 1
             logger.warning("billing: event %s waits: %s", event_id, error.__cause__ or error)
-        except (DatabaseError, CodedError):
+        except (DataError, IntegrityError, CodedError):
             left += 1  # for a person to look at; it keeps no other event waiting
             logger.exception("billing: event %s cannot be handled", event_id)
     return left
