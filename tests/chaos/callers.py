@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ KEPT_FOR_S = 15
 KINDS = [(SOLD, False), (SOLD, True), (KEPT, False), (KEPT, True), (OWN, False), (OWN, True)]
 
 
-@dataclass
+@dataclass(repr=False)
 class Told:
     """All that callers heard."""
 
@@ -44,6 +45,10 @@ class Told:
     def cut_off(self) -> set[str]:
         """Those of which the beginning came, and then no more."""
         return {heard.request_id for _, heard in self.heard if heard.status == 200 and not is_answered(heard)}
+
+    def __str__(self) -> str:
+        statuses = Counter(heard.status for _, heard in self.heard)
+        return f"{len(self.answered)} answered, {len(self.cut_off)} cut off; by status, 0 for none: {dict(statuses)}"
 
     def count(self, model: str, is_stream: bool) -> int:
         return sum(asked == model and heard.stream is is_stream and is_answered(heard) for asked, heard in self.heard)
