@@ -11,6 +11,8 @@ REASONS: dict[str, Promise] = {
     "wrong_kind": _("Serves another kind of request"),
     "no_key": _("Has no usable API key"),
     "not_wanted": _("Excluded by the request's own preferences"),
+    "may_collect": _("May keep what it is asked, which the request denies"),
+    "other_quantization": _("Not known to be of a quantization that the request takes"),
     "too_expensive": _("Costs more than the request allows"),
     "price_unknown": _("Its price is not known, and the request sets a limit"),
     "lacks_capability": _("Lacks a capability that the request needs"),

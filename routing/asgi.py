@@ -36,6 +36,8 @@ from routing.replies import Reply, StreamReply
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MOST_PATHS = 4096
+MAX_PATH_CHARS = 2048
+"""Matches are remembered by path, and whoever asks need not have a key yet."""
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
 
@@ -156,6 +158,8 @@ class LeanHandler:
 
 def _check_head(scope: Scope) -> dict[bytes, bytes]:
     """The headers by name. Raises: ShareAIError."""
+    if len(scope["path"]) > MAX_PATH_CHARS:
+        raise InvalidRequest(f"The address has more than {MAX_PATH_CHARS} characters.")
     headers = scope["headers"]
     by_name: dict[bytes, bytes] = dict(headers)
     if by_name.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):

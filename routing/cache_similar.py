@@ -9,9 +9,8 @@ fails, or takes too long, the cache knows nothing, and the question is asked as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
 from time import time
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import orjson
@@ -24,7 +23,7 @@ from routing.cache_entries import Entry
 from routing.cache_keys import Wanted
 from routing.cache_store import Memory, Shelf
 from routing.filters import PRIVATE
-from routing.flights import LEFT, Flight, Flights
+from routing.flights import LEFT, Flight, Flights, nobody_there
 from routing.replies import Reply, StreamReply
 from routing.similar import Index, Similar, Vector, vector_of
 
@@ -61,7 +60,7 @@ class Embedder:
                     flight.end(LEFT)
 
     async def _asked(self, model: str, similar: Similar, flights: list[Flight]) -> Vector[float] | None:
-        flight = self._flights.enter(_nothing_comes)
+        flight = self._flights.enter(nobody_there)
         flights.append(flight)
         text, caller = similar.text, msgspec.structs.replace(similar.caller, allowed_models=None)
         body = {"model": model, "input": text, "encoding_format": "float"}
@@ -134,7 +133,3 @@ def _vector_in(reply: Reply) -> Vector[float] | None:
     except (orjson.JSONDecodeError, LookupError, TypeError):
         return None
     return vector_of(numbers) if isinstance(numbers, list) else None
-
-
-async def _nothing_comes() -> MutableMapping[str, Any]:
-    raise AssertionError("an embedding has no connection that anything could come from")

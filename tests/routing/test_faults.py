@@ -13,6 +13,7 @@ import pytest
 from demo.faults import MENU
 from demo.faults.catalogue import Kind
 from providers.services import update_connection
+from tests.figures import timed
 
 MODEL = "sim-chat"
 ASK = [{"role": "user", "content": "Tell me about failover."}]
@@ -120,7 +121,8 @@ def test_a_caller_who_leaves_an_endless_stream_ends_it_upstream(gateway, tenant,
     headers = {"Authorization": f"Bearer {tenant.api_key}"}
     with httpx.stream("POST", gateway.url + URL, json=BODY | {"stream": True}, headers=headers) as response:
         next(response.iter_bytes())
-    pair.a.log.wait_until(lambda log: not log.in_flight, PATIENCE_S)
+    with timed("a caller who leaves an endless stream ends it upstream after"):
+        pair.a.log.wait_until(lambda log: not log.in_flight, PATIENCE_S)
 
 
 @pytest.mark.parametrize("stream", [False, True])
