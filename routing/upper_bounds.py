@@ -19,6 +19,7 @@ TOKENS_OF_AN_IMAGE = 50_000
 UNSTATED_TOKENS = 4_096
 """What a request may write that does not say, of a model that does not say either: all of them can that much."""
 _MILLION = 1_000_000
+_UNSAID = (None, None)
 
 
 class Size(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +63,9 @@ def size_of(call: Call, max_tokens: int) -> Size:
 
 
 def choices_of(call: Call) -> int:
-    counts = [call.body.get(name) for name in ("n", "best_of")]
+    counts = call.body.get("n"), call.body.get("best_of")
+    if counts == _UNSAID:
+        return 1
     return max([1, *(count for count in counts if isinstance(count, int) and not isinstance(count, bool))])
 
 
