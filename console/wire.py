@@ -20,6 +20,7 @@ MOST_JOINED_BYTES = 64 * 1024
 """A larger body is not copied to lie beside its head."""
 
 HEAD_DEADLINE_S = 10.0
+LAST_LOOK_S = 0.1
 AFTER_STALL_S = 10.0
 """After a stream's own stall ended it, its caller gets this long to take the last words."""
 
@@ -136,6 +137,10 @@ class PatientProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _give_up(self) -> None:
+        """Not yet: when the process stood still, timers come before what lies there to be read since then."""
+        self._deadline = self.loop.call_later(LAST_LOOK_S, self._close)
+
+    def _close(self) -> None:
         self._deadline = None
         if self.transport is not None and not self.transport.is_closing():
             self.transport.close()

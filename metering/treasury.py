@@ -370,7 +370,8 @@ class Treasury:
             stands[budget.name] = known.stand
         if stands:
             return Short(stands)
-        return Short({}, is_away=True) if now_s - waiting.since_s >= AWAY_S else None
+        is_away = self._is_failing and now_s - waiting.since_s >= AWAY_S
+        return Short({}, is_away=True) if is_away else None  # or it was this process that stood still
 
     # -- what others recall --------------------------------------------------------------------
 
