@@ -25,9 +25,8 @@ from accounts.errors import NotPermitted
 from accounts.models import ApiKey, Organization, User
 from accounts.roles import Permission
 from common.errors import MissingApiKey
-from console.api.refusals import CsrfFailed, MethodNotAllowed, NoOrganization
+from console.api.refusals import KEY_HEADERS, CsrfFailed, MethodNotAllowed, NoOrganization
 
-KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 _NOTED_EVERY = timedelta(minutes=1)
 
 

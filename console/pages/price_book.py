@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import current
 from billing.models import PriceVersion
 from common.money import usd_text
+from console.downloads import csv_download
 from console.forms.price_book import PriceForm
 from console.pages.causes import for_staff
 from providers import services
@@ -66,18 +67,17 @@ def edit(request: HttpRequest, public_id: str) -> HttpResponse:
 @for_staff
 def export(request: HttpRequest) -> HttpResponse:
     """Every version of every price, in US dollars per million tokens."""
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="prices-{timezone.now():%Y-%m-%d}.csv"'
-    writer = csv.writer(response)
+    return csv_download(f"prices-{timezone.now():%Y-%m-%d}.csv", _csv_rows())
+
+
+def _csv_rows() -> Iterator[tuple[Any, ...]]:
     heads = ("input_usd", "cached_input_usd", "output_usd", "request_usd")
-    writer.writerow(["connection", "model", "target_id", "version", "valid_from", "valid_until", *heads])
+    yield ("connection", "model", "target_id", "version", "valid_from", "valid_until", *heads)
     models = {model.pk: model for model in sold_models()}
     for row in PriceVersion.objects.filter(target_id__in=models).order_by("target_id", "version"):
         model = models[row.target_id]
-        until = row.valid_until.isoformat() if row.valid_until else ""
-        about = (model.connection.slug, model.model_id, row.target_id, row.version, row.valid_from.isoformat(), until)
-        writer.writerow([*about, *(_said(getattr(row, name)) for name in _FIGURES)])
-    return response
+        about = (model.connection.slug, model.model_id, row.target_id, row.version, row.valid_from, row.valid_until)
+        yield (*about, *(_said(getattr(row, name)) for name in _FIGURES))
 
 
 def sold_models() -> QuerySet[ServedModel]:
