@@ -28,6 +28,15 @@ NEVER_TRUNCATED = {
     "ledger_entry": "ledger_entry_no_truncate",
 }
 
+WAITING = {"agent", "chaos", "e2e", "installers", "nodes_e2e", "routing"}
+"""Folders whose tests mostly wait: for processes, for browsers, for time to pass."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits begins first, beside what computes: else it is all that is left at the end, and nobody computes."""
+    items.sort(key=lambda item: WAITING.isdisjoint(item.nodeid.split("/")[:2]))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _authorities_are_read_once() -> Iterator[None]:
