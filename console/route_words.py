@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from providers.targets import CLOUD, GUEST, OWN
+from routing import rules
 
 REASONS: dict[str, Promise] = {
     "wrong_kind": _("Serves another kind of request"),
@@ -94,6 +97,12 @@ def strategy(code: str | None) -> str:
 
 def cause(code: str) -> str:
     return str(CAUSES.get(code, code))
+
+
+def causes(failures: Collection[str]) -> str:
+    """The words for kinds of failures, as rules have them."""
+    covered = [name for name, kinds in rules.CAUSES.items() if kinds and kinds <= set(failures)]
+    return str(_(" or ")).join(map(cause, covered))
 
 
 def data_class(code: str) -> str:

@@ -29,6 +29,7 @@ MOST_HEAD_BYTES = 64 * 1024
 MOST_FIELDS = 1000
 """Of a head and, after a body in chunks, of its trailers."""
 
+LAST_LOOK_S = 0.1
 AFTER_STALL_S = 10.0
 """After a stream's own stall ended it, its caller gets this long to take the last words."""
 
@@ -135,7 +136,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_is_open:
             self._head_grew(len(data))
         elif len(self.headers) > MOST_FIELDS and self.cycle is not None and self.cycle.more_body:
-            self._give_up()
+            self._close()
 
     def on_message_begin(self) -> None:
         self._head_is_open = True
@@ -163,7 +164,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._head_bytes += by_bytes
         if self._head_bytes > MOST_HEAD_BYTES and self.transport is not None:
             self.transport.write(_HEAD_TOO_LARGE)
-            self._give_up()
+            self._close()
         elif self._deadline is None:
             self._start_waiting()
 
@@ -177,7 +178,11 @@ class PatientProtocol(HttpToolsProtocol):
             self._head_bytes = 0
 
     def _give_up(self) -> None:
-        self._deadline = None
+        """Not yet: when the process stood still, timers come before what lies there to be read since then."""
+        self._deadline = self.loop.call_later(LAST_LOOK_S, self._close)
+
+    def _close(self) -> None:
+        self._stop_waiting()
         if self.transport is not None and not self.transport.is_closing():
             self.transport.close()
 

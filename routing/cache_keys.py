@@ -81,7 +81,7 @@ def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wan
     similar = None
     if rule.semantic is not None:
         stays_home = all(candidate.target.place == OWN for candidate in plan.candidates)
-        similar = similar_of(head, call, caller, canonical, stays_home=stays_home)
+        similar = similar_of((*head, rule.semantic.model), call, caller, canonical, stays_home=stays_home)
     return Wanted(_digest(head, call.body), caller.org_id, rule, freshness_of(call.cache_control), similar)
 
 

@@ -26,6 +26,7 @@ from routing.filters import PRIVATE
 from routing.flights import LEFT, Flight, Flights, nobody_there
 from routing.replies import Reply, StreamReply
 from routing.similar import Index, Similar, Vector, vector_of
+from routing.similar_shelf import Questions
 
 EMBEDDING_S = 3.0
 MOST_TRIED = 3
@@ -82,10 +83,11 @@ class Embedder:
 
 
 class Similarity:
-    """One per process: it knows the questions that came by here, whose answers lie where those of all lie."""
+    """One per process: it knows the questions that came by here and, without `questions` not, those of the others."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, questions: Questions | None = None) -> None:
         self._embedder = embedder
+        self._questions = questions
         self._index = Index()
         self._running: dict[bytes, asyncio.Task[Vector[float] | None]] = {}
 
@@ -94,6 +96,7 @@ class Similarity:
         similar, rule = wanted.similar, wanted.rule.semantic
         assert similar is not None
         assert rule is not None
+        await self._hear(wanted.org_id, similar.filter)
         vector = self._index.vector(wanted.org_id, similar.filter, wanted.digest)
         if vector is None:
             vector = await asyncio.shield(self._embedding(wanted.digest, rule.model, similar))
@@ -108,8 +111,23 @@ class Similarity:
                     found = entry, likeness
                     break
         if found is None and wanted.freshness.stores:
-            self._index.add(wanted.org_id, similar.filter, vector, wanted.digest)
+            await self._note(wanted, similar.filter, vector)
         return found
+
+    async def _hear(self, org_id: int, named: bytes) -> None:
+        if self._questions is None:
+            return
+        heard = self._index.heard(org_id, named)
+        news = await self._questions.since(org_id, named, heard)
+        if news.heard != heard:
+            self._index.hear(org_id, named, news.heard, news.questions)
+
+    async def _note(self, wanted: Wanted, named: bytes, vector: Vector[float]) -> None:
+        """What is known already, others were told when it came."""
+        is_new = self._index.vector(wanted.org_id, named, wanted.digest) is None
+        self._index.add(wanted.org_id, named, vector, wanted.digest)
+        if is_new and self._questions is not None:
+            await self._questions.tell(wanted.org_id, named, wanted.digest, vector, wanted.rule.ttl_s)
 
     def _embedding(self, digest: bytes, model: str, similar: Similar) -> asyncio.Task[Vector[float] | None]:
         """One for all who ask the very same at once. It stays for a moment, until it is known."""

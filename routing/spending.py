@@ -63,7 +63,8 @@ class Spending:
                 wishes = wishes_of(wanted)
             held = await self._treasury.hold_or_wait(wishes)
         if isinstance(held, Holding):
-            held.charge_too(self._treasury.accounts_of(wanted.uncovered))
+            if wanted.uncovered:
+                held.charge_too(self._treasury.accounts_of(wanted.uncovered))
             settlement.holding = held
         if wanted.is_clamped:
             settlement.limit_headers = [*settlement.limit_headers, (CLAMPED, b"%d" % wanted.max_tokens)]

@@ -19,6 +19,7 @@ TOKENS_OF_AN_IMAGE = 50_000
 UNSTATED_TOKENS = 4_096
 """What a request may write that does not say, of a model that does not say either: all of them can that much."""
 _MILLION = 1_000_000
+_UNSAID = (None, None)
 
 
 class Size(msgspec.Struct, frozen=True, gc=False):
@@ -63,7 +64,9 @@ def size_of(call: Call, max_tokens: int) -> Size:
 
 def choices_of(call: Call) -> int:
     """Answers to all its prompts: of several, each is answered as often as was asked for."""
-    return max(1, *(call.body.get(name) or 1 for name in ("n", "best_of"))) * _prompts_of(call)
+    counts = call.body.get("n"), call.body.get("best_of")
+    choices = 1 if counts == _UNSAID else max(1, *(count or 1 for count in counts))
+    return choices * _prompts_of(call)
 
 
 def _prompts_of(call: Call) -> int:

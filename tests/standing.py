@@ -55,7 +55,7 @@ def make_cast(acme_domain: str = "acme.test", rival_domain: str = "rival.test") 
 
     alice, mallory = user(f"alice@{acme_domain}", name="Alice"), user(f"mallory@{rival_domain}", name="Mallory")
     acme, rival = create_organization(alice, "Acme"), create_organization(mallory, "Rival")
-    bob, carol = user(f"bob@{acme_domain}"), user(f"carol@{acme_domain}")
+    bob, carol = user(f"bob@{acme_domain}", name="Bob"), user(f"carol@{acme_domain}")  # who never said her name
     Membership.objects.create(org=acme, user=bob, role=roles.DEVELOPER)
     Membership.objects.create(org=acme, user=carol, role=roles.VIEWER)
     return Cast(alice, acme, bob, carol, mallory, rival)

@@ -85,12 +85,12 @@ _decode_answer = msgspec.json.Decoder(_Answer, strict=True).decode
 def usage_of(usage: _Usage | None) -> TokenUsage | None:
     """The reported usage, or None when there is none or it cannot be true.
 
-    Negative or absurd figures are not believed; the gateway then counts by itself.
+    Negative or absurd figures, and nothing at all, are not believed; the gateway then counts by itself.
     """
     if usage is None:
         return None
     input_, output = usage.prompt_tokens, usage.completion_tokens or 0
-    if input_ is None or not 0 <= input_ <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS:
+    if input_ is None or not 0 <= input_ <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS or input_ == output == 0:
         return None
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens if details else None) or 0

@@ -38,6 +38,8 @@ async def answers(scope, receive, send) -> None:
         return
     while scope["path"] == "/patient" and (await receive()).get("more_body"):
         pass
+    if scope["path"] == "/still":
+        time.sleep(2 * ImpatientProtocol.head_deadline_s)  # as if the process were suspended
     if scope["path"] == "/large":
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]}
@@ -90,6 +92,16 @@ def test_a_connection_that_says_nothing_is_closed(wire):
 def test_half_a_head_is_closed(wire):
     wire.sendall(REQUEST[:20])
     assert wire.recv(1000) == b""
+
+
+def test_what_came_while_the_process_stood_still_is_answered(port, wire):
+    time.sleep(0.05)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as other:
+        other.sendall(REQUEST.replace(b"/ ", b"/still "))
+        time.sleep(0.1)
+        wire.sendall(REQUEST)
+        assert other.recv(1000).startswith(b"HTTP/1.1 200")
+    assert wire.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_a_second_request_is_bounded_as_well(wire):
