@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db import connection, transaction
 
 from billing.errors import InvalidRerating
 from billing.prices import PLATFORM, PriceBook, Rates
 from billing.settlement import Part, cost_of, draft_of, keep
 from billing.terms import Terms
+from common.rates import TokenDetails
 from ledger import kinds
 from ledger.accounts import AccountIds
 from ledger.posting import lock_accounts, post_all
@@ -30,7 +32,7 @@ AT_ONCE = 5_000
 FIND = """
 SELECT request_id, max(started_at)::text, max(org_id), max(target_id), max(input_tokens), max(cached_tokens),
        max(output_tokens), max(revision), sum(charge_nanos)::bigint, sum(written_off_nanos)::bigint,
-       sum(provider_nanos)::bigint
+       sum(provider_nanos)::bigint, (array_agg(token_details))[1]
 FROM billing_charge
 WHERE target_id = %s AND started_at >= %s AND started_at < %s AND request_id > %s
 GROUP BY request_id HAVING (array_agg(price_version ORDER BY revision DESC))[1] <> %s
@@ -62,6 +64,7 @@ class Settled:
     charge: int
     written_off: int
     provider: int
+    token_details: TokenDetails | None
 
 
 def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Rerated:
@@ -76,12 +79,16 @@ def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Re
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.rerating'))")
             rates = _rates(cursor, target_id, version)
             cursor.execute(FIND, (target_id, from_, until, after, version, AT_ONCE))
-            found = [Settled(version, *row) for row in cursor.fetchall()]
+            found = [Settled(version, *row, _details(told)) for *row, told in cursor.fetchall()]
             if not found:
                 return total
             after = found[-1].request_id
             changed = _post(cursor, found, rates)
             total = Rerated(total.requests + changed.requests, total.nanos + changed.nanos)
+
+
+def _details(told: dict[str, int] | None) -> TokenDetails | None:
+    return None if told is None else msgspec.convert(told, TokenDetails)
 
 
 def _rates(cursor: psycopg.Cursor, target_id: int, version: int) -> Rates:

@@ -165,6 +165,26 @@ def test_a_decline_is_told_and_puts_the_next_attempt_off(
     assert balances() == {}
 
 
+def test_a_reached_cap_is_told_once_a_month(low, double, acme, as_alice, django_capture_on_commit_callbacks):
+    now = timezone.now().replace(day=10)
+    TopUp.objects.create(
+        org=acme, public_id="top_before", cents=4000, is_automatic=True, state=TopUp.PAID, payment_id="pi_before",
+        received_cents=4000, created_at=now,
+    )  # fmt: skip
+    with django_capture_on_commit_callbacks(execute=True):
+        assert [autotopup.run(now), autotopup.run(now + timedelta(days=5))] == [0, 0]
+    [told] = mail.outbox
+    assert told.subject == "Acme: automatic top-up has reached its cap for this month"
+    assert "$40.00 of at most $50.00" in told.body
+    assert told.to == ["alice@acme.test"]
+    assert payments_of(double) == []
+    with django_capture_on_commit_callbacks(execute=True):
+        autotopup.set_rule(acme, as_alice, WISHES)
+        autotopup.run(now)
+    assert len(mail.outbox) == 2
+    assert autotopup.run((now + timedelta(days=31)).replace(day=2)) == 1
+
+
 def test_after_the_last_decline_it_is_off_until_a_person_turns_it_on(low, double, acme, as_alice, balances):
     behave(double, test_cards.DECLINED_LATER)
     now = timezone.now()
