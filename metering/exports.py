@@ -25,9 +25,9 @@ from accounts import audit
 from accounts.audit import Actor
 from accounts.errors import InvalidField
 from accounts.models import ApiKey, Membership, Organization
+from common.cells import csv_line
 from common.ids import new_id
 from common.money import usd_text
-from metering.cells import csv_line
 from metering.export_models import ExportPiece, UsageExport
 from metering.reports import NODE, Narrowed, usage_report
 

@@ -182,7 +182,7 @@ def csv_rows(organization: Organization, since: date) -> Iterator[tuple[Any, ...
         fee = lot.paid - lot.earned
         nanos = lot.paid, fee, lot.earned, lot.escrow, lot.exchanged, lot.donated, lot.taken, lot.matured
         yield (
-            lot.day.isoformat(), _harmless(node), _harmless(model), lot.requests, lot.input_tokens, lot.output_tokens,
+            lot.day.isoformat(), node, model, lot.requests, lot.input_tokens, lot.output_tokens,
             *map(usd_text, nanos), matures_on(lot.day).isoformat(),
         )  # fmt: skip
 
@@ -206,11 +206,6 @@ def reasons_against(node: Node) -> list[str]:
     elif not any(model.input_price_nanos or model.output_price_nanos for model in offered):
         found.append("no_price")
     return found
-
-
-def _harmless(text: str) -> str:
-    """Spreadsheets take a text that begins so for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
 
 
 def has_earned(organization: Organization) -> bool:

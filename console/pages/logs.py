@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from accounts.roles import Permission
 from common.errors import InvalidRequest
 from console.activity import name_of, names_of
 from console.bill import bills_of, corrected_nanos
+from console.downloads import csv_download
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
 from console.visit import Visit, page, wants_fragment
@@ -71,11 +71,8 @@ def export(request: HttpRequest, visit: Visit) -> HttpResponse:
     """The first page of what the filters leave, as CSV."""
     form = LogFilterForm(request.GET or None, keys=_keys(visit), models=model_names(visit))
     filters = form.filters() if form.is_valid() else RequestFilters()
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="requests-{timezone.now():%Y-%m-%d}.csv"'
     found = list_requests(visit.organization, filters, limit=_EXPORTED)
-    csv.writer(response).writerows(request_csv_rows(found.requests))
-    return response
+    return csv_download(f"requests-{timezone.now():%Y-%m-%d}.csv", request_csv_rows(found.requests))
 
 
 @require_GET

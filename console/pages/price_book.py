@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -21,6 +20,7 @@ from billing.models import PriceVersion
 from billing.prices import rates_of
 from common.money import usd_text
 from common.rates import Tier, tiers_within
+from console.downloads import csv_download
 from console.forms.price_book import PriceForm
 from console.pages.causes import for_staff
 from providers import services
@@ -75,20 +75,19 @@ def edit(request: HttpRequest, public_id: str) -> HttpResponse:
 @for_staff
 def export(request: HttpRequest) -> HttpResponse:
     """Every version of every price and its tiers, in US dollars per million tokens."""
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="prices-{timezone.now():%Y-%m-%d}.csv"'
-    writer = csv.writer(response)
-    writer.writerow(["connection", "model", "target_id", "version", "valid_from", "valid_until", *_HEADS])
+    return csv_download(f"prices-{timezone.now():%Y-%m-%d}.csv", _csv_rows())
+
+
+def _csv_rows() -> Iterator[tuple[Any, ...]]:
+    yield ("connection", "model", "target_id", "version", "valid_from", "valid_until", *_HEADS)
     models = {model.pk: model for model in sold_models()}
     for row in PriceVersion.objects.filter(target_id__in=models).order_by("target_id", "version"):
         model = models[row.target_id]
-        until = row.valid_until.isoformat() if row.valid_until else ""
-        about = (model.connection.slug, model.model_id, row.target_id, row.version, row.valid_from.isoformat(), until)
+        about = (model.connection.slug, model.model_id, row.target_id, row.version, row.valid_from, row.valid_until)
         _row, plain, tiers = _with_tiers(row)
         for tier in (plain, *tiers):
             above = tier.above_tokens if tier else ""
-            writer.writerow([*about, _said(row.request_nanos), above, *_rates_of(tier)])
-    return response
+            yield (*about, _said(row.request_nanos), above, *_rates_of(tier))
 
 
 def _rates_of(tier: Tier | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from django import forms
@@ -20,10 +21,10 @@ from billing import bank_payouts, payees
 from billing.client import CENT_NANOS
 from billing.errors import PayoutRefused
 from billing.models import Payee, Payout
+from console.downloads import csv_download
 from console.forms.staff import BankCheckForm, FailedForm, PaidForm
 from console.pages.causes import for_staff
 from console.pages.payouts import STATES
-from metering.cells import csv_line
 
 _SHOWN = 200
 _ENDED = (Payout.PAID, Payout.RETURNED)
@@ -54,17 +55,13 @@ def unchecked_banks() -> list[Payee]:
     return list(rows.select_related("org").order_by("updated_at")[:_SHOWN])
 
 
+@never_cache
 @require_POST
 @for_staff
 def export(request: HttpRequest) -> HttpResponse:
     """The file for the bank. What is in it counts as on its way; asked again, it holds the same and more."""
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="payouts-{timezone.now():%Y-%m-%d}.csv"'
-    response["Cache-Control"] = "no-store"
-    response.write(csv_line(bank_payouts.COLUMNS))
-    for row in bank_payouts.rows(actor=current.actor_of(request)):
-        response.write(csv_line(row))
-    return response
+    rows = bank_payouts.rows(actor=current.actor_of(request))
+    return csv_download(f"bank-payouts-{timezone.now():%Y-%m-%d}.csv", chain([bank_payouts.COLUMNS], rows))
 
 
 @never_cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from django.contrib import messages
@@ -21,9 +22,9 @@ from billing import vouchers
 from billing.models import Voucher, VoucherUse
 from billing.vouchers import Made
 from common.money import nanos_from_usd, usd_text
+from console.downloads import csv_download
 from console.forms.staff import VoucherBatchForm
 from console.pages.causes import for_staff
-from metering.cells import csv_line
 
 _SHOWN = 200
 OPEN, USED_UP, EXPIRED, WITHDRAWN = "open", "used_up", "expired", "withdrawn"
@@ -108,16 +109,17 @@ def withdraw(request: HttpRequest, public_id: str) -> HttpResponse:
 def export(request: HttpRequest) -> HttpResponse:
     """What the filters leave, with a line for each use; without codes, which nobody keeps."""
     found, _asked_for = _asked(request)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="vouchers-{timezone.now():%Y-%m-%d}.csv"'
-    response.write(csv_line(_COLUMNS))
+    return csv_download(f"vouchers-{timezone.now():%Y-%m-%d}.csv", _csv_rows(found))
+
+
+def _csv_rows(found: QuerySet[Voucher]) -> Iterator[Iterable[object]]:
+    yield _COLUMNS
     uses: dict[int, list[VoucherUse]] = {}
     for use in VoucherUse.objects.filter(voucher__in=found).select_related("org").order_by("pk"):
         uses.setdefault(use.voucher_id, []).append(use)
     for voucher in found:
         for redeemed in uses.get(voucher.pk, [None]):
-            response.write(csv_line(_cells(voucher, redeemed)))
-    return response
+            yield _cells(voucher, redeemed)
 
 
 def state_of(voucher: Voucher) -> str:
@@ -131,12 +133,8 @@ def state_of(voucher: Voucher) -> str:
 
 
 def _codes(made: Iterable[Made]) -> HttpResponse:
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="codes-{timezone.now():%Y-%m-%d}.csv"'
-    response.write(csv_line(("code", "voucher", "amount_usd")))
-    for one in made:
-        response.write(csv_line((one.code, one.voucher.public_id, usd_text(one.voucher.nanos))))
-    return response
+    lines = ((one.code, one.voucher.public_id, usd_text(one.voucher.nanos)) for one in made)
+    return csv_download(f"codes-{timezone.now():%Y-%m-%d}.csv", chain([("code", "voucher", "amount_usd")], lines))
 
 
 def _make(said: dict[str, Any], by: str) -> list[Made]:
@@ -169,10 +167,9 @@ def _asked(request: HttpRequest) -> tuple[QuerySet[Voucher], dict[str, str]]:
 
 
 def _cells(voucher: Voucher, redeemed: VoucherUse | None) -> list[object]:
-    moments = (voucher.created_at, voucher.expires_at, voucher.withdrawn_at)
-    made_at, expires_at, withdrawn_at = (at.isoformat() if at else "" for at in moments)
-    whose = [redeemed.org.name, redeemed.used_at.isoformat()] if redeemed else ["", ""]
+    whose = [redeemed.org.name, redeemed.used_at] if redeemed else [None, None]
     return [
         voucher.public_id, voucher.batch, voucher.hint, usd_text(voucher.nanos), voucher.uses, voucher.used,
-        state_of(voucher), voucher.reason, voucher.made_by, made_at, expires_at, withdrawn_at, *whose,
+        state_of(voucher), voucher.reason, voucher.made_by, voucher.created_at, voucher.expires_at,
+        voucher.withdrawn_at, *whose,
     ]  # fmt: skip
