@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 READ = """
 SELECT target_id, version, owner_id, input_nanos, cached_input_nanos, output_nanos, request_nanos,
-    finer
+    finer::text
 FROM billing_priceversion WHERE target_id = ANY(%s)
 """
 NOT_SOLD = -1
@@ -47,6 +47,9 @@ def rates_of(row: PriceVersion) -> Rates | None:
     return Rates(row.input_nanos, row.cached_input_nanos, row.output_nanos, row.request_nanos, finer_rates(row.finer))
 
 
+_decoded = msgspec.json.Decoder(FinerRates).decode
+
+
 class PriceBook:
     def __init__(self) -> None:
         self.owners: dict[int, int] = {}
@@ -58,7 +61,7 @@ class PriceBook:
         for target, version, owner, *figures, finer in cursor.fetchall():
             self.owners[target] = PLATFORM if owner is None else owner
             if figures[0] is not None:
-                self._rates[target, version] = Rates(*figures, finer_rates(finer))
+                self._rates[target, version] = Rates(*figures, None if finer is None else _decoded(finer))
         for target in targets:
             self.owners.setdefault(target, NOT_SOLD)
 

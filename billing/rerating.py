@@ -32,7 +32,7 @@ AT_ONCE = 5_000
 FIND = """
 SELECT request_id, max(started_at)::text, max(org_id), max(target_id), max(input_tokens), max(cached_tokens),
        max(output_tokens), max(revision), sum(charge_nanos)::bigint, sum(written_off_nanos)::bigint,
-       sum(provider_nanos)::bigint, (array_agg(token_details))[1]
+       sum(provider_nanos)::bigint, (array_agg(token_details))[1]::text
 FROM billing_charge
 WHERE target_id = %s AND started_at >= %s AND started_at < %s AND request_id > %s
 GROUP BY request_id HAVING (array_agg(price_version ORDER BY revision DESC))[1] <> %s
@@ -87,8 +87,8 @@ def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Re
             total = Rerated(total.requests + changed.requests, total.nanos + changed.nanos)
 
 
-def _details(told: dict[str, int] | None) -> TokenDetails | None:
-    return None if told is None else msgspec.convert(told, TokenDetails)
+def _details(told: str | None) -> TokenDetails | None:
+    return None if told is None else msgspec.json.decode(told, type=TokenDetails)
 
 
 def _rates(cursor: psycopg.Cursor, target_id: int, version: int) -> Rates:

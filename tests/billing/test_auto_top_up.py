@@ -166,23 +166,21 @@ def test_a_decline_is_told_and_puts_the_next_attempt_off(
 
 
 def test_a_reached_cap_is_told_once_a_month(low, double, acme, as_alice, django_capture_on_commit_callbacks):
-    now = timezone.now().replace(day=10)
-    TopUp.objects.create(
-        org=acme, public_id="top_before", cents=4000, is_automatic=True, state=TopUp.PAID, payment_id="pi_before",
-        received_cents=4000, created_at=now,
-    )  # fmt: skip
+    wishes, now = Wishes(True, "30", "20", "30"), timezone.now()
+    autotopup.set_rule(acme, as_alice, wishes)
+    assert autotopup.run(now) == 1
     with django_capture_on_commit_callbacks(execute=True):
-        assert [autotopup.run(now), autotopup.run(now + timedelta(days=5))] == [0, 0]
+        assert [autotopup.run(now), autotopup.run(now)] == [0, 0]
     [told] = mail.outbox
     assert told.subject == "Acme: automatic top-up has reached its cap for this month"
-    assert "$40.00 of at most $50.00" in told.body
+    assert "$20.00 of at most $30.00. Another $20.00" in told.body
     assert told.to == ["alice@acme.test"]
-    assert payments_of(double) == []
     with django_capture_on_commit_callbacks(execute=True):
-        autotopup.set_rule(acme, as_alice, WISHES)
+        autotopup.set_rule(acme, as_alice, wishes)
         autotopup.run(now)
     assert len(mail.outbox) == 2
-    assert autotopup.run((now + timedelta(days=31)).replace(day=2)) == 1
+    assert len(payments_of(double)) == 1
+    assert autotopup.run((now.replace(day=1) + timedelta(days=32)).replace(day=2)) == 1
 
 
 def test_after_the_last_decline_it_is_off_until_a_person_turns_it_on(low, double, acme, as_alice, balances):
