@@ -75,6 +75,7 @@ INVARIANTS = (
         WHERE t.kind IN ('settlement', 'rerating')
         AND (coalesce(c.total, 0), coalesce(c.provider, 0), coalesce(c.owner, 0))
             <> (coalesce(e.taken, 0), coalesce(e.provider, 0), coalesce(e.owner, 0))
+        AND (c.transfer_id IS NOT NULL OR NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id))
         UNION ALL
         SELECT 'request ' || u.request_id, 'used ' || u.target || ' and was neither charged nor set aside'
         FROM ({USED}) u
@@ -102,6 +103,7 @@ INVARIANTS = (
         SELECT t.business_id, 'no top-up was paid by it' FROM ledger_transfer t
         LEFT JOIN billing_topup u ON 'topup:' || u.payment_id = t.business_id AND u.state = 'paid'
         WHERE t.kind = 'stripe_topup' AND u.id IS NULL
+        AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id)
         """,
     ),
     Invariant(
@@ -120,6 +122,7 @@ INVARIANTS = (
         SELECT t.business_id, 'no payout was confirmed for it' FROM ledger_transfer t
         LEFT JOIN billing_payout p ON 'payout:' || p.public_id = t.business_id AND p.state = 'paid'
         WHERE t.kind = 'payout' AND p.id IS NULL
+        AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id)
         UNION ALL
         SELECT 'payout ' || p.public_id,
                'sent back ' || p.reversed_cents || ' cents, posted nano-USD ' || coalesce(r.nanos, 0)

@@ -32,6 +32,7 @@ from ledger.accounts import AccountIds, Wanted
 from ledger.drafts import Draft
 from ledger.posting import LockedAccount, lock_accounts
 from metering.budget_postings import charged_in, covered_by, drafts_of
+from metering.copying import ESCAPED, batched
 from metering.usage import UsageRecord
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ COPY billing_charge (request_id, revision, started_at, org_id, target_id, price_
     output_tokens, charge_nanos, written_off_nanos, provider_nanos, owner_nanos, owner_id, tokens_nanos, transfer_id,
     token_details) FROM STDIN
 """
-ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-"""For COPY."""
 NOTE_UNSETTLED = """
 INSERT INTO billing_unsettled (request_id, started_at, org_id, target_id, price_version, reason)
 VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
@@ -156,10 +155,11 @@ class Settler:
             if charge is None:
                 _note_unsettled(cursor, record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE)
             elif charge:
-                held = sum(nanos for id, nanos in record.charges if purses.get(id) == (kinds.TOKENS, record.org_id))
-                whole = record.request_id.partition("#")[0]  # of several targets: each takes what the last one left
-                tokens = min(held - taken[whole], charge)
-                taken[whole] += tokens
+                tokens = 0
+                if record.charges:
+                    whole = record.request_id.partition("#")[0]  # of several targets: each takes what is left
+                    tokens = min(_held_of_tokens(record, purses) - taken[whole], charge)
+                    taken[whole] += tokens
                 owner_id = self._book.owners[record.target_id]
                 by_org[record.org_id].append(Part(record, owner_id, charge, tokens=tokens))
         return by_org
@@ -185,6 +185,10 @@ class Settler:
                 part.provider = self._terms.provider_nanos(part.charge)
             else:
                 part.owner = self._terms.owner_nanos(part.charge - part.written_off)
+
+
+def _held_of_tokens(record: UsageRecord, purses: Mapping[int, Wanted]) -> int:
+    return sum(nanos for id, nanos in record.charges if purses.get(id) == (kinds.TOKENS, record.org_id))
 
 
 def _has(locked: Mapping[int, LockedAccount], covered: Mapping[int, int], account: int | None) -> int:
@@ -218,24 +222,29 @@ def _is_plausible(used: Used, details: TokenDetails) -> bool:
 
 
 def draft_of(business_id: str, kind: str, org_id: int, parts: Iterable[Part], ids: Mapping[Wanted, int]) -> Draft:
-    moves: defaultdict[int, int] = defaultdict(int)
+    paid = tokens = written_off = provider = 0
+    owners: Counter[int] = Counter()
     for part in parts:
-        moves[ids[kinds.WALLET, org_id]] -= part.charge - part.written_off - part.tokens
-        if part.tokens:
-            moves[ids[kinds.TOKENS, org_id]] -= part.tokens
-        moves[ids[kinds.WRITE_OFF, None]] -= part.written_off
-        moves[ids[kinds.PROVIDER_COST, None]] += part.provider
+        paid += part.charge - part.written_off
+        tokens += part.tokens
+        written_off += part.written_off
+        provider += part.provider
         if part.owner:
-            moves[ids[kinds.REWARDS_ESCROW, part.owner_id]] += part.owner
-        moves[ids[kinds.REVENUE, None]] += part.charge - part.provider - part.owner
+            owners[ids[kinds.REWARDS_ESCROW, part.owner_id]] += part.owner
+    moves = {ids[kinds.WALLET, org_id]: tokens - paid, **owners}
+    if tokens:
+        moves[ids[kinds.TOKENS, org_id]] = -tokens
+    moves[ids[kinds.WRITE_OFF, None]] = -written_off
+    moves[ids[kinds.PROVIDER_COST, None]] = provider
+    moves[ids[kinds.REVENUE, None]] = paid + written_off - provider - owners.total()
     return Draft(business_id, kind, {account: amount for account, amount in moves.items() if amount})
 
 
 def keep(cursor: psycopg.Cursor, parts: Iterable[tuple[int, Iterable[Part]]]) -> None:
     """Writes the charges, given with the id of their transfer."""
-    lines = [_line(part, transfer_id) for transfer_id, charged in parts for part in charged]
     with cursor.copy(COPY_CHARGES) as copy:
-        copy.write("".join(lines))
+        for some in batched((part, transfer_id) for transfer_id, charged in parts for part in charged):
+            copy.write("".join([_line(part, transfer_id) for part, transfer_id in some]))
 
 
 def _line(part: Part, transfer_id: int) -> str:
@@ -243,8 +252,9 @@ def _line(part: Part, transfer_id: int) -> str:
     used = part.used
     owner = part.owner_id or "\\N"
     details = "\\N" if used.token_details is None else json.encode(used.token_details).decode()
+    request_id = used.request_id if used.request_id.isidentifier() else used.request_id.translate(ESCAPED)
     return (
-        f"{used.request_id.translate(ESCAPED)}\t{part.revision}\t{used.started_at}\t{used.org_id}\t{used.target_id}\t"
+        f"{request_id}\t{part.revision}\t{used.started_at}\t{used.org_id}\t{used.target_id}\t"
         f"{used.price_version}\t{used.input_tokens}\t{used.cached_tokens}\t{used.output_tokens}\t{part.charge}\t"
         f"{part.written_off}\t{part.provider}\t{part.owner}\t{owner}\t{part.tokens}\t{transfer_id}\t{details}\n"
     )

@@ -218,4 +218,5 @@ urlpatterns = [
     path("staff/", admin.site.urls),
 ]
 
+handler404 = "console.api.refusals.not_found"
 handler500 = "console.api.refusals.server_error"

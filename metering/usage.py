@@ -9,7 +9,7 @@ import msgspec
 from common.rates import TokenDetails
 
 
-class AttemptUsage(msgspec.Struct, frozen=True):
+class AttemptUsage(msgspec.Struct, frozen=True, gc=False):
     """One target's part of a request that several answered, and what it cost. `charged` says whether the customer
     pays for it."""
 
@@ -23,7 +23,7 @@ class AttemptUsage(msgspec.Struct, frozen=True):
     token_details: TokenDetails | None = None
 
 
-class AttemptRecord(msgspec.Struct, frozen=True):
+class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """One try at one target. `outcome` is `ok` or the reason for which the gateway went on.
 
     Times in milliseconds; `started_ms` counts from the start of the request. `used` is there where the row's own
@@ -52,7 +52,7 @@ HIT, MISS = "HIT", "MISS"
 CHECKPOINT: Literal["checkpoint"] = "checkpoint"
 
 
-class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The columns of `metering_usage` by their names. `started_at` is ISO 8601 in UTC; money in nano-USD.
 
     In the journal a field with its default value is left out. Of the journal alone are `kind`: a CHECKPOINT says what

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from providers.errors import InvalidConnection, UnknownPreset
 from providers.prefill import PREFILL
 from providers.presets import PRESETS, Preset
+from providers.targets import DATA_COLLECTION, QUANTIZATION, QUANTIZATIONS
 from providers.tiers import KIND_PRICES, MOST_TIERS, TIER_PRICES, PriceTier, tier_of
 
 KINDS = ("chat", "embedding")
@@ -136,10 +137,14 @@ def clean_keys(keys: Iterable[str]) -> list[str]:
     return cleaned
 
 
+_NATURE = {DATA_COLLECTION: ("allow", "deny"), QUANTIZATION: QUANTIZATIONS}
+
+
 def clean_options(options: Mapping[str, Any] | None) -> dict[str, str]:
-    """`auth_header` (where the key goes when not in Authorization) and `api_version`; nothing else."""
+    """`auth_header` (where the key goes when not in Authorization), `api_version`, and what the provider is like:
+    `data_collection`, `quantization`; nothing else."""
     given = {name: str(value).strip() for name, value in (options or {}).items() if str(value or "").strip()}
-    for name in given.keys() - {"auth_header", "api_version"}:
+    for name in given.keys() - {"auth_header", "api_version", *_NATURE}:
         raise InvalidConnection(f"options.{name}", _("There is no option of this name."))
     if header := given.get("auth_header"):
         given["auth_header"] = header = header.lower()
@@ -147,6 +152,9 @@ def clean_options(options: Mapping[str, Any] | None) -> dict[str, str]:
             raise InvalidConnection("options.auth_header", _("Give the name of a header, such as api-key."))
     if not _API_VERSION.fullmatch(given.get("api_version", "preview")):
         raise InvalidConnection("options.api_version", _("Use letters, digits, dots and dashes."))
+    for name, words in _NATURE.items():
+        if given.get(name, words[0]) not in words:
+            raise InvalidConnection(f"options.{name}", _("Choose one of: %s.") % ", ".join(words))
     return given
 
 

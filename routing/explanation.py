@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from common.errors import NoProviderAvailable, ShareAIError
+from common.errors import ShareAIError
 from common.money import NANOS_PER_USD, usd_text
 from providers.prefill import can_go_on
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
 from routing.canary_draw import without_canaries
 from routing.filters import REASONS
 from routing.health import Health
+from routing.plan_refusals import NOBODY_SERVES
 from routing.planner import Planner
 from routing.plans import Candidate, Hedge, Plan, Rejected
 from routing.scorers import EXPECTED_BYTES_PER_TOKEN, expected_cost_nanos
@@ -97,7 +98,7 @@ def explain(
     """
     try:
         plan = planner.rehearsal().plan(call, without_canaries(snapshot), now, key_id)
-    except NoProviderAvailable as refusal:
+    except NOBODY_SERVES as refusal:
         return refused(call, snapshot, refusal)
     return Explanation(
         model=call.model,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from common.rates import tiers_within
 from providers.prefill import PREFILL
 from providers.schema import NO_PREFERENCES, Call, Preferences
-from providers.targets import OWN, Target
+from providers.targets import DATA_COLLECTION, OWN, QUANTIZATION, UNKNOWN, Target
 from routing.health import Health
 
 Filter = Callable[[Call, Target], str | None]
@@ -21,6 +21,8 @@ REASONS = {
     "wrong_kind": "serves another kind of request",
     "no_key": "has no usable API key",
     "not_wanted": "excluded by the request's provider preferences",
+    "may_collect": "may keep what it is asked, which the request's data_collection denies",
+    "other_quantization": "is not known to be of a quantization that the request takes",
     "too_expensive": "costs more than the request's max_price",
     "price_unknown": "has no known price, and the request set max_price or is paid from a budget",
     "lacks_capability": "lacks a capability that the request needs",
@@ -92,7 +94,16 @@ def reject_preferences(call: Call, target: Target) -> str | None:
         return None
     if not _is_wanted(preferences, target):
         return "not_wanted"
-    return _reject_price(call, preferences, target)
+    return _reject_nature(preferences, target) or _reject_price(call, preferences, target)
+
+
+def _reject_nature(preferences: Preferences, target: Target) -> str | None:
+    """By what is known of a provider; what nobody has stated is not assumed. Own machines keep what is one's own."""
+    if preferences.denies_collection and target.place != OWN and target.options.get(DATA_COLLECTION) != "deny":
+        return "may_collect"
+    if preferences.quantizations and target.options.get(QUANTIZATION, UNKNOWN) not in preferences.quantizations:
+        return "other_quantization"
+    return None
 
 
 def _is_wanted(preferences: Preferences, target: Target) -> bool:

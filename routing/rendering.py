@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import orjson
@@ -22,6 +24,16 @@ from routing.plans import Plan
 from routing.replies import JSON_TYPE, Reply
 
 DONE = b"data: [DONE]\n\n"
+PERCENT = "shareai.percent"
+"""How a name in another alphabet is written into a header: UTF-8 in percent, as in an address."""
+
+
+def _in_percent(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return quote(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(PERCENT, _in_percent)
 NO_HEAD: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -43,12 +55,12 @@ def answer_headers(
 ) -> Headers:
     headers = [
         (b"x-request-id", request_id.encode()),
-        (b"x-shareai-target", target.encode("latin-1", "replace")),
+        (b"x-shareai-target", target.encode("ascii", PERCENT)),
         (b"x-shareai-attempts", b"%d" % attempts),
         (b"x-shareai-overhead-ms", b"%.2f" % (overhead_s * 1000)),
     ]
     if route:
-        headers.append((b"x-shareai-route", route.encode("latin-1", "replace")))
+        headers.append((b"x-shareai-route", route.encode("ascii", PERCENT)))
     if ttft_s is not None:
         headers.append((b"x-shareai-ttft-ms", b"%d" % round(ttft_s * 1000)))
     return headers

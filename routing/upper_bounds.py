@@ -12,7 +12,7 @@ import msgspec
 from accounts.scopes import MODEL, TOKENS
 from common.rates import FinerRates, tiers_within
 from metering.budgets import PURSE, Budget
-from providers.schema import EMBEDDINGS, Call
+from providers.schema import COMPLETIONS, EMBEDDINGS, Call
 from providers.targets import OWN, Price, Target
 from routing.plans import Candidate
 
@@ -20,6 +20,7 @@ TOKENS_OF_AN_IMAGE = 50_000
 UNSTATED_TOKENS = 4_096
 """What a request may write that does not say, of a model that does not say either: all of them can that much."""
 _MILLION = 1_000_000
+_UNSAID = (None, None)
 
 
 class Size(msgspec.Struct, frozen=True, gc=False):
@@ -65,8 +66,16 @@ def size_of(call: Call, max_tokens: int) -> Size:
 
 
 def choices_of(call: Call) -> int:
-    counts = [call.body.get(name) for name in ("n", "best_of")]
-    return max([1, *(count for count in counts if isinstance(count, int) and not isinstance(count, bool))])
+    """Answers to all its prompts: of several, each is answered as often as was asked for."""
+    counts = call.body.get("n"), call.body.get("best_of")
+    choices = 1 if counts == _UNSAID else max(1, *(count or 1 for count in counts))
+    return choices * _prompts_of(call)
+
+
+def _prompts_of(call: Call) -> int:
+    """A list of numbers is one prompt, in tokens."""
+    prompt = call.body.get("prompt") if call.endpoint == COMPLETIONS else None
+    return max(1, sum(not isinstance(one, int) for one in prompt)) if isinstance(prompt, list) else 1
 
 
 def bound_of(budget: Budget, size: Size, targets: Iterable[Target]) -> int:

@@ -7,13 +7,15 @@ from contextlib import suppress
 
 import pytest
 from django.db import DatabaseError, connection
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
 
 from accounts import roles
 from accounts.audit import Actor
 from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
+from tests.emptying import empty_tables
+from tests.migrated import wait_until_made
 
 PASSWORD = "correct horse battery staple"
 NEVER_TRUNCATED = {
@@ -27,15 +29,19 @@ NEVER_TRUNCATED = {
 def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:
     """The test database, made also for tests that commit without the marker of pytest-django.
 
-    Tests that ask to be cleaned up get it by TRUNCATE, which audit trail and ledger refuse everywhere else.
+    Tests that ask to be cleaned up get it by TRUNCATE too, which audit trail and ledger refuse everywhere else.
     """
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        if migrated := wait_until_made():
+            connection.settings_dict["TEST"]["TEMPLATE"] = migrated
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=())
         with connection.cursor() as cursor:
             for table, trigger in NEVER_TRUNCATED.items():
                 cursor.execute(f"GRANT TRUNCATE ON {table} TO CURRENT_USER")
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
+        yield
     with django_db_blocker.unblock(), suppress(DatabaseError):
         # A gateway of the tests may still hold a connection; the engines are thrown away in any case.
         teardown_databases(made, verbosity=0)

@@ -9,6 +9,7 @@ from console.health import Health
 from providers.drafts import CAPABILITIES, KINDS, MOST_KEYS, MOST_MODELS
 from providers.models import Connection
 from providers.presets import CUSTOM, PRESETS
+from providers.targets import QUANTIZATIONS
 from providers.tiers import MOST_TIERS
 
 _MOST_TOKENS = 100_000_000
@@ -68,6 +69,8 @@ class ProviderModelShown(Shown):
 class ProviderOptionsShown(Shown):
     auth_header = serializers.CharField(required=False)
     api_version = serializers.CharField(required=False)
+    data_collection = serializers.CharField(required=False)
+    quantization = serializers.CharField(required=False)
 
 
 class ProviderShown(Shown):
@@ -138,6 +141,15 @@ class NewModel(Body):
 class ProviderOptionWishes(Body):
     auth_header = Text(required=False, allow_blank=True, max_length=60)
     api_version = Text(required=False, allow_blank=True, max_length=40)
+    data_collection = serializers.ChoiceField(
+        ["allow", "deny"],
+        required=False,
+        allow_blank=True,
+        help_text="`deny`: it keeps nothing of what it is asked, so requests that deny collection may go there.",
+    )
+    quantization = serializers.ChoiceField(
+        list(QUANTIZATIONS), required=False, allow_blank=True, help_text="Of its models, as requests ask for it."
+    )
 
 
 class ProviderChanges(Body):

@@ -251,7 +251,7 @@ def usage_of_event(usage: Any) -> TokenUsage | None:
     input_, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    if not _is_count(input_) or not _is_count(output):
+    if not _is_count(input_) or not _is_count(output) or input_ == output == 0:
         return None
     cached = min(cached, input_) if _is_count(cached) else 0
     return TokenUsage(input_, output, cached, REPORTED, _details_of(usage, input_ - cached, output))

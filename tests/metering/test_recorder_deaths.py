@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from console.embedded.postgres import postgres
-from metering import wiring
+from metering import copying, wiring
 from metering.journal import Journal
 from metering.models import Usage
 from metering.recorder import Recorder
@@ -49,8 +49,9 @@ def said_before_killed(writers: dict[str, subprocess.Popen[bytes]]) -> dict[str,
 
 @pytest.mark.parametrize("ships", [False, True], ids=["writing", "writing and shipping"])
 def test_killed_workers_lose_nothing_and_repeat_nothing(
-    ships: bool, tmp_path: Path, start_recorder: StartRecorder
+    ships: bool, tmp_path: Path, start_recorder: StartRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(copying, "AT_LEAST", 1)
     journal = Journal(tmp_path)
     recorder = start_recorder(journal)
     conninfo = [wiring.conninfo()] if ships else []

@@ -19,10 +19,13 @@ from accounts.models import AuditEvent, Invitation
 from console import words
 from console.models import SmokeRun
 from routing.drafts import save_draft
+from tests.console.api import standing
 from tests.console.api.routes import CALLS, Address, name_of
 from tests.console.api.test_rival import MARK, NEW_KEY, NEW_PROVIDER, World, ids_in, world  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.django_db
+
+cast, alice, acme, bob, mallory, rival = standing.FIXTURES
 
 NEW, CHANGED, GONE, NOTED = "new", "changed", "gone", "noted"
 """What an event says: only after, both, only before, or that something was done to what stays as it is."""

@@ -120,7 +120,7 @@ class Migration(migrations.Migration):
     """The book holds finer prices, and charges hold what was used of each kind of tokens."""
 
     dependencies = [
-        ("billing", "0008_monthly_statements"),
+        ("billing", "0009_own_parts_counted_anew"),
         ("metering", "0013_token_details"),
         ("providers", "0008_finer_prices"),
     ]
