@@ -126,7 +126,7 @@ def test_a_version_keeps_its_tiers(sold, fine):
 
 
 @pytest.fixture
-def catalogued() -> ServedModel:
+def catalogued(db) -> ServedModel:
     made = create_connection(
         None, SYSTEM, preset="anthropic", name="Anthropic", api_keys=["sk-upstream-0123456789abcdef"],
         models=[{"id": "claude-sonnet-4-5"}],
