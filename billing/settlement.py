@@ -54,7 +54,8 @@ COPY billing_charge (request_id, revision, started_at, org_id, target_id, price_
 """
 NOTE_UNSETTLED = """
 INSERT INTO billing_unsettled (request_id, started_at, org_id, target_id, price_version, reason)
-VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::text[])
+ON CONFLICT DO NOTHING
 """
 
 
@@ -148,20 +149,28 @@ class Settler:
         """What there is to charge, by organisation."""
         by_org: defaultdict[int, list[Part]] = defaultdict(list)
         taken: Counter[str] = Counter()
+        has_tokens = any(kind == kinds.TOKENS for kind, _ in purses.values())
+        known: dict[tuple[int, int | None], Rates | None] = {}  # a price that is not there is looked for once
+        unsettled: list[tuple[UsageRecord, str]] = []
         for record in self._sold(cursor, list(shares_of(records))):
             assert record.target_id is not None
-            rates = self._book.find(cursor, record.target_id, record.price_version)
+            price = (record.target_id, record.price_version)
+            if price not in known:
+                known[price] = self._book.find(cursor, *price)
+            rates = known[price]
             charge = None if rates is None else cost_of(record, rates)
             if charge is None:
-                _note_unsettled(cursor, record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE)
+                unsettled.append((record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE))
             elif charge:
                 tokens = 0
-                if record.charges:
+                if has_tokens:
                     whole = record.request_id.partition("#")[0]  # of several targets: each takes what is left
                     tokens = min(_held_of_tokens(record, purses) - taken[whole], charge)
                     taken[whole] += tokens
                 owner_id = self._book.owners[record.target_id]
                 by_org[record.org_id].append(Part(record, owner_id, charge, tokens=tokens))
+        if unsettled:
+            _note_unsettled(cursor, unsettled)
         return by_org
 
     def _accounts_of(self, cursor: psycopg.Cursor, by_org: Mapping[int, Sequence[Part]]) -> dict[Wanted, int]:
@@ -260,6 +269,9 @@ def _line(part: Part, transfer_id: int) -> str:
     )
 
 
-def _note_unsettled(cursor: psycopg.Cursor, record: UsageRecord, reason: str) -> None:
-    about = (record.request_id, record.started_at, record.org_id, record.target_id, record.price_version, reason)
-    cursor.execute(NOTE_UNSETTLED, about)
+def _note_unsettled(cursor: psycopg.Cursor, unsettled: Iterable[tuple[UsageRecord, str]]) -> None:
+    rows = [
+        (used.request_id, used.started_at, used.org_id, used.target_id, used.price_version, reason)
+        for used, reason in unsettled
+    ]
+    cursor.execute(NOTE_UNSETTLED, [list(column) for column in zip(*rows, strict=True)])

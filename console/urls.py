@@ -48,6 +48,7 @@ from console.pages import (
 )
 
 urlpatterns = [
+    path("api/v1/", include("console.api.urls")),  # first: programs ask more often than people
     path("", home.index, name="home"),
     path("live", live.stream, name="live"),
     path("playground", playground.index, name="playground"),
@@ -208,7 +209,6 @@ urlpatterns = [
     path("preferences/theme", preferences.theme, name="theme"),
     path("preferences/language", preferences.language, name="set_language"),
     path("", include("nodes.download_urls")),
-    path("api/v1/", include("console.api.urls")),
     path("billing/", include("billing.urls")),
     path("nodes/v1/", include("nodes.urls")),
     path("docs/provider-guide", guides.provider, name="provider-guide"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 
+import httpx
 import pytest
 from django.db import DatabaseError, connection
 from django.test import Client, TransactionTestCase
@@ -23,6 +27,34 @@ NEVER_TRUNCATED = {
     "ledger_transfer": "ledger_transfer_no_truncate",
     "ledger_entry": "ledger_entry_no_truncate",
 }
+
+WAITING = {"agent", "chaos", "e2e", "installers", "nodes_e2e", "routing"}
+"""Folders whose tests mostly wait: for processes, for browsers, for time to pass."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits begins first, beside what computes: else it is all that is left at the end, and nobody computes."""
+    items.sort(key=lambda item: WAITING.isdisjoint(item.nodeid.split("/")[:2]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authorities_are_read_once() -> Iterator[None]:
+    """httpx reads all certificate authorities for each client and each single call, for 20 ms of computing."""
+    read = httpx.create_ssl_context
+
+    @cache
+    def kept(trust_env: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
+        return read(trust_env=trust_env)
+
+    def context(verify: object = True, cert: object = None, trust_env: bool = True) -> ssl.SSLContext:
+        if verify is not True or cert is not None:
+            return read(verify, cert, trust_env)
+        return kept(trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", context)
+        yield
 
 
 @pytest.fixture(scope="session")
