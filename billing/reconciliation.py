@@ -5,9 +5,14 @@ from __future__ import annotations
 from ledger.invariants import Invariant
 
 PRICED = """
-div((c.input_tokens - c.cached_tokens)::numeric * p.input_nanos
-    + c.cached_tokens::numeric * coalesce(p.cached_input_nanos, p.input_nanos)
-    + c.output_tokens::numeric * p.output_nanos + 500000, 1000000) + p.request_nanos
+CASE WHEN p.finer IS NULL THEN
+    div((c.input_tokens - c.cached_tokens)::numeric * p.input_nanos
+        + c.cached_tokens::numeric * coalesce(p.cached_input_nanos, p.input_nanos)
+        + c.output_tokens::numeric * p.output_nanos + 500000, 1000000)
+ELSE
+    billing_finer_cost(p.finer, p.input_nanos, p.cached_input_nanos, p.output_nanos, c.input_tokens, c.cached_tokens,
+                       c.output_tokens, c.token_details)
+END + p.request_nanos
 """
 
 PARTS = "attempts @? '$[*].used.charged ? (@ == true)'"
@@ -15,13 +20,14 @@ PARTS = "attempts @? '$[*].used.charged ? (@ == true)'"
 
 USED = f"""
 SELECT request_id, started_at, org_id, target, target_id, price_version, input_tokens, cached_tokens, output_tokens,
-       cost_nanos, billing_reason
+       cost_nanos, billing_reason, token_details
 FROM metering_usage WHERE NOT {PARTS}
 UNION ALL
 SELECT u.request_id || '#' || a.number, u.started_at, u.org_id, a.told ->> 'target', (a.told ->> 'target_id')::bigint,
        (a.told #>> '{{used,price_version}}')::int, (a.told #>> '{{used,input_tokens}}')::bigint,
        (a.told #>> '{{used,cached_tokens}}')::bigint, (a.told #>> '{{used,output_tokens}}')::bigint,
-       (a.told #>> '{{used,cost_nanos}}')::bigint, u.billing_reason
+       (a.told #>> '{{used,cost_nanos}}')::bigint, u.billing_reason,
+       nullif(a.told #> '{{used,token_details}}', 'null'::jsonb)
 FROM metering_usage u, jsonb_array_elements(u.attempts) WITH ORDINALITY a (told, number)
 WHERE u.{PARTS} AND (a.told #>> '{{used,charged}}')::boolean
 """  # noqa: S608  made of the constant above
@@ -33,8 +39,9 @@ INVARIANTS = (
         f"""
         SELECT 'request ' || c.request_id, 'its usage says otherwise' FROM billing_charge c
         JOIN ({USED}) u ON u.started_at = c.started_at AND u.request_id = c.request_id
-        WHERE (c.org_id, c.target_id, c.input_tokens, c.cached_tokens, c.output_tokens)
-            IS DISTINCT FROM (u.org_id, u.target_id, u.input_tokens, u.cached_tokens, u.output_tokens)
+        WHERE (c.org_id, c.target_id, c.input_tokens, c.cached_tokens, c.output_tokens, c.token_details)
+            IS DISTINCT FROM
+            (u.org_id, u.target_id, u.input_tokens, u.cached_tokens, u.output_tokens, u.token_details)
         UNION ALL
         SELECT 'request ' || request_id, 'settled ' || count(*) FILTER (WHERE revision = 0) || ' times'
         FROM billing_charge GROUP BY request_id HAVING count(*) FILTER (WHERE revision = 0) <> 1

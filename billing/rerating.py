@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db import connection, transaction
 
 from billing.earnings import corrections
@@ -20,6 +21,7 @@ from billing.errors import InvalidRerating
 from billing.prices import PLATFORM, PriceBook, Rates
 from billing.settlement import Part, cost_of, draft_of, keep
 from billing.terms import Terms
+from common.rates import TokenDetails
 from ledger import kinds
 from ledger.accounts import AccountIds, Wanted
 from ledger.posting import lock_accounts, post_all
@@ -33,7 +35,8 @@ AT_ONCE = 5_000
 FIND = """
 SELECT request_id, max(started_at)::text, max(org_id), max(target_id), max(input_tokens), max(cached_tokens),
        max(output_tokens), max(revision), sum(charge_nanos)::bigint, sum(written_off_nanos)::bigint,
-       sum(provider_nanos)::bigint, sum(owner_nanos)::bigint, coalesce(max(owner_id), 0), min(transfer_id)
+       sum(provider_nanos)::bigint, sum(owner_nanos)::bigint, coalesce(max(owner_id), 0), min(transfer_id),
+       (array_agg(token_details))[1]::text
 FROM billing_charge
 WHERE target_id = %s AND started_at >= %s AND started_at < %s AND request_id > %s
 GROUP BY request_id HAVING (array_agg(price_version ORDER BY revision DESC))[1] <> %s
@@ -71,6 +74,7 @@ class Settled:
     owner: int
     owner_id: int
     settlement: int
+    token_details: TokenDetails | None
 
 
 def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Rerated:
@@ -85,12 +89,16 @@ def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Re
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.rerating'))")
             rates = _rates(cursor, target_id, version)
             cursor.execute(FIND, (target_id, from_, until, after, version, AT_ONCE))
-            found = [Settled(version, *row) for row in cursor.fetchall()]
+            found = [Settled(version, *row, token_details=_details(told)) for *row, told in cursor.fetchall()]
             if not found:
                 return total
             after = found[-1].request_id
             changed = _post(cursor, found, rates)
             total = Rerated(total.requests + changed.requests, total.nanos + changed.nanos)
+
+
+def _details(told: str | None) -> TokenDetails | None:
+    return None if told is None else msgspec.json.decode(told, type=TokenDetails)
 
 
 def _rates(cursor: psycopg.Cursor, target_id: int, version: int) -> Rates:

@@ -19,11 +19,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import json
+
 from billing.earnings.sharing import Sharing
 from billing.prices import NOT_SOLD, PLATFORM, PriceBook, Rates
 from billing.shares import shares_of
 from billing.terms import Terms
-from common.money import NANOS_PER_USD, TokenCounts, request_cost_nanos
+from common.money import NANOS_PER_USD, request_cost_nanos
+from common.rates import NO_DETAILS, TokenCounts, TokenDetails, details_within
 from ledger import kinds, leases
 from ledger.accounts import AccountIds, Wanted
 from ledger.drafts import Draft
@@ -46,8 +49,8 @@ MOST_NANOS = 1_000_000 * NANOS_PER_USD
 
 COPY_CHARGES = """
 COPY billing_charge (request_id, revision, started_at, org_id, target_id, price_version, input_tokens, cached_tokens,
-    output_tokens, charge_nanos, written_off_nanos, provider_nanos, owner_nanos, owner_id, tokens_nanos, transfer_id)
-    FROM STDIN
+    output_tokens, charge_nanos, written_off_nanos, provider_nanos, owner_nanos, owner_id, tokens_nanos, transfer_id,
+    token_details) FROM STDIN
 """
 NOTE_UNSETTLED = """
 INSERT INTO billing_unsettled (request_id, started_at, org_id, target_id, price_version, reason)
@@ -215,8 +218,16 @@ def cost_of(used: Used, rates: Rates) -> int | None:
     counts = (used.input_tokens, used.cached_tokens, used.output_tokens)
     if not all(0 <= count <= MOST_TOKENS for count in counts) or used.cached_tokens > used.input_tokens:
         return None
+    if used.token_details is not None and not _is_plausible(used, used.token_details):
+        return None
     nanos = request_cost_nanos(used, rates)
     return nanos if nanos <= MOST_NANOS else None
+
+
+def _is_plausible(used: Used, details: TokenDetails) -> bool:
+    """Its parts are within what they are parts of."""
+    uncached = used.input_tokens - used.cached_tokens
+    return details_within(uncached, used.output_tokens, details) == (None if details == NO_DETAILS else details)
 
 
 def draft_of(business_id: str, kind: str, org_id: int, parts: Iterable[Part], ids: Mapping[Wanted, int]) -> Draft:
@@ -249,11 +260,12 @@ def _line(part: Part, transfer_id: int) -> str:
     """In the text format of COPY, written here because it is written for every request."""
     used = part.used
     owner = part.owner_id or "\\N"
+    details = "\\N" if used.token_details is None else json.encode(used.token_details).decode()
     request_id = used.request_id if used.request_id.isidentifier() else used.request_id.translate(ESCAPED)
     return (
         f"{request_id}\t{part.revision}\t{used.started_at}\t{used.org_id}\t{used.target_id}\t"
         f"{used.price_version}\t{used.input_tokens}\t{used.cached_tokens}\t{used.output_tokens}\t{part.charge}\t"
-        f"{part.written_off}\t{part.provider}\t{part.owner}\t{owner}\t{part.tokens}\t{transfer_id}\n"
+        f"{part.written_off}\t{part.provider}\t{part.owner}\t{owner}\t{part.tokens}\t{transfer_id}\t{details}\n"
     )
 
 

@@ -34,4 +34,5 @@ def _share(record: UsageRecord, number: int, attempt: AttemptRecord, used: Attem
         cached_tokens=used.cached_tokens,
         output_tokens=used.output_tokens,
         cost_nanos=used.cost_nanos,
+        token_details=used.token_details,
     )

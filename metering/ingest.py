@@ -46,6 +46,7 @@ TYPES = {
     "cache": "text",
     "saved_nanos": "bigint",
     "prompt_hash": "bigint",
+    "token_details": "jsonb",
 }
 # What a caller may choose freely is cut to its column, so that nobody is served unrecorded for a long name.
 CLIPPED = {
@@ -60,7 +61,7 @@ CLIPPED = {
 }
 # Fields at their default are not in the line; neither are those that an older version did not know.
 DEFAULTS = {"text": "''", "boolean": "false", "bigint": "0", "integer": "0", "smallint": "0"} | {"attempts": "'[]'"}
-NULLABLE = {"key_id", "user_id", "target_id", "price_version", "ttft_ms", "overhead_us", "metadata"}
+NULLABLE = {"key_id", "user_id", "target_id", "price_version", "ttft_ms", "overhead_us", "metadata", "token_details"}
 NUL = b"\\u0000"
 
 BatchHook = Callable[[psycopg.Cursor, Sequence[UsageRecord]], None]

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from common.rates import TokenDetails
+
 
 class AttemptUsage(msgspec.Struct, frozen=True, gc=False):
     """One target's part of a request that several answered, and what it cost. `charged` says whether the customer
@@ -18,6 +20,7 @@ class AttemptUsage(msgspec.Struct, frozen=True, gc=False):
     usage_source: str
     price_version: int | None = None
     charged: bool = True
+    token_details: TokenDetails | None = None
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +93,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     cache: str = ""
     saved_nanos: int = 0
     prompt_hash: int = 0
+    token_details: TokenDetails | None = None
     lessee: str = ""
     charges: tuple[tuple[int, int], ...] = ()
 

@@ -19,6 +19,7 @@ from providers.prefill import GOING_ON_WHEN_TOLD
 from providers.presets import CUSTOM, PRESETS, KeyNeed, key_headers
 from providers.sealing import open_key
 from providers.targets import DATA_COLLECTION, LIMIT_NAME, QUANTIZATION, Credential, Price, Target
+from providers.tiers import finer_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def price_of(row: ServedModel) -> Price | None:
         cached_input_nanos=None if row.cached_input_price is None else nanos_from_usd(row.cached_input_price),
         request_nanos=nanos_from_usd(row.request_price),
         version=row.price_version,
+        finer=finer_of(row),
     )
 
 

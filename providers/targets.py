@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from common.rates import FinerRates
+
 CLOUD, OWN, GUEST = "cloud", "own", "guest"
 """A third party, the organisation's own machine, a machine of another organisation that it may use."""
 
@@ -28,6 +30,7 @@ class Price(msgspec.Struct, frozen=True):
     cached_input_nanos: int | None = None
     request_nanos: int = 0
     version: int = 1
+    finer: FinerRates | None = None
 
 
 class Credential(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 from django.db.models import Q, QuerySet
 
 from accounts.models import Organization
+from common.rates import TokenDetails
 from metering.models import Usage
 from metering.usage import HEDGE_LOST, HIT
 from routing.simulation import OK, Met, Past
@@ -19,7 +20,7 @@ MOST_KEPT_BYTES = 128 << 20
 """About half a million requests."""
 _FIELDS = (
     *("started_at", "key_id", "endpoint", "stream", "status", "input_tokens", "cached_tokens", "output_tokens"),
-    *("cost_nanos", "ttft_ms", "attempts"),
+    *("cost_nanos", "ttft_ms", "attempts", "token_details"),
 )
 
 
@@ -66,7 +67,8 @@ _pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(list[
 
 
 def _past(row: tuple[Any, ...], keys: Mapping[int, str]) -> Past:
-    at, key_id, endpoint, stream, status, input_tokens, cached_tokens, output_tokens, cost_nanos, ttft_ms, met = row
+    at, key_id, endpoint, stream, status, *counts, cost_nanos, ttft_ms, met, kinds = row
+    input_tokens, cached_tokens, output_tokens = counts
     return Past(
         at=at,
         key_id=keys.get(key_id, ""),
@@ -79,6 +81,7 @@ def _past(row: tuple[Any, ...], keys: Mapping[int, str]) -> Past:
         cost_nanos=cost_nanos,
         first_token_ms=ttft_ms,
         met=tuple(_met(attempt) for attempt in met if attempt["outcome"] != HEDGE_LOST),
+        token_details=None if kinds is None else msgspec.convert(kinds, TokenDetails),
     )
 
 

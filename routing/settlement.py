@@ -260,6 +260,7 @@ class Settlement:
             output_tokens=usage.output_tokens,
             cost_nanos=cost_nanos,
             usage_source=usage.source,
+            token_details=usage.token_details,
             billing_reason=billing_reason,
             price_version=target.price.version if target and target.price else None,
             attempts=tuple(trail.attempts),

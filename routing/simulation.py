@@ -17,6 +17,7 @@ import msgspec
 
 from common.errors import ModelNotFound
 from common.money import request_cost_nanos
+from common.rates import TokenDetails
 from nodes.fleet import Fleet, Presence
 from providers.schema import CHAT, EMBEDDINGS, Call
 from providers.targets import Target
@@ -56,6 +57,7 @@ class Past(msgspec.Struct, frozen=True):
     cost_nanos: int
     first_token_ms: float | None
     met: tuple[Met, ...]
+    token_details: TokenDetails | None = None
 
 
 class Figures(msgspec.Struct, frozen=True):

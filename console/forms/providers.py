@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ConsoleForm, Lines
+from console.forms.finer_prices import FinerPriceForm, initial_of_finer
 from providers.drafts import CAPABILITIES
 from providers.models import Connection, ServedModel
 from providers.presets import KeyNeed, Preset
@@ -96,7 +97,7 @@ class AddKeyForm(ConsoleForm):
     label = forms.CharField(label=_("Label"), max_length=60, required=False)
 
 
-class ModelForm(ConsoleForm):
+class ModelForm(FinerPriceForm):
     """One served model."""
 
     id = forms.CharField(
@@ -131,6 +132,7 @@ def initial_of_model(model: ServedModel) -> dict[str, Any]:
         {"id": model.model_id}
         | {name: getattr(model, name) for name in plain}
         | {name: _plain(getattr(model, name)) for name in prices}
+        | initial_of_finer(model)
     )
 
 

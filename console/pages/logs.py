@@ -18,6 +18,7 @@ from accounts.models import ApiKey
 from accounts.roles import Permission
 from common.errors import InvalidRequest
 from console.activity import name_of, names_of
+from console.bill import bills_of, corrected_nanos
 from console.downloads import csv_download
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
@@ -109,6 +110,8 @@ def detail_context(visit: Visit, request_id: str) -> dict[str, Any]:
         "attempts": _timeline(usage),
         "curl": _curl(usage),
         "may_play": visit.allows(Permission.USE_PLAYGROUND),
+        "bills": bills_of([usage])[usage.request_id],
+        "corrected_nanos": corrected_nanos(usage),
         "input_uncached": usage.input_tokens - usage.cached_tokens,
         "is_kept": is_kept(visit.organization, request_id),
         "may_read": visit.allows(Permission.VIEW_CONTENT),

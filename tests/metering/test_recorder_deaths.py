@@ -80,6 +80,7 @@ def make_tables(connection: psycopg.Connection) -> None:
     connection.execute(import_module("metering.migrations.0002_usage_table").CREATE)
     connection.execute(import_module("metering.migrations.0005_usage_tells_of_the_cache").ADD)
     connection.execute(import_module("metering.migrations.0008_usage_knows_its_prompt").ADD)
+    connection.execute(import_module("metering.migrations.0013_token_details").ADD)
     connection.execute("CREATE TABLE metering_dirtybucket (org_id bigint NOT NULL, hour timestamptz NOT NULL)")
 
 

@@ -114,8 +114,10 @@ ELSEWHERE = {
     "POST payouts",
     "PATCH payouts/destination",
     "POST payouts/onboarding",
+    "POST usage/exports/<slug:export_id>/retry",
 }
-"""In tests of billing and payouts, with somebody to pay at and something to be paid."""
+"""In tests of billing and payouts, with somebody to pay at and something to be paid;
+in test_usage_exports.py, with an export that has failed."""
 
 WRITES = [call for call in CALLS if call[1] != "GET"]
 

@@ -107,6 +107,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "billing/statements/<slug:statement_id>": ({"statement_id": "stmt_0"}, {}),
     "usage/exports": ({}, {"POST": {}}),
     "usage/exports/<slug:export_id>": ({"export_id": "exp_0"}, {}),
+    "usage/exports/<slug:export_id>/retry": ({"export_id": "exp_0"}, {}),
     "usage/exports/<slug:export_id>/file": ({"export_id": "exp_0"}, {}),
     "nodes/tokens": ({}, {"POST": {}}),
     "nodes/tokens/<slug:token_id>": ({"token_id": "ntok_0"}, {}),
