@@ -145,7 +145,7 @@ def course_of(organization: Organization, since: date, until: date) -> Course:
         cursor.execute(_COURSE, [organization.pk, since, until])
         rows = [(row[:5], Figures(*map(int, row[5:]))) for row in cursor.fetchall()]
     days = {place[1]: figures for place, figures in rows if place[1] is not None}
-    models = [ModelFigures(*place[2:], figures) for place, figures in rows if place[0] is not None]
+    models = [ModelFigures(place[2], place[3], place[4], figures) for place, figures in rows if place[0] is not None]
     return Course(
         next((figures for place, figures in rows if place[0] is None and place[1] is None), Figures()),
         sorted(models, key=lambda one: (-one.figures.earned, one.node, one.model)),
@@ -182,8 +182,8 @@ def not_earning(organization: Organization, most: int) -> list[NotEarning]:
     offered = NodeModel.objects.filter(node=OuterRef("pk"), advertised=True, for_others=True)
     priced = offered.filter(Q(input_price_nanos__gt=0) | Q(output_price_nanos__gt=0))
     nodes = Node.objects.of(organization).filter(removed_at=None, revoked_at=None)
-    nodes = nodes.annotate(is_offered=Exists(offered), is_priced=Exists(priced))
-    held = nodes.filter(Q(visibility=PRIVATE) | Q(paused=True) | Q(is_priced=False)).order_by("name", "pk")
+    told = nodes.annotate(is_offered=Exists(offered), is_priced=Exists(priced))
+    held = told.filter(Q(visibility=PRIVATE) | Q(paused=True) | Q(is_priced=False)).order_by("name", "pk")
     return [NotEarning(node, _reasons(node, node.is_offered, node.is_priced)) for node in held[:most]]
 
 
