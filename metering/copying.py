@@ -29,6 +29,7 @@ FROM unnest(%s::bigint[], %s::text[]) AS fresh (org_id, started_at)
 """
 ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 LARGEST_SDK_RETRY = 32_767
+NULL = r"\N"
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
@@ -70,7 +71,7 @@ def _row(line: bytes, r: UsageRecord) -> str:
         line.decode()  # `insert` refuses such a line as well
     if b"\\" in line:
         return _escaped_row(line, r)
-    metadata = r"\N" if r.metadata is None else _encode(r.metadata).decode()
+    metadata = NULL if r.metadata is None else _encode(r.metadata).decode()
     return _joined(r, _texts(r), _encode(r.attempts).decode(), metadata)
 
 
@@ -78,7 +79,7 @@ def _escaped_row(line: bytes, r: UsageRecord) -> str:
     """Where JSON had to escape something, COPY may have to."""
     if NUL in line:
         r = cleaned(r)
-    metadata = r"\N" if r.metadata is None else _encode(r.metadata).decode().translate(ESCAPED)
+    metadata = NULL if r.metadata is None else _encode(r.metadata).decode().translate(ESCAPED)
     texts = [text.translate(ESCAPED) for text in _texts(r)]
     return _joined(r, texts, _encode(r.attempts).decode().translate(ESCAPED), metadata)
 
@@ -102,9 +103,10 @@ def _joined(r: UsageRecord, texts: Sequence[str], attempts: str, metadata: str) 
         f"{r.status}\t{usage_source}\t{billing_reason}\t{route}\t{target}\t{_or_null(r.target_id)}\t{error_code}\t"
         f"{r.stream}\t{finish_reason}\t{r.input_tokens}\t{r.cached_tokens}\t{r.output_tokens}\t{r.cost_nanos}\t"
         f"{_or_null(r.price_version)}\t{attempts}\t{r.attempt_count}\t{r.duration_ms}\t{_or_null(r.ttft_ms)}\t"
-        f"{_or_null(r.overhead_us)}\t{sdk_retry}\t{user_agent}\t{metadata}\t{cache}\t{r.saved_nanos}\t{r.prompt_hash}\n"
+        f"{_or_null(r.overhead_us)}\t{sdk_retry}\t{user_agent}\t{metadata}\t{cache}\t{r.saved_nanos}\t{r.prompt_hash}\t"
+        f"{NULL if r.token_details is None else _encode(r.token_details).decode()}\n"
     )
 
 
 def _or_null(figure: int | None) -> int | str:
-    return r"\N" if figure is None else figure
+    return NULL if figure is None else figure
