@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from allauth.account import app_settings
 from allauth.account.adapter import get_adapter
@@ -29,10 +30,14 @@ def membership_of(request: HttpRequest) -> Membership | None:
     """The chosen organisation, or the first one when that is gone; None for a visitor or a user without any."""
     if not request.user.is_authenticated:
         return None
-    memberships = memberships_of(request.user)
+    return chosen_of(request, list(memberships_of(request.user)))
+
+
+def chosen_of(request: HttpRequest, memberships: Sequence[Membership]) -> Membership | None:
+    """Of these, which are all of the user's in their order."""
     chosen = request.session.get(_SESSION_KEY)
-    found = memberships.filter(org__public_id=chosen).first() if chosen else None
-    return found or memberships.first()
+    first = memberships[0] if memberships else None
+    return next((one for one in memberships if one.org.public_id == chosen), first)
 
 
 def switch(request: HttpRequest, organization_id: str) -> Membership:

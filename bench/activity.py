@@ -32,7 +32,8 @@ PAGES = (
     "/activity?range=30d&group=key", "/activity?range=30d&group=member&figure=requests",
     "/activity?range=30d&group=node", "/activity?range=30d&group=target&model=model-3",
     "/activity?range=30d&group=route&figure=saved", "/activity/same?range=30d", "/logs",
-    "/activity/exports?range=30d", "/activity/statements",
+    "/logs?error=none-such", "/logs?prompt=0000000000000007", "/activity/exports?range=30d", "/activity/statements",
+    "/activity/insight?window=24h", "/activity/insight?window=30d", "/billing", "/earnings",
 )  # fmt: skip
 
 FILL = """
@@ -139,6 +140,19 @@ def sum_up() -> None:
         cursor.execute("ANALYZE metering_rollup")
 
 
+def look_through(organization: Organization) -> None:
+    """What a worker does for Insight, of the largest window and the smallest."""
+    from django.utils import timezone
+
+    from metering import findings
+
+    for window in ("24h", "30d"):
+        began_s = time.monotonic()
+        findings.begin(organization, window, timezone.now())
+        findings.keep(organization, window)
+        say(f"insight of {window} found in {time.monotonic() - began_s:.1f} s")
+
+
 def measure(client: Client, pages: Sequence[str] = PAGES) -> None:
     for address in pages:
         status, queries = asked_of(client, address)
@@ -184,8 +198,10 @@ def run(rows: int, days: int, keys: int, *, filled: bool) -> None:
         began_s = time.monotonic()
         sum_up()
         say(f"{rows:,} rows summed in {time.monotonic() - began_s:.0f} s")
+    member = Membership.objects.select_related("org", "user").get(user__email=EMAIL)
+    look_through(member.org)
     client = Client()
-    client.force_login(Membership.objects.get(user__email=EMAIL).user)
+    client.force_login(member.user)
     measure(client)
 
 

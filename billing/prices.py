@@ -61,7 +61,7 @@ class PriceBook:
         for target, version, owner, *figures, finer in cursor.fetchall():
             self.owners[target] = PLATFORM if owner is None else owner
             if figures[0] is not None:
-                self._rates[target, version] = Rates(*figures, finer=finer and _decoded(finer))
+                self._rates[target, version] = Rates(*(*figures, finer and _decoded(finer)))
         for target in targets:
             self.owners.setdefault(target, NOT_SOLD)
 

@@ -89,7 +89,7 @@ def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Re
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.rerating'))")
             rates = _rates(cursor, target_id, version)
             cursor.execute(FIND, (target_id, from_, until, after, version, AT_ONCE))
-            found = [Settled(version, *row, token_details=_details(told)) for *row, told in cursor.fetchall()]
+            found = [Settled(*(version, *row, _details(told))) for *row, told in cursor.fetchall()]
             if not found:
                 return total
             after = found[-1].request_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -108,12 +109,17 @@ def chart_of(view: View, sheet: Sheet, figure: str) -> dict[str, Any]:
     for point in points:
         series = others if point.value is None else shown[point.value]
         series[place[view.span.place_of(point.starts_at)]] += point.amount / 1e9 if is_money else point.amount
-    labelled = [{"label": line.label, "data": shown[_value(line.row, view.group)]} for line in ranked]
+    labelled = [
+        {"label": line.label, "data": shown[_value(line.row, view.group)], "narrow": _narrow(view, line)}
+        for line in ranked
+    ]
     if any(others):
         labelled.append({"label": _("others"), "data": others})
     pattern = "H:i" if view.span.unit == "hour" else "j M"
     labels = [date_format(start, pattern) for start in starts]
-    return {"labels": labels, "series": labelled, "unit": "$" if is_money else ""}
+    ends = [*starts[1:], view.span.end]
+    links = [_logs_between(view, start, end) for start, end in zip(starts, ends, strict=True)]
+    return {"labels": labels, "series": labelled, "unit": "$" if is_money else "", "links": links}
 
 
 def names_of(organization: Organization, group: str, values: Iterable[Any]) -> dict[Any, str]:
@@ -136,10 +142,20 @@ def logs_address(view: View, value: Any) -> str:
     """Of the log, narrowed to one group; "" for a group that the log has no filter for."""
     if not value:
         return ""
-    start, end = (moment.isoformat().replace("+00:00", "Z") for moment in view.span.moments)
+    return f"{_logs_between(view, *view.span.moments)}&{urlencode({str(view.group): value})}"
+
+
+def _logs_between(view: View, start: datetime, end: datetime) -> str:
+    """Of the log, narrowed as the view is but not by its group, which the caller adds."""
     given = {name: getattr(view.narrowed, field) for name, field in FIELDS.items() if field != "starts_at"}
-    asked = {name: found for name, found in given.items() if found} | {view.group: value}
-    return f"{reverse('logs')}?{urlencode({**asked, 'since': start, 'until': end})}"
+    asked = {name: found for name, found in given.items() if found and name != view.group}
+    since, until = (moment.astimezone(UTC).isoformat().replace("+00:00", "Z") for moment in (start, end))
+    return f"{reverse('logs')}?{urlencode({**asked, 'since': since, 'until': until})}"
+
+
+def _narrow(view: View, line: Line) -> str:
+    """What a bar adds to the address of its time; "" for a group that the log has no filter for."""
+    return f"&{urlencode({str(view.group): line.value})}" if line.logs else ""
 
 
 def _value(row: UsageRow, group: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Exists
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
@@ -13,7 +14,7 @@ from accounts.roles import Permission
 from console import navigation
 from console.navigation import Group, Link
 from console.visit import Visit, find_visit
-from metering.standing import Standing, marked_of
+from metering.standing import Standing, marked_of, told_of
 from providers.alerts import open_alerts
 from providers.models import Alert
 
@@ -46,23 +47,26 @@ def _chrome(request: HttpRequest) -> Chrome:
     if visit is None:
         return Chrome()
     current = request.resolver_match.url_name if request.resolver_match else ""
-    own = Organization.objects.filter(memberships__user=visit.user, deleted_at=None).order_by("name")
+    own = sorted((membership.org for membership in visit.memberships), key=lambda one: one.name)
     groups, actions = navigation.groups(visit, current or ""), navigation.actions(visit)
-    is_there = (current or "").startswith("quotas")  # the page itself says more
-    budgets = () if is_there else _budgets(visit)
+    notices, budgets = _warnings(visit, current or "")
     sees_billing = visit.allows(Permission.VIEW_BILLING)
-    return Chrome(visit.organization, tuple(own), groups, actions, _notices(visit), budgets, sees_billing)
+    return Chrome(visit.organization, tuple(own), groups, actions, notices, budgets, sees_billing)
 
 
-def _notices(visit: Visit) -> tuple[Alert, ...]:
-    """What those who can do something about it are to know on every page."""
-    if not visit.allows(Permission.MANAGE_PROVIDERS):
-        return ()
-    return tuple(open_alerts(visit.organization, of_platform=visit.user.is_staff)[:_MOST_NOTICES])
+def _warnings(visit: Visit, current: str) -> tuple[tuple[Alert, ...], tuple[Standing, ...]]:
+    """Alerts for who can do something about them, and marked budgets for who may change them or pays.
 
-
-def _budgets(visit: Visit) -> tuple[Standing, ...]:
-    """Those that are nearly or wholly used, for who may change them or pays."""
-    if not (visit.allows(Permission.MANAGE_LIMITS) or visit.allows(Permission.VIEW_BILLING)):
-        return ()
-    return tuple(marked_of(visit.organization)[:_MOST_NOTICES])
+    One question tells whether there is any, which mostly there is not. The page of quotas says more by itself.
+    """
+    alerts = open_alerts(visit.organization, of_platform=visit.user.is_staff)
+    told = told_of(visit.organization)
+    rows = Organization.objects.filter(pk=visit.organization.pk).values_list(Exists(alerts), Exists(told))
+    are_alerts, are_budgets = rows.first() or (False, False)
+    sees_alerts = visit.allows(Permission.MANAGE_PROVIDERS)
+    sees_budgets = visit.allows(Permission.MANAGE_LIMITS) or visit.allows(Permission.VIEW_BILLING)
+    is_there = current.startswith("quotas")
+    return (
+        tuple(alerts[:_MOST_NOTICES]) if are_alerts and sees_alerts else (),
+        tuple(marked_of(visit.organization)[:_MOST_NOTICES]) if are_budgets and sees_budgets and not is_there else (),
+    )

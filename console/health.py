@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organization
 from console import words
 from providers.models import Connection, ConnectionKey, Pulse, ServedModel
-from providers.states import Condition, TargetState, recovered_at, states_of
+from providers.states import Condition, Known, TargetState, states_and_recoveries
 
 WINDOW = timedelta(minutes=5)
 _MOST_REQUESTS = 1000
@@ -142,20 +142,33 @@ def vitals_of(organization: Organization, connections: Iterable[Connection]) -> 
     for target, attempts in recent_attempts(organization).items():
         slug = target.partition("/")[0]
         recent[slug] = recent.get(slug, Attempts()) + attempts
-    pulses = {each.connection_id: each for each in Pulse.objects.filter(connection__in=connections)}
+    known = known_of(connections)
     served = served_by(connections)
-    states = states_of({model: connection for connection, models in served.items() for model in models})
-    recovered = recovered_at(states)
+    targets = {model: connection for connection, models in served.items() for model in models}
+    states, recovered = states_and_recoveries(targets, known)
     found = {}
     for each in connections:
         models = served.get(each.pk, [])
         shared = _Shared(
-            pulses.get(each.pk),
+            known.pulses.get(each.pk),
             tuple(states[model] for model in models),
             max((recovered[model] for model in models if model in recovered), default=None),
         )
         found[each.pk] = _vitals(each, recent.get(each.slug, Attempts()), shared)
     return found
+
+
+def known_of(connections: Sequence[Connection]) -> Known:
+    """Their pulses, and their keys in use."""
+    keys = {each.pk: {key.pk for key in each.keys.all() if key.state == ConnectionKey.ACTIVE} for each in connections}
+    return Known(_pulses_of(connections), keys)
+
+
+def _pulses_of(connections: Sequence[Connection]) -> dict[int, Pulse]:
+    """Those that came with their connections, for who joined them; else read."""
+    if all("pulse" in each._state.fields_cache for each in connections):
+        return {each.pk: each.pulse for each in connections if each._state.fields_cache["pulse"] is not None}
+    return {each.connection_id: each for each in Pulse.objects.filter(connection__in=connections)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ to be tested and published like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from accounts.audit import Actor
 from accounts.models import Organization
 from console.contents import excerpt
-from metering import comparison, contents, prompts
+from metering import contents, findings
 from metering.comparison import Served
+from metering.findings import WINDOWS, Findings, Look
 from metering.prompts import Order, Prediction, Prompt
+from metering.tasks import hand_over_findings
 from providers.schema import SUFFIXES
 from providers.targets import Target
 from routing.cache_rules import MODEL, ROUTE
@@ -22,10 +24,11 @@ from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.models import CachePolicy, RouteDraft
 from routing.services import RESERVED_NAMES
-from routing.tester import snapshot_now
+from routing.sources import load_cache_rules
+from routing.tester import targets_now
 
-WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
-TTLS_S = (600, 3600, 86_400, 604_800)
+__all__ = ["SHOWN", "WINDOWS"]
+
 SHOWN = 20
 ENOUGH_ATTEMPTS = 20
 """Fewer say nothing of a target."""
@@ -86,19 +89,22 @@ class ModelRow:
     suggestion: Suggestion | None
 
 
-def prompt_rows(
-    organization: Organization, now: datetime, window: str, order: Order, limit: int = SHOWN
-) -> list[PromptRow]:
-    from_ = now - WINDOWS[window]
-    found = prompts.top_prompts(organization, from_, now, order, limit)
-    times = prompts.times_of(organization, [each.hash for each in found if each.repeats], from_, now)
-    rules = snapshot_now(organization).cache
+def look(organization: Organization, now: datetime, window: str) -> Look:
+    """What is known of the window; a worker is sent for what is not, or no longer."""
+    seen = findings.look(organization, window, now)
+    if seen.is_due:
+        hand_over_findings(organization, window, now)
+    return seen
+
+
+def prompt_rows(organization: Organization, found: Findings, order: Order, limit: int = SHOWN) -> list[PromptRow]:
+    rules = load_cache_rules(organization.pk)
     rows = []
-    for each in found:
-        scope, subject = (ROUTE, each.route) if each.route else (MODEL, model_of(each.model))
-        covered = rules.find(each.route, model_of(each.model), "") is not None
-        best = prompts.best_ttl(times.get(each.hash, []), TTLS_S)
-        rows.append(PromptRow(each, best, scope, subject, covered))
+    for each in found.prompts(order)[:limit]:
+        prompt = each.prompt
+        scope, subject = (ROUTE, prompt.route) if prompt.route else (MODEL, model_of(prompt.model))
+        covered = rules.find(prompt.route, model_of(prompt.model), "") is not None
+        rows.append(PromptRow(prompt, each.prediction, scope, subject, covered))
     return rows
 
 
@@ -120,13 +126,13 @@ def apply_cache(organization: Organization, actor: Actor, scope: str, subject: s
     return put_policy(organization, actor, scope=scope, subject=subject, ttl_s=ttl_s)
 
 
-def model_rows(organization: Organization, now: datetime, window: str) -> list[ModelRow]:
+def model_rows(organization: Organization, found: Findings) -> list[ModelRow]:
     """Of each model that more than one target serves, or that was asked for; those with a suggestion first."""
-    snapshot = snapshot_now(organization)
-    served = {each.target: each for each in comparison.compare_targets(organization, now - WINDOWS[window], now)}
+    targets = targets_now(organization)
+    served = {each.target: each for each in found.served}
     models: dict[str, list[Offer]] = {}
-    for name in sorted({*snapshot.by_name, *served}):
-        target = snapshot.by_name.get(name)
+    for name in sorted({*targets, *served}):
+        target = targets.get(name)
         models.setdefault(_model_of_target(name, target), []).append(_offer(name, target, served.get(name)))
     rows = [ModelRow(model, tuple(offers), _suggestion(offers)) for model, offers in models.items()]
     return sorted(rows, key=lambda row: (row.suggestion is None, -_attempts(row), row.model))
@@ -139,7 +145,8 @@ def draft_order(
 
     Raises: NotPermitted, InvalidField.
     """
-    row = next((row for row in model_rows(organization, now, window) if row.model == model), None)
+    rows = model_rows(organization, look(organization, now, window).findings)
+    row = next((row for row in rows if row.model == model), None)
     if row is None or row.suggestion is None:
         return None
     name = f"{model}-route" if model in RESERVED_NAMES else model

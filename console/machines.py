@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.utils import timezone
@@ -13,12 +13,13 @@ from console import words
 from metering.served import requests_served
 from nodes import services
 from nodes.fleet import Presence
-from nodes.ladder import Reason, Rung, facts_of, ladder, why_not_routable
+from nodes.ladder import Facts, Reason, Rung, facts_of, ladder, why_not_routable
 from nodes.models import Node, NodeModel
 from nodes.reports import Gpu, Report
 from nodes.sightings import presences_of, vitals_of
 from nodes.sources import target_id_of
 from nodes.states import status_of
+from providers.states import Condition, Known, states_of
 
 MOST_NODES = 5000
 """So many of one organisation are looked at; it is far more than one page of people's time."""
@@ -47,11 +48,14 @@ class Machine:
     presence: Presence | None = None
     report: Report | None = None
     requests_today: int | None = None
+    out_of_use: frozenset[int] = frozenset()
+    """Which of its models people hold out of use, or their failures do."""
 
     @property
     def status(self) -> str:
         status = status_of(self.node, self.presence)
-        return ATTENTION if status == "online" and self.reasons else status
+        lacks_server = status == "busy" and self.presence is not None and self.presence.reason == "no_local_server"
+        return ATTENTION if lacks_server or (status == "online" and self.reasons) else status
 
     @property
     def tone(self) -> str:
@@ -70,11 +74,15 @@ class Machine:
 
     @property
     def reasons(self) -> list[Reason]:
-        return why_not_routable(facts_of(self.node, self.presence))
+        return why_not_routable(self._facts)
 
     @property
     def rungs(self) -> list[Rung]:
-        return ladder(facts_of(self.node, self.presence))
+        return ladder(self._facts)
+
+    @property
+    def _facts(self) -> Facts:
+        return facts_of(self.node, self.presence, self.out_of_use)
 
     @property
     def is_routable(self) -> bool:
@@ -135,7 +143,10 @@ def seen_now(nodes: Sequence[Node]) -> list[Machine]:
     ids = [node.public_id for node in nodes]
     presences = presences_of(ids)
     reports = vitals_of(list(presences))
-    return [Machine(node, presences.get(node.public_id), reports.get(node.public_id)) for node in nodes]
+    out = out_of_use(nodes)
+    return [
+        Machine(node, presences.get(node.public_id), reports.get(node.public_id), out_of_use=out) for node in nodes
+    ]
 
 
 def counted(machines: Iterable[Machine]) -> list[Machine]:
@@ -145,7 +156,14 @@ def counted(machines: Iterable[Machine]) -> list[Machine]:
     by_node: dict[int, int] = {}
     for target, requests in requests_served(list(targets), midnight()).items():
         by_node[targets[target]] = by_node.get(targets[target], 0) + requests
-    return [Machine(each.node, each.presence, each.report, by_node.get(each.node.pk, 0)) for each in machines]
+    return [replace(each, requests_today=by_node.get(each.node.pk, 0)) for each in machines]
+
+
+def out_of_use(nodes: Iterable[Node]) -> frozenset[int]:
+    """Ids of their models whose breakers are open, or held open by a person."""
+    models = {target_id_of(row): row.pk for node in nodes for row in node.served_models.all()}
+    states = states_of(dict.fromkeys(models, 0), Known({}, {})) if models else {}
+    return frozenset(models[target] for target, state in states.items() if state.condition is not Condition.CLOSED)
 
 
 def midnight() -> datetime:

@@ -28,6 +28,13 @@ MOVEMENTS: dict[str, Promise] = {
     "rerating": _("Corrected prices"),
     "reversal": _("Taken back"),
     "payout": _("Paid out"),
+    "payout_reversed": _("A payout that came back"),
+    "voucher": _("Voucher"),
+    "credit_limit": _("Credit limit"),
+    "maturity": _("Rewards that matured"),
+    "clawback": _("Taken back"),
+    "exchange": _("Earned as tokens"),
+    "donation": _("Given to causes"),
 }
 COLUMNS = ("section", "what", "count", "input_tokens", "output_tokens", "amount_usd")
 
@@ -63,11 +70,18 @@ class Shown:
             (
                 ACCOUNTS.get(one.kind, one.kind),
                 one,
-                [(MOVEMENTS.get(move.kind, move.kind), move.count, move.nanos) for move in one.movements],
+                [(_name(one.kind, move.kind), move.count, move.nanos) for move in one.movements],
             )
             for one in self.document.accounts
             if one.movements or one.opening or one.kind == kinds.WALLET
         ]
+
+
+def _name(account: str, movement: str) -> Promise | str:
+    """Settled requests are spending of the credits, and income of every other account."""
+    if movement == "settlement" and account != kinds.WALLET:
+        return _("Earned with others' requests")
+    return MOVEMENTS.get(movement, movement)
 
 
 def shown(row: MonthlyStatement) -> Shown:

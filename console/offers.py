@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db.models import Q, QuerySet
 
 from accounts.models import Organization
@@ -33,18 +35,26 @@ def machines_in_sight(organization: Organization) -> list[tuple[Target, NodeMode
 
 def model_names(visit: Visit) -> list[str]:
     """Routes first, since they are what the organisation chose itself; then models by name."""
-    routes = Route.objects.of(visit.organization).filter(enabled=True).order_by("name")
     served = served_in_sight(visit.organization).filter(kind="chat").order_by("model_id")
     machines = [
         target.name if target.named_only else target.model_id
         for target in load_targets(visit.organization.pk, uses_community=visit.organization.uses_community_nodes)
         if target.kind == "chat"
     ]
-    names = [
-        *routes.values_list("name", flat=True),
-        *sorted([*served.values_list("model_id", flat=True), *machines]),
-    ]
-    return list(dict.fromkeys(names))
+    models = sorted([*served.values_list("model_id", flat=True), *machines])
+    return list(dict.fromkeys([*_route_names(visit), *models]))
+
+
+def names_among(visit: Visit, targets: Iterable[Target]) -> list[str]:
+    """The same, for who has read all targets already."""
+    chat = (target for target in targets if target.kind == "chat")
+    models = sorted(target.name if target.named_only else target.model_id for target in chat)
+    return list(dict.fromkeys([*_route_names(visit), *models]))
+
+
+def _route_names(visit: Visit) -> list[str]:
+    routes = Route.objects.of(visit.organization).filter(enabled=True).order_by("name")
+    return list(routes.values_list("name", flat=True))
 
 
 def is_pinned(visit: Visit, name: str) -> bool:

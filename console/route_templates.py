@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organization
 from providers.targets import CLOUD, OWN, Target
 from routing.services import MOST_TARGETS
-from routing.tester import snapshot_now
+from routing.tester import targets_now
 
 Content = dict[str, Any]
 Make = Callable[[Sequence[str], Sequence[str]], Content]
@@ -85,7 +85,7 @@ TEMPLATES = (
 
 def offered(organization: Organization) -> list[Offered]:
     """All templates, those that can be used filled in."""
-    targets = [target for target in snapshot_now(organization).by_name.values() if target.kind == "chat"]
+    targets = [target for target in targets_now(organization).values() if target.kind == "chat"]
     clouds, machines = _names(targets, CLOUD), _names(targets, OWN)
     return [Offered(each, _filled(each, clouds, machines)) for each in TEMPLATES]
 

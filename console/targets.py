@@ -13,7 +13,7 @@ from nodes.models import NodeModel
 from nodes.sources import target_id_of
 from providers.breakers import history_of
 from providers.models import Connection, HealthChange, Pulse, ServedModel
-from providers.states import TargetState, states_of
+from providers.states import Known, TargetState, states_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,11 @@ def find_own(organization: Organization, public_id: str) -> ServedModel | NodeMo
     return served.select_related("connection__org").first() or machines.select_related("node__org").first()
 
 
-def states_of_served(models: Iterable[ServedModel]) -> dict[int, TargetState]:
+def states_of_served(models: Iterable[ServedModel], known: Known | None = None) -> dict[int, TargetState]:
     """By primary key."""
-    return states_of({model.pk: model.connection_id for model in models})
+    return states_of({model.pk: model.connection_id for model in models}, known)
 
 
 def states_of_machines(rows: Iterable[NodeModel]) -> dict[int, TargetState]:
     """By the id of the target."""
-    return states_of({target_id_of(row): 0 for row in rows})
+    return states_of({target_id_of(row): 0 for row in rows}, Known({}, {}))

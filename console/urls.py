@@ -115,6 +115,7 @@ urlpatterns = [
     path("billing/portal", billing.portal, name="billing-portal"),
     path("earnings", earnings.index, name="earnings"),
     path("earnings.csv", earnings.export, name="earnings-export"),
+    path("earnings/estimate", earnings.estimate, name="earnings-estimate"),
     path("earnings/programme", earnings.programme, name="earnings-programme"),
     path("earnings/programme/preview", earnings.preview, name="earnings-preview"),
     path("earnings/recognition", earnings.recognised, name="earnings-recognition"),

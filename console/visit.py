@@ -19,6 +19,7 @@ from accounts.errors import NotPermitted, OrganizationGone
 from accounts.models import Membership, Organization, User
 from accounts.roles import Permission
 
+_FOUND = "_console_visit"
 Rest = ParamSpec("Rest")
 View = Callable[Concatenate[HttpRequest, "Visit", Rest], HttpResponseBase]
 
@@ -29,6 +30,8 @@ class Visit:
     membership: Membership
     organization: Organization
     actor: Actor
+    memberships: tuple[Membership, ...] = ()
+    """All of the user's, among which this one was chosen."""
 
     def allows(self, permission: Permission) -> bool:
         return self.membership.allows(permission)
@@ -39,11 +42,22 @@ class Visit:
 
 
 def find_visit(request: HttpRequest) -> Visit | None:
-    """The organisation chosen last, or else the first one joined; None for a visitor or who belongs to none."""
-    membership = current.membership_of(request)
+    """The organisation chosen last, or else the first one joined; None for a visitor or who belongs to none.
+
+    Looked up once in a request: the frame around a page asks again.
+    """
+    known: Visit | None = getattr(request, _FOUND, None)
+    if known is not None:
+        return known
+    if not isinstance(request.user, User):
+        return None
+    memberships = tuple(current.memberships_of(request.user))
+    membership = current.chosen_of(request, memberships)
     if membership is None:
         return None
-    return Visit(membership.user, membership, membership.org, current.actor_of(request))
+    visit = Visit(membership.user, membership, membership.org, current.actor_of(request), memberships)
+    setattr(request, _FOUND, visit)
+    return visit
 
 
 def wants_fragment(request: HttpRequest) -> bool:

@@ -10,9 +10,10 @@ from django.db.models.functions import Now
 from accounts.tenancy import TenantModel
 from ledger.models import Account
 from metering.export_models import ExportPiece, UsageExport
+from metering.finding_models import UsageFindings
 from metering.spread import MOST_DIGITS
 
-__all__ = ["ExportPiece", "UsageExport"]
+__all__ = ["ExportPiece", "UsageExport", "UsageFindings"]
 
 if TYPE_CHECKING:
     from accounts.models import Organization

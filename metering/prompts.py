@@ -22,7 +22,7 @@ Order = Literal["cost", "repeats"]
 MOST_TIMES = 200_000
 """Of repetitions that are replayed, the newest: more would take seconds."""
 
-_TOP = """
+_SUMS = """
 SELECT prompt_hash, count(*), count(*) FILTER (WHERE cache = 'HIT'), sum(cost_nanos), sum(saved_nanos),
        sum(input_tokens), sum(output_tokens), min(started_at), max(started_at), max(request_id),
        mode() WITHIN GROUP (ORDER BY model), mode() WITHIN GROUP (ORDER BY route)
@@ -30,10 +30,17 @@ FROM metering_usage
 WHERE org_id = %s AND started_at >= %s AND started_at < %s AND status = 200 AND prompt_hash <> 0
 GROUP BY prompt_hash
 """
-_ORDERED = {
-    "cost": _TOP + " ORDER BY sum(cost_nanos) DESC, count(*) DESC, prompt_hash LIMIT %s",
-    "repeats": _TOP + " HAVING count(*) > 1 ORDER BY count(*) DESC, sum(cost_nanos) DESC, prompt_hash LIMIT %s",
-}
+_TOP = f"""
+WITH sums (prompt_hash, requests, hits, cost_nanos, saved_nanos, input_tokens, output_tokens, first_at, last_at,
+           request_id, model, route) AS ({_SUMS}),
+ranked AS (
+    SELECT *, row_number() OVER (ORDER BY cost_nanos DESC, requests DESC, prompt_hash) AS by_cost,
+           CASE WHEN requests > 1
+                THEN row_number() OVER (ORDER BY requests DESC, cost_nanos DESC, prompt_hash) END AS by_repeats
+    FROM sums
+)
+SELECT * FROM ranked WHERE by_cost <= %s OR by_repeats <= %s
+"""  # noqa: S608  made of the text above
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +94,17 @@ class Time:
     was_hit: bool
 
 
-def top_prompts(
-    org: Organization, from_: datetime, to: datetime, order: Order = "cost", limit: int = 20
-) -> list[Prompt]:
-    """Of [from_, to). By repeats only those that came more than once."""
+def top_prompts(org: Organization, from_: datetime, to: datetime, limit: int = 20) -> dict[Order, list[Prompt]]:
+    """Of [from_, to), in both orders. By repeats only those that came more than once."""
     with connection.cursor() as cursor:
-        cursor.execute(_ORDERED[order], [org.pk, from_, to, limit])
-        return [_prompt(*row) for row in cursor.fetchall()]
+        cursor.execute(_TOP, [org.pk, from_, to, limit, limit])
+        rows = [(_prompt(*row[:-2]), *row[-2:]) for row in cursor.fetchall()]
+    return {
+        "cost": [prompt for prompt, place, _other in sorted(rows, key=lambda row: row[1]) if place <= limit],
+        "repeats": [
+            prompt for prompt, _other, place in sorted(rows, key=lambda row: row[2] or 0) if place and place <= limit
+        ],
+    }
 
 
 def times_of(org: Organization, hashes: Iterable[int], from_: datetime, to: datetime) -> dict[int, list[Time]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,11 +65,15 @@ class RequestFilters:
 
 @dataclass(frozen=True, slots=True)
 class RequestPage:
-    """`next_cursor` leads on to older ones, `newer_cursor` back; None where there are none."""
+    """`next_cursor` leads on to older ones, `newer_cursor` back; None where there are none.
+
+    `looked_back_to` is set where the look ended before the page was full: nobody knows what is further back.
+    """
 
     requests: list[Usage]
     next_cursor: str | None
     newer_cursor: str | None = None
+    looked_back_to: datetime | None = None
 
 
 def list_requests(
@@ -79,11 +83,13 @@ def list_requests(
     limit: int = 50,
     *,
     newer: bool = False,
+    most_looked_at: int | None = None,
 ) -> RequestPage:
     """The organisation's requests, newest first, from the end of the page that `cursor` came with.
 
     Args:
         newer: `cursor` is a `newer_cursor`: the page before that one, whole, hence the first when less is before it.
+        most_looked_at: after so many requests the look for those that the filters leave ends, full page or not.
 
     Raises:
         InvalidRequest: this is no cursor of the log.
@@ -96,19 +102,37 @@ def list_requests(
         rows = rows.filter(pk__gt=(started_at, request_id), started_at__gte=started_at)
         before = [*rows.order_by("started_at", "request_id")[: limit + 1]]
         if len(before) <= limit:
-            return list_requests(org, filters, None, limit)
+            return list_requests(org, filters, None, limit, most_looked_at=most_looked_at)
         page = before[limit - 1 :: -1]
         return RequestPage(page, _encoded(page[-1]), _encoded(page[0]))
     if cursor is not None:
         started_at, request_id = _decoded(cursor)
         rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
+    end = _end_of_look(org, filters, cursor, most_looked_at)
+    rows = rows.filter(pk__gte=end.pk, started_at__gte=end.started_at) if end else rows
     found = [*rows.order_by("-started_at", "-request_id")[: limit + 1]]
-    page = found[:limit]
+    page, is_more = found[:limit], len(found) > limit
+    last = page[-1] if is_more else end
     return RequestPage(
         page,
-        _encoded(page[-1]) if len(found) > limit else None,
+        _encoded(last) if last else None,
         _encoded(page[0]) if page and cursor is not None else None,
+        None if is_more or end is None else end.started_at,
     )
+
+
+def _end_of_look(org: Organization, filters: RequestFilters, cursor: str | None, most: int | None) -> Usage | None:
+    """The last request to look at; None for all, as where an index finds what is wanted."""
+    wanted = {name for name, value in asdict(filters).items() if value is not None}
+    if most is None or not wanted - {"from_", "to", "key_id", "request_id"}:
+        return None
+    between = RequestFilters(from_=filters.from_, to=filters.to)
+    rows = Usage.objects.of(org).filter(**_lookups(org, between))
+    if cursor is not None:
+        started_at, request_id = _decoded(cursor)
+        rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
+    passed = rows.order_by("-started_at", "-request_id").only("started_at", "request_id")
+    return next(iter(passed[most : most + 1]), None)
 
 
 def get_request(org: Organization, request_id: str) -> Usage:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Budget, Limit, Organization
@@ -60,13 +60,15 @@ def standings_of(organization: Organization) -> list[Standing]:
 
 
 def marked_of(organization: Organization) -> list[Standing]:
-    """Those that somebody was told of and that still are so far used, the fullest first."""
-    told = BudgetWindow.objects.of(organization).filter(alerted_percent__gte=WARNED_AT)
-    now = timezone.now()
-    if not told.filter(Q(ends_at=None) | Q(ends_at__gt=now)).exists():
-        return []
+    """Those that are nearly or wholly used, the fullest first; there are none without any of `told_of`."""
     marked = [standing for standing in standings_of(organization) if standing.mark]
     return sorted(marked, key=lambda standing: -standing.percent)
+
+
+def told_of(organization: Organization) -> QuerySet[BudgetWindow]:
+    """Windows under way of which somebody was told that they are nearly or wholly used."""
+    windows: QuerySet[BudgetWindow] = BudgetWindow.objects.of(organization).filter(alerted_percent__gte=WARNED_AT)
+    return windows.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now()))
 
 
 def standings(budgets: Iterable[Budget], windows: Iterable[BudgetWindow]) -> list[Standing]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from metering import alerts, contents, exports, partitions, retention, rollups
+from accounts.models import Organization
+from metering import alerts, contents, exports, findings, partitions, retention, rollups
 
 EXPORT_FOR_S = 60
 """Then it lets other tasks come first."""
@@ -62,3 +64,21 @@ def hand_over_export(export_id: int) -> None:
         write_export.delay(export_id)
     except OperationalError as error:
         logger.warning("metering: export %s waits for the next sweep: %s", export_id, error)
+
+
+@shared_task(name="metering.find")
+def find(org_id: int, window: str) -> None:
+    organization = Organization.objects.filter(pk=org_id, deleted_at=None).first()
+    if organization is not None:
+        findings.keep(organization, window)
+
+
+def hand_over_findings(organization: Organization, window: str, now: datetime) -> None:
+    """To a worker, unless one is at it; without Redis whoever looks next tries again."""
+    if not findings.begin(organization, window, now):
+        return
+    try:
+        find.delay(organization.pk, window)
+    except OperationalError as error:
+        findings.release(organization, window)
+        logger.warning("metering: nobody looks into the usage of %s: %s", organization.public_id, error)

@@ -8,10 +8,11 @@ while a machine comes in, and its page for as long as it is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from nodes.fleet import Presence
 from nodes.models import Node
@@ -28,6 +29,8 @@ class ModelFacts:
     present: bool
     trial_ok: bool | None = None
     trial_error: str = ""
+    in_use: bool = True
+    """False while a person holds it out of use, or its failures do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Facts:
     presence: Presence | None = None
     local_server_ok: bool | None = None
     local_server_error: str = ""
+    local_server_trouble: str = ""
+    local_server_url: str = ""
     models: tuple[ModelFacts, ...] = field(default_factory=tuple)
 
     @property
@@ -67,8 +72,13 @@ class Reason:
     fix: str
 
 
-def facts_of(node: Node, presence: Presence | None) -> Facts:
-    """Reads the node's models; `presence` is what Redis or the fleet knows of it now."""
+def facts_of(node: Node, presence: Presence | None, out_of_use: Collection[int] = ()) -> Facts:
+    """Reads the node's models.
+
+    Args:
+        presence: what Redis or the fleet knows of it now.
+        out_of_use: ids of `NodeModel`s whose breakers are open, or held open.
+    """
     server = node.local_server or {}
     return Facts(
         version=node.version,
@@ -79,8 +89,12 @@ def facts_of(node: Node, presence: Presence | None) -> Facts:
         presence=presence,
         local_server_ok=server.get("ok"),
         local_server_error=server.get("error") or "",
+        local_server_trouble=server.get("trouble") or "",
+        local_server_url=server.get("base_url") or "",
         models=tuple(
-            ModelFacts(row.model_id, row.advertised, row.present, row.trial_ok, row.trial_error)
+            ModelFacts(
+                row.model_id, row.advertised, row.present, row.trial_ok, row.trial_error, row.pk not in out_of_use
+            )
             for row in node.served_models.all()
         ),
     )
@@ -179,12 +193,39 @@ def _paused(facts: Facts) -> Reason | None:
 
 
 def _no_local_server(facts: Facts) -> Reason | None:
-    if facts.local_server_ok is not False:
+    """What is wrong with the model server; nothing, where only its models are: `_no_models` and `_none_offered`."""
+    if facts.local_server_ok is not False or facts.local_server_trouble == "not_ticked":
         return None
-    fix = _("Start the model server on the machine, or run “shareai-node server add URL” there.")
-    told = facts.local_server_error
-    message = _("The agent finds no model server.")
-    return Reason("no_local_server", f"{message} {told}" if told else message, fix)
+    if facts.local_server_trouble in _TROUBLES:
+        message, fix = _TROUBLES[facts.local_server_trouble]
+        at = {"url": facts.local_server_url}
+        return Reason(f"local_server_{facts.local_server_trouble}", str(message) % at, str(fix) % at)
+    if facts.local_server_url:  # something is there; the agent's own sentence says what to do
+        return Reason("no_local_server", _("The model server cannot be used."), facts.local_server_error)
+    told, missing = facts.local_server_error, _("The agent finds no model server.")
+    way_out = _("Start the model server on the machine, or run “shareai-node server add URL” there.")
+    return Reason("no_local_server", f"{missing} {told}" if told else missing, way_out)
+
+
+_TROUBLES = {
+    "wants_key": (
+        gettext_lazy("The model server at %(url)s wants a key."),
+        gettext_lazy("Give it to the agent: shareai-node server add %(url)s --key-file FILE"),
+    ),
+    "refuses_key": (
+        gettext_lazy("The model server at %(url)s refuses the key that the agent has."),
+        gettext_lazy("Give it the right one: shareai-node server add %(url)s --key-file FILE"),
+    ),
+    "slow": (
+        gettext_lazy("The model server at %(url)s does not answer in time."),
+        gettext_lazy("See on the machine whether it is busy or stuck."),
+    ),
+    "no_model_server": (
+        gettext_lazy("What listens at %(url)s is no OpenAI-compatible model server."),
+        gettext_lazy("Check the address: shareai-node server add URL"),
+    ),
+}
+"""By the agent's word for it."""
 
 
 def _no_models(facts: Facts) -> Reason | None:
@@ -210,10 +251,20 @@ def _trial_failed(facts: Facts) -> Reason | None:
     return Reason("trial_failed", message % {"error": told.rstrip(".")} if told else message, fix)
 
 
+def _out_of_use(facts: Facts) -> Reason | None:
+    offered = facts.offered
+    if not offered or any(model.in_use for model in offered):
+        return None
+    fix = _("Under “Health” on its page, put one back in use, or see why it failed.")
+    return Reason("out_of_use", _("All of its models are out of use."), fix)
+
+
 def _not_accepting(facts: Facts) -> Reason | None:
     presence = facts.presence
     if presence is None or presence.accepting:
         return None
+    if presence.reason == "no_local_server" and facts.local_server_ok is False:
+        return None  # told more closely already
     message, fix = _stated(presence.reason)
     return Reason(presence.reason or "not_accepting", message, fix)
 
@@ -241,5 +292,6 @@ _CHECKS: Sequence[Callable[[Facts], Reason | None]] = (
     _no_models,
     _none_offered,
     _trial_failed,
+    _out_of_use,
     _not_accepting,
 )

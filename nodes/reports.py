@@ -105,6 +105,8 @@ class LocalServer(msgspec.Struct, frozen=True):
     base_url: Annotated[str, msgspec.Meta(max_length=300)] = ""
     runtime: Word | None = None
     error: Sentence | None = None
+    trouble: Word = ""
+    """What the error is about, for programs; agents before 0.2 do not say it."""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -132,6 +132,11 @@ def breakers_of(target_ids: Iterable[int]) -> list[BreakerState]:
     return list(rows.exclude(Q(state=HELD), Q(until__lte=timezone.now())))
 
 
+def is_in_force(row: BreakerState) -> bool:
+    """Neither closed nor held for a time that is over."""
+    return row.state != CLOSED and not (row.state == HELD and row.until is not None and row.until <= timezone.now())
+
+
 def history_of(target_id: int, connection_id: int, most: int = 50) -> list[HealthChange]:
     """Changes of a target and of the connection it stands behind, newest first."""
     own = Q(target_id=target_id)

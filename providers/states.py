@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from django.utils import timezone
 
-from providers.breakers import CLOSED, HELD, OPEN, breakers_of
+from providers.breakers import CLOSED, HELD, OPEN, breakers_of, is_in_force
 from providers.models import BreakerState, ConnectionKey, Pulse
 
 
@@ -34,34 +34,51 @@ class TargetState:
 WELL = TargetState(Condition.CLOSED)
 
 
-def states_of(targets: Mapping[int, int]) -> dict[int, TargetState]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Of connections, by their ids: what was last proven of each, and which of its keys are in use."""
+
+    pulses: Mapping[int, Pulse]
+    keys: Mapping[int, set[int]]
+
+
+def states_of(targets: Mapping[int, int], known: Known | None = None) -> dict[int, TargetState]:
     """
     Args:
         targets: for each target's id the id of its connection, or one of no connection for a machine's.
+        known: of all those connections, where the caller read it already.
     """
+    return _states(targets, breakers_of(targets), known or _known_of(set(targets.values())))
+
+
+def _states(targets: Mapping[int, int], breakers: Iterable[BreakerState], known: Known) -> dict[int, TargetState]:
     now = timezone.now()
     rows: defaultdict[int, list[BreakerState]] = defaultdict(list)
-    for row in breakers_of(targets):
+    for row in breakers:
         rows[row.target_id].append(row)
-    pulses = {each.connection_id: each for each in _down(targets.values())}
-    keys: defaultdict[int, set[int]] = defaultdict(set)
-    active = ConnectionKey.objects.filter(connection__in=set(targets.values()), state=ConnectionKey.ACTIVE)
-    for connection_id, key_id in active.values_list("connection_id", "pk"):
-        keys[connection_id].add(key_id)
+    down = {id: pulse for id, pulse in known.pulses.items() if pulse.state == Pulse.DOWN}
     return {
-        target_id: _state(rows[target_id], pulses.get(connection_id), keys[connection_id], now)
+        target_id: _state(rows[target_id], down.get(connection_id), known.keys.get(connection_id, set()), now)
         for target_id, connection_id in targets.items()
     }
 
 
-def recovered_at(target_ids: Iterable[int]) -> dict[int, datetime]:
-    """When the breaker of a target last closed, whatever closed it."""
-    rows = BreakerState.objects.filter(target_id__in=list(target_ids), state=CLOSED)
-    return dict(rows.order_by("since").values_list("target_id", "since"))  # the newest wins
+def states_and_recoveries(
+    targets: Mapping[int, int], known: Known
+) -> tuple[dict[int, TargetState], dict[int, datetime]]:
+    """The states, and when the breaker of a target last closed, whatever closed it; in one question."""
+    found = list(BreakerState.objects.filter(target_id__in=list(targets)).order_by("since"))
+    closed = {row.target_id: row.since for row in found if row.state == CLOSED}  # the newest wins
+    return _states(targets, (row for row in found if is_in_force(row)), known), closed
 
 
-def _down(connection_ids: Iterable[int]) -> Iterable[Pulse]:
-    return Pulse.objects.filter(connection__in=set(connection_ids), state=Pulse.DOWN)
+def _known_of(connection_ids: set[int]) -> Known:
+    pulses = Pulse.objects.filter(connection__in=connection_ids, state=Pulse.DOWN)
+    keys: defaultdict[int, set[int]] = defaultdict(set)
+    active = ConnectionKey.objects.filter(connection__in=connection_ids, state=ConnectionKey.ACTIVE)
+    for connection_id, key_id in active.values_list("connection_id", "pk"):
+        keys[connection_id].add(key_id)
+    return Known({pulse.connection_id: pulse for pulse in pulses}, keys)
 
 
 def _state(rows: list[BreakerState], pulse: Pulse | None, keys: set[int], now: datetime) -> TargetState:

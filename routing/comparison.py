@@ -19,7 +19,7 @@ from common.errors import InvalidRequest, ShareAIError
 from common.ids import new_request_id
 from providers.schema import CHAT, Call, parse
 from routing.flights import LEFT, Flight, Flights, nobody_there, refusal_of_ended
-from routing.rendering import error_reply
+from routing.rendering import error_reply, from_header
 from routing.replies import Reply, StreamReply
 
 FEWEST, MOST = 2, 4
@@ -102,7 +102,7 @@ def _told(call: Call, reply: Reply, took_s: float) -> dict[str, Any]:
         "model": call.model,
         "request_id": call.request_id,
         "status": reply.status,
-        "target": headers.get("x-shareai-target"),
+        "target": from_header(headers["x-shareai-target"]) if "x-shareai-target" in headers else None,
         "attempts": int(headers.get("x-shareai-attempts", 0)),
         "cache": headers.get("x-shareai-cache"),
         "first_byte_ms": int(headers["x-shareai-ttft-ms"]) if "x-shareai-ttft-ms" in headers else None,

@@ -5,6 +5,7 @@ Nothing is sent to anybody. A drill ends by itself: every process knows the time
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.db.models import QuerySet
@@ -18,8 +19,9 @@ from accounts.errors import InvalidField
 from accounts.models import Organization
 from accounts.roles import Permission
 from common.ids import new_id
+from providers.targets import Target
 from routing.models import Drill
-from routing.tester import snapshot_now
+from routing.tester import targets_now
 
 LEAST_S, LONGEST_S = 1, 3600
 
@@ -39,7 +41,7 @@ def start_drill(organization: Organization, actor: Actor, target: str, seconds: 
         raise InvalidField.one("seconds", _("Choose between %(least)d and %(most)d seconds.") % bounds)
     with changing(organization):
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
-        if target not in names_to_drill(organization):
+        if target not in names_to_drill(targets_now(organization).values()):
             raise InvalidField.one("target", _("There is no target “%(name)s”.") % {"name": target})
         now = timezone.now()
         drill = Drill.objects.create(
@@ -70,7 +72,6 @@ def running_drills(organization: Organization) -> QuerySet[Drill]:
     return Drill.objects.of(organization).filter(until__gt=timezone.now()).order_by("until")
 
 
-def names_to_drill(organization: Organization) -> list[str]:
+def names_to_drill(targets: Collection[Target]) -> list[str]:
     """Providers and machines first, then single targets."""
-    targets = snapshot_now(organization).by_name.values()
     return [*sorted({target.connection_slug for target in targets}), *sorted(target.name for target in targets)]

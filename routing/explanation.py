@@ -5,7 +5,7 @@ Nothing is sent anywhere and nobody's turn is taken. Pure, like the planner, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -108,7 +108,7 @@ def explain(
         candidates=tuple(
             _kept(call, candidate, index, plan, health) for index, candidate in enumerate(plan.candidates)
         ),
-        dropped=tuple(_dropped(one) for one in plan.rejected),
+        dropped=_once(map(_dropped, plan.rejected)),
         rule=plan.rule or None,
         continue_streams=plan.continues,
         hedge=None if plan.hedge is None else _hedge(plan.hedge),
@@ -194,6 +194,11 @@ def _dropped(rejected: Rejected) -> Dropped:
     return Dropped(rejected.target, rejected.reason, f"{rejected.target} {REASONS[rejected.reason]}", until_s)
 
 
+def _once(dropped: Iterable[Dropped]) -> tuple[Dropped, ...]:
+    """One that two legs lead to is told once."""
+    return tuple({(one.target, one.reason): one for one in dropped}.values())
+
+
 def refused(call: Call, snapshot: OrgSnapshot, refusal: ShareAIError) -> Explanation:
     """The explanation of a call that nobody may serve."""
     route = next((name for name in call.models if name in snapshot.routes), None)
@@ -203,6 +208,6 @@ def refused(call: Call, snapshot: OrgSnapshot, refusal: ShareAIError) -> Explana
         strategy=snapshot.routes[route].strategy if route else None,
         most_attempts=0,
         candidates=(),
-        dropped=tuple(Dropped(**one) for one in (refusal.metadata or {}).get("rejected", ())),
+        dropped=_once(Dropped(**one) for one in (refusal.metadata or {}).get("rejected", ())),
         refusal=Refusal(refusal.status, refusal.code, refusal.message),
     )

@@ -30,7 +30,7 @@ NOBODY_SERVES = (
     UnsupportedParameter,
 )
 _ASKED_BY = {"tools": "tools", "json_schema": "response_format", "vision": "messages"}
-_NOT_WANTED = frozenset({"not_wanted", "may_collect", "other_quantization"})
+_NOT_WANTED = frozenset({"not_wanted", "may_collect", "other_quantization", "too_expensive", "price_unknown"})
 """By the request's preferences; the others are what its caller would take."""
 _MOST_TOLD = 5
 

@@ -77,10 +77,7 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
     if organization is None:
         return None
     limits = accounts.load_limits(org_id)
-    targets = [
-        *providers.load_targets(org_id),
-        *nodes.load_targets(org_id, uses_community=organization.uses_community_nodes),
-    ]
+    targets = load_targets(org_id, organization.uses_community_nodes)
     return snapshot_of(
         org_id=org_id,
         slug=organization.slug,
@@ -95,6 +92,11 @@ def load_snapshot(org_id: int) -> OrgSnapshot | None:
         budgets=budgets_of(org_id, limits, load_purses(organization, targets)),
         time_zone=organization.time_zone,
     )
+
+
+def load_targets(org_id: int, uses_community: bool) -> list[Target]:
+    """Of providers and of machines."""
+    return [*providers.load_targets(org_id), *nodes.load_targets(org_id, uses_community=uses_community)]
 
 
 def load_purses(organization: OrgRecord, targets: Iterable[Target]) -> Purses | None:

@@ -13,6 +13,7 @@ from accounts.models import Organization
 from common.errors import ModelNotFound
 from nodes.fleet import Fleet
 from providers.schema import Call
+from providers.targets import Target
 from providers.transport import Deadlines
 from routing.canary_draw import without_canaries
 from routing.explanation import Explanation, explain, refused
@@ -21,7 +22,7 @@ from routing.health_news import apply_shared
 from routing.health_rows import load_shared_health
 from routing.planner import Planner
 from routing.snapshots import OrgSnapshot
-from routing.sources import load_snapshot
+from routing.sources import load_snapshot, load_targets
 from routing.wiring import find_plane
 
 
@@ -49,6 +50,11 @@ def _planner_here() -> tuple[Planner, Health]:
     health = Health()
     apply_shared(load_shared_health(), health, {})
     return Planner(health, Deadlines(**settings.DEADLINES), Fleet()), health
+
+
+def targets_now(organization: Organization) -> dict[str, Target]:
+    """All that the organisation may use, by name: a third of what a whole snapshot reads."""
+    return {target.name: target for target in load_targets(organization.pk, organization.uses_community_nodes)}
 
 
 def snapshot_now(organization: Organization) -> OrgSnapshot:

@@ -25,6 +25,7 @@ class Seen:
 
     Args:
         error: one line that says what to do; None: it has models to offer.
+        trouble: the same as a word for programs, "" without an error.
         listens: something is there at all.
         by_hand: the owner named it, so that its silence is worth a word.
     """
@@ -36,6 +37,19 @@ class Seen:
     error: str | None = None
     listens: bool = True
     by_hand: bool = False
+    trouble: str = ""
+
+
+REFUSED, SILENT, SLOW, NO_MODEL_SERVER, WANTS_KEY, REFUSES_KEY, NO_MODELS, NOT_TICKED = (
+    "refused",
+    "silent",
+    "slow",
+    "no_model_server",
+    "wants_key",
+    "refuses_key",
+    "no_models",
+    "not_ticked",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +64,9 @@ class Place:
     by_hand: bool
     patient: bool
 
-    def seen(self, error: str, *, listens: bool) -> Seen:
-        return Seen(self.server, self.runtime, error=error, listens=listens, by_hand=self.by_hand)
+    def seen(self, trouble: str, error: str) -> Seen:
+        listens = trouble not in (REFUSED, SILENT)
+        return Seen(self.server, self.runtime, error=error, listens=listens, by_hand=self.by_hand, trouble=trouble)
 
 
 async def discover(http: httpx.AsyncClient, config: Config, known: frozenset[str] = frozenset()) -> list[Seen]:
@@ -77,17 +92,17 @@ async def look(http: httpx.AsyncClient, place: Place) -> Seen:
             await asyncio.to_thread(refuse_public, server.base_url)
         status, said = await fetch(http, server, "/v1/models", timeout_s=None if place.patient else LOOK_WITHIN_S)
     except AgentError as error:
-        return place.seen(str(error), listens=False)
+        return place.seen(REFUSED, str(error))
     except (httpx.ConnectError, httpx.ConnectTimeout):
-        return place.seen(_nothing(place), listens=False)
+        return place.seen(SILENT, _nothing(place))
     except httpx.TimeoutException:
-        return place.seen(_slow(server), listens=True)
+        return place.seen(SLOW, _slow(server))
     except (httpx.HTTPError, NotJson):
-        return place.seen(_no_model_server(server), listens=True)
+        return place.seen(NO_MODEL_SERVER, _no_model_server(server))
     if status in (401, 403):
-        return place.seen(_wants_key(server), listens=True)
+        return place.seen(REFUSES_KEY if server.key is not None else WANTS_KEY, _wants_key(server))
     if status != 200 or not isinstance(said, dict) or "data" not in said:
-        return place.seen(_no_model_server(server), listens=True)
+        return place.seen(NO_MODEL_SERVER, _no_model_server(server))
     return await _recognised(http, server, said, place.by_hand)
 
 
@@ -101,8 +116,10 @@ async def _recognised(http: httpx.AsyncClient, server: Server, said: dict[str, A
 
     listed = [entry for entry in entries_in(said, "data") if isinstance(entry.get("id"), str) and entry["id"]]
     known = await recognise(ask, listed)
-    error = None if known.models else _no_models(server, known.runtime)
-    return Seen(server, known.runtime, known.models, known.version, error, by_hand=by_hand)
+    if known.models:
+        return Seen(server, known.runtime, known.models, known.version, by_hand=by_hand)
+    error = _no_models(server, known.runtime)
+    return Seen(server, known.runtime, (), known.version, error, by_hand=by_hand, trouble=NO_MODELS)
 
 
 def summary_of(seen: Iterable[Seen]) -> Seen | None:

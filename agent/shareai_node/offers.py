@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from shareai_node.config import Config, Server
-from shareai_node.discovery import NOTHING_FOUND, Seen, discover, summary_of
+from shareai_node.discovery import NOT_TICKED, NOTHING_FOUND, SILENT, Seen, discover, summary_of
 from shareai_node.errors import AgentError
 from shareai_node.files import read_object, write_json
 from shareai_node.local import fetch_text
@@ -128,7 +128,7 @@ class Offers:
         """In the shape of the SETTINGS key `local_server`."""
         best = summary_of(self.seen)
         if best is None:
-            return {"ok": False, "base_url": "", "runtime": "", "error": NOTHING_FOUND}
+            return {"ok": False, "base_url": "", "runtime": "", "error": NOTHING_FOUND, "trouble": SILENT}
         ok = bool(self.offered())
         error = None if ok else best.error or "None of its models is ticked in the console."
         return {
@@ -136,6 +136,7 @@ class Offers:
             "base_url": best.server.base_url[:_LONGEST_SENTENCE],
             "runtime": best.runtime,
             "error": None if error is None else error[:_LONGEST_SENTENCE],
+            "trouble": "" if ok else best.trouble or NOT_TICKED,
         }
 
     async def probe_next(self) -> bool:

@@ -8,7 +8,7 @@ doubt ─► open ──(answer)──► answered ──(staff)──► dismis
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 from django.conf import settings
@@ -54,6 +54,21 @@ def doubts_behind(lot: Lot) -> QuerySet[NodeDoubt]:
     if model is None:
         return found.none()
     return found.filter(node_id=model.node_id, upstream_id=model.upstream_id, day=lot.day).order_by("kind")
+
+
+def doubts_behind_all(lots: Collection[Lot]) -> dict[int, list[NodeDoubt]]:
+    """The same of many, by the lot's id, in two questions."""
+    models = {-model.pk: model for model in NodeModel.objects.filter(pk__in=[-lot.target_id for lot in lots])}
+    of_nodes = NodeDoubt.objects.filter(node__in={model.node_id for model in models.values()})
+    found: dict[tuple[int, int, str, date], list[NodeDoubt]] = {}
+    for doubt in of_nodes.filter(day__in={lot.day for lot in lots}).order_by("kind"):
+        found.setdefault((doubt.org_id, doubt.node_id, doubt.upstream_id, doubt.day), []).append(doubt)
+    places = {
+        lot.pk: (lot.org_id, models[lot.target_id].node_id, models[lot.target_id].upstream_id, lot.day)
+        for lot in lots
+        if lot.target_id in models
+    }
+    return {lot.pk: found.get(places[lot.pk], []) if lot.pk in places else [] for lot in lots}
 
 
 def look(now: datetime) -> int:

@@ -16,7 +16,8 @@ from django.db.models import QuerySet
 from accounts.audit import Actor
 from accounts.models import Organization
 from billing.earnings.models import MISSION, Programme
-from billing.earnings.trust import trust_of
+from billing.earnings.programmes import programme_of
+from billing.earnings.trust import Trust, trust_of
 from nodes import changes
 from nodes.models import COMMUNITY, SHARED, Node
 
@@ -31,9 +32,15 @@ def exposure_of(organization: Organization, now: datetime) -> int:
     """In percent, as it will be at the next hourly round."""
     if not settings.EARNINGS_EXPOSURE:
         return PLAIN
-    programme = Programme.objects.of(organization).filter(kind=MISSION).first()
-    given = programme.donated_percent if programme else 0
-    return exposure_percent(is_trusted=trust_of(organization, now).suffices, donated_percent=given)
+    return exposure_with(trust_of(organization, now), programme_of(organization))
+
+
+def exposure_with(trust: Trust, programme: Programme) -> int:
+    """The same of what is known already."""
+    if not settings.EARNINGS_EXPOSURE:
+        return PLAIN
+    given = programme.donated_percent if programme.kind == MISSION else 0
+    return exposure_percent(is_trusted=trust.suffices, donated_percent=given)
 
 
 def refresh(now: datetime) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 
 from accounts.models import Organization
 from billing.earnings.maturity import MATURITY, matures_on, waiting_lots
@@ -20,6 +21,16 @@ from ledger.models import Account, Entry
 from nodes.models import PRIVATE, Node, NodeModel
 
 _SUMS = ("requests", "input_tokens", "output_tokens", "paid", "earned", "escrow", "exchanged", "donated", "taken")
+_COURSE = f"""
+WITH sums AS (
+    SELECT target_id, day, {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in _SUMS)}
+    FROM earnings_lot WHERE org_id = %s AND day BETWEEN %s AND %s
+    GROUP BY GROUPING SETS ((target_id), (day), ())
+)
+SELECT target_id, day, coalesce(n.name, ''), coalesce(n.public_id, ''), coalesce(m.model_id, ''), {", ".join(_SUMS)}
+FROM sums LEFT JOIN nodes_nodemodel m ON m.id = -target_id LEFT JOIN nodes_node n ON n.id = m.node_id
+"""  # noqa: S608  made of the names above alone
+_BALANCES = (kinds.REWARDS_AVAILABLE, kinds.REWARDS_ESCROW, kinds.TOKENS)
 CSV_HEAD = (
     "day", "node", "model", "requests", "input_tokens", "output_tokens", "paid_usd", "fee_usd", "earned_usd",
     "escrow_usd", "exchanged_usd", "donated_usd", "taken_back_usd", "matured_usd", "matures_on",
@@ -73,12 +84,32 @@ class ModelFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """What a range of days brought: in all, by model, by day."""
+
+    total: Figures
+    models: list[ModelFigures]
+    days: list[tuple[date, Figures]]
+
+
+@dataclass(frozen=True, slots=True)
 class Maturing:
     """What may be paid out from a day on. `held` of it waits for a case."""
 
     on: date
     nanos: int
     held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is there: a machine, a model offered on one, a machine open to others, a price, something earned."""
+
+    has_machine: bool
+    has_models: bool
+    is_open: bool
+    is_priced: bool
+    has_earned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,40 +121,40 @@ class NotEarning:
 
 
 def balances(organization: Organization) -> Balances:
+    """Paid out is what left the available rewards otherwise than by maturing came in."""
     kept = Account.objects.of(organization).filter(currency=kinds.USD, reference="")
-    found = {account.kind: account for account in kept}
-    payable = found.get(kinds.REWARDS_AVAILABLE)
-    paid = Entry.objects.filter(account=payable).exclude(transfer__kind=MATURITY) if payable else Entry.objects.none()
-    given = Donation.objects.filter(lot__org=organization).aggregate(nanos=Sum(F("nanos") - F("taken")))
+    left = Entry.objects.filter(account=OuterRef("pk"), account__kind=kinds.REWARDS_AVAILABLE)
+    sums = left.exclude(transfer__kind=MATURITY).order_by().values("account").annotate(nanos=Sum("amount"))
+    rows = kept.annotate(paid_out=Subquery(sums.values("nanos"))).filter(kind__in=_BALANCES)
+    found = {account.kind: account for account in rows}
     escrow, tokens = found.get(kinds.REWARDS_ESCROW), found.get(kinds.TOKENS)
+    payable = found.get(kinds.REWARDS_AVAILABLE)
+    given = Donation.objects.filter(lot__org=organization).aggregate(nanos=Sum(F("nanos") - F("taken")))
     return Balances(
         escrow=escrow.balance if escrow else 0,
         available=payable.balance - payable.held if payable else 0,
-        paid_out=-(paid.aggregate(nanos=Sum("amount"))["nanos"] or 0),
+        paid_out=-(payable.paid_out or 0) if payable else 0,
         tokens=tokens.balance - tokens.held if tokens else 0,
         donated=given["nanos"] or 0,
     )
 
 
-def total(organization: Organization, since: date) -> Figures:
-    return _total(Lot.objects.of(organization).filter(day__gte=since))
+def course_of(organization: Organization, since: date, until: date) -> Course:
+    """Every day of [since, until], also those without anything; the models best earning first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COURSE, [organization.pk, since, until])
+        rows = [(row[:5], Figures(*map(int, row[5:]))) for row in cursor.fetchall()]
+    days = {place[1]: figures for place, figures in rows if place[1] is not None}
+    models = [ModelFigures(place[2], place[3], place[4], figures) for place, figures in rows if place[0] is not None]
+    return Course(
+        next((figures for place, figures in rows if place[0] is None and place[1] is None), Figures()),
+        sorted(models, key=lambda one: (-one.figures.earned, one.node, one.model)),
+        [(day, days.get(day, Figures())) for day in _days(since, until)],
+    )
 
 
-def per_model(organization: Organization, since: date) -> list[ModelFigures]:
-    """The best earning first."""
-    names = names_of(organization)
-    lots = Lot.objects.of(organization).filter(day__gte=since)
-    found = [
-        ModelFigures(*names.get(target, ("", "", "")), figures) for target, figures in _summed(lots, "target_id")
-    ]
-    return sorted(found, key=lambda one: (-one.figures.earned, one.node, one.model))
-
-
-def per_day(organization: Organization, since: date, until: date) -> list[tuple[date, Figures]]:
-    """Every day of [since, until], also those without anything."""
-    found = dict(_summed(Lot.objects.of(organization).filter(day__gte=since, day__lte=until), "day"))
-    days = (since + timedelta(days=number) for number in range((until - since).days + 1))
-    return [(day, found.get(day, Figures())) for day in days]
+def _days(since: date, until: date) -> Iterator[date]:
+    return (since + timedelta(days=number) for number in range((until - since).days + 1))
 
 
 def _total(lots: QuerySet[Lot]) -> Figures:
@@ -131,38 +162,39 @@ def _total(lots: QuerySet[Lot]) -> Figures:
     return Figures(**{name: value or 0 for name, value in sums.items()})
 
 
-def _summed(lots: QuerySet[Lot], by: str) -> list[tuple[Any, Figures]]:
-    rows = lots.order_by().values_list(by).annotate(*map(Sum, _SUMS))
-    return [(row[0], Figures(*row[1:])) for row in rows]
-
-
 def of_node(node: Node, since: date) -> Figures:
     """Of all its models together."""
-    targets = [-pk for pk in node.served_models.values_list("pk", flat=True)]
+    targets = [-model.pk for model in node.served_models.all()]
     return _total(Lot.objects.of(node.org).filter(target_id__in=targets, day__gte=since))
 
 
 def calendar(organization: Organization) -> list[Maturing]:
     """When what is in escrow may be paid out, the next day first; trust not considered."""
-    pending = set(
-        Case.objects.of(organization).filter(state__in=(Case.OPEN, Case.ANSWERED)).values_list("lot_id", flat=True)
-    )
-    sums: defaultdict[date, list[int]] = defaultdict(lambda: [0, 0])
-    for lot in waiting_lots(organization):
-        sums[matures_on(lot.day)][lot.pk in pending] += lot.waiting
-    return [Maturing(on, free + held, held) for on, (free, held) in sorted(sums.items())]
+    pending = Case.objects.filter(lot=OuterRef("pk"), state__in=(Case.OPEN, Case.ANSWERED))
+    waiting = F("escrow") - F("matured") - F("taken_escrow")
+    held = Sum(waiting, filter=Exists(pending))
+    days = waiting_lots(organization).order_by("day").values("day").annotate(nanos=Sum(waiting), held=held)
+    return [Maturing(matures_on(row["day"]), row["nanos"], row["held"] or 0) for row in days]
 
 
-def not_earning(organization: Organization) -> list[NotEarning]:
-    """Machines that cannot earn as they are set now, each with why."""
-    nodes = Node.objects.of(organization).filter(removed_at=None, revoked_at=None).prefetch_related("served_models")
-    return [NotEarning(node, reasons) for node in nodes.order_by("name") if (reasons := reasons_against(node))]
+def not_earning(organization: Organization, most: int) -> list[NotEarning]:
+    """Machines that cannot earn as they are set now, each with why; so many of them, by name."""
+    offered = NodeModel.objects.filter(node=OuterRef("pk"), advertised=True, for_others=True)
+    priced = offered.filter(Q(input_price_nanos__gt=0) | Q(output_price_nanos__gt=0))
+    nodes = Node.objects.of(organization).filter(removed_at=None, revoked_at=None)
+    told = nodes.annotate(is_offered=Exists(offered), is_priced=Exists(priced))
+    held = told.filter(Q(visibility=PRIVATE) | Q(paused=True) | Q(is_priced=False)).order_by("name", "pk")
+    return [NotEarning(node, _reasons(node, node.is_offered, node.is_priced)) for node in held[:most]]
 
 
 def offered_models(organization: Organization) -> list[NodeModel]:
     """Of machines that stand, with their prices."""
-    models = NodeModel.objects.of(organization).filter(node__removed_at=None, node__revoked_at=None, advertised=True)
-    return list(models.select_related("node").order_by("node__name", "model_id"))
+    return list(_offered(organization).select_related("node").order_by("node__name", "model_id"))
+
+
+def _offered(organization: Organization) -> QuerySet[NodeModel]:
+    models: QuerySet[NodeModel] = NodeModel.objects.of(organization)
+    return models.filter(node__removed_at=None, node__revoked_at=None, advertised=True)
 
 
 def price_history(models: list[NodeModel]) -> dict[int, list[PriceVersion]]:
@@ -196,17 +228,25 @@ def names_of(organization: Organization) -> dict[int, tuple[str, str, str]]:
 def reasons_against(node: Node) -> list[str]:
     """Codes of what keeps it from earning as it is set now."""
     offered = [model for model in node.served_models.all() if model.advertised and model.for_others]
-    found = []
-    if node.visibility == PRIVATE:
-        found.append("private")
-    if node.paused:
-        found.append("paused")
-    if not offered:
-        found.append("nothing_offered")
-    elif not any(model.input_price_nanos or model.output_price_nanos for model in offered):
-        found.append("no_price")
-    return found
+    return _reasons(node, bool(offered), any(one.input_price_nanos or one.output_price_nanos for one in offered))
 
 
-def has_earned(organization: Organization) -> bool:
-    return Lot.objects.of(organization).filter(Q(earned__gt=0)).exists()
+def _reasons(node: Node, is_offered: bool, is_priced: bool) -> list[str]:
+    said = {
+        "private": node.visibility == PRIVATE,
+        "paused": node.paused,
+        "nothing_offered": not is_offered,
+        "no_price": is_offered and not is_priced,
+    }
+    return [reason for reason, is_so in said.items() if is_so]
+
+
+def begun_of(organization: Organization) -> Begun:
+    """How far it has come on the way to earning, in one question."""
+    stands = Node.objects.of(organization).filter(removed_at=None, revoked_at=None)
+    offered = _offered(organization)
+    priced = offered.filter(Q(input_price_nanos__gt=0) | Q(output_price_nanos__gt=0), for_others=True)
+    earned = Lot.objects.of(organization).filter(earned__gt=0)
+    asked = stands, offered, stands.exclude(visibility=PRIVATE), priced, earned
+    rows = Organization.objects.filter(pk=organization.pk).values_list(*(Exists(each) for each in asked))
+    return Begun(*rows.get())

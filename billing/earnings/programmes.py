@@ -48,11 +48,10 @@ def programme_of(organization: Organization) -> Programme:
 
 def choice_of(programme: Programme) -> Choice:
     """As it divides now: closed causes get nothing."""
-    if programme.pk is None:
-        return Choice()
+    if programme.pk is None or programme.kind != MISSION:
+        return Choice(programme.kind)
     chosen = programme.choices.filter(cause__closed_at=None).order_by("cause_id")
-    causes = tuple(chosen.values_list("cause_id", "weight")) if programme.kind == MISSION else ()
-    return Choice(programme.kind, programme.donated_percent, causes)
+    return Choice(programme.kind, programme.donated_percent, tuple(chosen.values_list("cause_id", "weight")))
 
 
 def weights_of(programme: Programme) -> dict[str, int]:

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, F, Sum
+from django.db.models import F, Sum
 
 from accounts.models import Organization
 from billing.earnings.models import MISSION, Donation, Lot, Programme
-from billing.earnings.trust import trusts_of
+from billing.earnings.trust import Record, Trust, records_of, trusts_of
 
 OVER = timedelta(days=30)
 FIRST_ANSWER, MILLION, HUNDRED_MILLION, MONTH, TRUSTED, GIVER = (
@@ -41,16 +41,14 @@ def badges_of(organization: Organization, now: datetime) -> tuple[str, ...]:
 
 
 def badges_of_all(org_ids: Collection[int], now: datetime) -> dict[int, tuple[str, ...]]:
-    lots = Lot.objects.filter(org__in=org_ids).order_by().values_list("org_id")
-    tokens = Sum("input_tokens") + Sum("output_tokens")
-    rows = lots.annotate(Sum("requests"), all_tokens=tokens, days=Count("day", distinct=True))
-    served: dict[int, tuple[int, int, int]] = {org_id: (r, t, d) for org_id, r, t, d in rows}
+    records = records_of(org_ids, now)
     givers = set(Programme.objects.filter(org__in=org_ids, kind=MISSION).values_list("org_id", flat=True))
-    trusts = trusts_of(org_ids, now)
-    return {
-        org_id: _badges(*served.get(org_id, (0, 0, 0)), trusts[org_id].suffices, org_id in givers)
-        for org_id in org_ids
-    }
+    trusts = trusts_of(org_ids, now, records)
+    return {org_id: badges_for(records[org_id], trusts[org_id], gives=org_id in givers) for org_id in org_ids}
+
+
+def badges_for(record: Record, trust: Trust, *, gives: bool) -> tuple[str, ...]:
+    return _badges(record.requests, record.tokens, record.days, trust.suffices, gives)
 
 
 def _badges(requests: int, tokens: int, days: int, is_trusted: bool, gives: bool) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q, Sum
+from django.db.models import Count, Exists, OuterRef, Q, Sum
+from django.db.models.functions import Coalesce
 
 from accounts.models import Organization
 from billing.earnings.models import Case, Lot
@@ -42,26 +42,46 @@ class Trust:
         return self.requests_missing == 0 and self.percent >= settings.EARNINGS_TRUST_PERCENT
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What an owner's machines ever answered for others; `recent` requests in the last 30 days."""
+
+    requests: int = 0
+    recent: int = 0
+    tokens: int = 0
+    days: int = 0
+
+
 def trust_of(organization: Organization, now: datetime) -> Trust:
     return trusts_of([organization.pk], now)[organization.pk]
 
 
-def trusts_of(org_ids: Collection[int], now: datetime) -> dict[int, Trust]:
-    """Doubts that somebody looked into and dismissed do not count, nor machines that merely did not answer."""
-    since = (now - OVER).date()
+def trusts_of(
+    org_ids: Collection[int], now: datetime, records: Mapping[int, Record] | None = None
+) -> dict[int, Trust]:
+    """Doubts that somebody looked into and dismissed do not count, nor machines that merely did not answer.
+
+    Args:
+        records: of those organisations, where the caller read them already.
+    """
+    known = records_of(org_ids, now) if records is None else records
+    doubted = _doubted(org_ids, (now - OVER).date())
+    return {org_id: Trust(known[org_id].requests, known[org_id].recent, doubted.get(org_id, 0)) for org_id in org_ids}
+
+
+def records_of(org_ids: Collection[int], now: datetime) -> dict[int, Record]:
+    """One for each, also for those that answered nothing yet."""
     lots = Lot.objects.filter(org__in=org_ids).order_by().values_list("org_id")
-    rows = lots.annotate(Sum("requests"), recent=Sum("requests", filter=Q(day__gte=since)))
-    sums: dict[int, tuple[int, int]] = {org_id: (total, recent or 0) for org_id, total, recent in rows}
-    doubted = _doubted(org_ids, since)
-    return {org_id: Trust(*sums.get(org_id, (0, 0)), doubted[org_id]) for org_id in org_ids}
+    recent = Coalesce(Sum("requests", filter=Q(day__gte=(now - OVER).date())), 0)
+    answered = Sum("input_tokens") + Sum("output_tokens")
+    rows = lots.annotate(all=Sum("requests"), recent=recent, answered=answered, days=Count("day", distinct=True))
+    found = {org_id: Record(*sums) for org_id, *sums in rows}
+    return {org_id: found.get(org_id, Record()) for org_id in org_ids}
 
 
-def _doubted(org_ids: Collection[int], since: date) -> Counter[int]:
-    cases = Case.objects.filter(org__in=org_ids, state=Case.DISMISSED, lot__day__gte=since)
-    dismissed = set(cases.values_list("node_id", "upstream_id", "lot__day"))
+def _doubted(org_ids: Collection[int], since: date) -> dict[int, int]:
+    dismissed = Case.objects.filter(
+        state=Case.DISMISSED, node=OuterRef("node"), upstream_id=OuterRef("upstream_id"), lot__day=OuterRef("day")
+    )
     doubts = NodeDoubt.objects.filter(org__in=org_ids, day__gte=since).exclude(kind=NO_ANSWER)
-    found: Counter[int] = Counter()
-    for org_id, times, *place in doubts.values_list("org_id", "times", "node_id", "upstream_id", "day"):
-        if tuple(place) not in dismissed:
-            found[org_id] += times
-    return found
+    return dict(doubts.exclude(Exists(dismissed)).order_by().values_list("org_id").annotate(Sum("times")))

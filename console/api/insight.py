@@ -16,6 +16,7 @@ from console.api.frame import ResourceView
 from console.api.openapi import described
 
 _LATEST = "Of the latest request, for `/requests/{id}`."
+_FOUND_AT = "Null for what was read just now. Windows of many requests are read by a worker: this is when it did."
 
 
 class InsightQuery(Query):
@@ -55,8 +56,18 @@ class PromptShown(Shown):
         return None if row.covered or row.prediction is None else dict(CacheSuggestionShown(row).data)
 
 
-class PromptsShown(Shown):
+class FoundShown(Shown):
+    """Both lists: what a worker found carries the time it is of."""
+
     object = Kind("list")
+    found_at = serializers.DateTimeField(source="seen.found_at", allow_null=True, help_text=_FOUND_AT)
+    under_way = serializers.SerializerMethodField(help_text="A worker is looking; ask again for what it finds.")
+
+    def get_under_way(self, shown: dict[str, Any]) -> bool:
+        return bool(shown["seen"].is_under_way or shown["seen"].is_due)
+
+
+class PromptsShown(FoundShown):
     data = PromptShown(many=True)  # type: ignore[assignment]  # the word of every list
 
 
@@ -85,8 +96,7 @@ class ModelComparisonShown(Shown):
     suggestion = OrderSuggestionShown(allow_null=True)
 
 
-class ModelComparisonsShown(Shown):
-    object = Kind("list")
+class ModelComparisonsShown(FoundShown):
     data = ModelComparisonShown(many=True)  # type: ignore[assignment]  # the word of every list
 
 
@@ -98,8 +108,9 @@ class PromptsView(ResourceView):
     def get(self, request: Request) -> Response:
         """Apply a suggestion with `PUT /cache/policies`."""
         query = self.query(PromptsQuery)
-        rows = insight.prompt_rows(self.organization, timezone.now(), query["window"], query["by"], query["limit"])
-        return Response(PromptsShown({"data": rows}).data)
+        seen = insight.look(self.organization, timezone.now(), query["window"])
+        rows = insight.prompt_rows(self.organization, seen.findings, query["by"], query["limit"])
+        return Response(PromptsShown({"data": rows, "seen": seen}).data)
 
 
 class TargetComparisonView(ResourceView):
@@ -112,5 +123,6 @@ class TargetComparisonView(ResourceView):
 
         Apply a suggestion with `PUT /routes/{name}/draft`.
         """
-        rows = insight.model_rows(self.organization, timezone.now(), self.query(InsightQuery)["window"])
-        return Response(ModelComparisonsShown({"data": rows}).data)
+        seen = insight.look(self.organization, timezone.now(), self.query(InsightQuery)["window"])
+        rows = insight.model_rows(self.organization, seen.findings)
+        return Response(ModelComparisonsShown({"data": rows, "seen": seen}).data)

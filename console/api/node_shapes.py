@@ -163,7 +163,7 @@ class NodeShown(Shown):
         return sorted(share.guest.slug for share in node.shares.all())
 
     def _facts(self, node: Node) -> Any:
-        return facts_of(node, self.context["presences"].get(node.public_id))
+        return facts_of(node, self.context["presences"].get(node.public_id), self.context["out_of_use"])
 
 
 class NodeModelWishes(Body):

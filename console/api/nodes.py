@@ -22,6 +22,7 @@ from console.api.node_shapes import (
     NodeTokenShown,
 )
 from console.api.openapi import described, list_of
+from console.machines import out_of_use
 from nodes import enrolment, services
 from nodes.commands import commands
 from nodes.models import EnrolmentToken, Node
@@ -41,8 +42,9 @@ class _NodeView(ResourceView):
 
     def shown(self, node_id: str, status: int = 200) -> Response:
         """Read again: what a use case was given does not know all that it changed."""
-        presences = presences_of([node_id])
-        return Response(NodeShown(self.node(node_id), context={"presences": presences}).data, status)
+        node = self.node(node_id)
+        context = {"presences": presences_of([node_id]), "out_of_use": out_of_use([node])}
+        return Response(NodeShown(node, context=context).data, status)
 
 
 class NodeTokensView(_NodeView):
@@ -99,7 +101,7 @@ class NodesView(_NodeView):
         """With what is known of each at this moment."""
         page = self.page(self.rows())
         presences = presences_of([node.public_id for node in page.rows])
-        return self.answered(page, NodeShown, presences=presences)
+        return self.answered(page, NodeShown, presences=presences, out_of_use=out_of_use(page.rows))
 
 
 class NodeView(_NodeView):

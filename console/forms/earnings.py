@@ -26,6 +26,26 @@ from console.forms.base import ConsoleForm
 _WEIGHT = "weight-"
 
 
+class EstimateForm(ConsoleForm):
+    """What a machine does in a month, as its owner imagines it."""
+
+    speed = forms.DecimalField(
+        label=_("Tokens a second"), min_value=Decimal("0.1"), max_value=100_000, decimal_places=1, initial=40
+    )
+    hours = forms.DecimalField(
+        label=_("Busy hours a day"), min_value=Decimal("0.1"), max_value=24, decimal_places=1, initial=4
+    )
+    price = forms.DecimalField(
+        label=_("Price of a million output tokens, in US dollars"), min_value=0, max_value=1000, decimal_places=6,
+        initial=Decimal("0.50"),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, step in {"speed": "1", "hours": "0.5", "price": "0.05"}.items():
+            self.fields[name].widget.attrs |= {"inputmode": "decimal", "step": step}
+
+
 class ProgrammeForm(ConsoleForm):
     """Each open cause has a field for its weight; none is chosen by 0 or nothing."""
 

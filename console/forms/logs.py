@@ -27,6 +27,12 @@ RANGE_CHOICES = (
     ("7d", _("Last 7 days")),
 )
 STATUS_CHOICES = (("", _("Any outcome")), ("2", _("Succeeded")), ("4", _("Refused (4xx)")), ("5", _("Failed (5xx)")))
+SLOW_CHOICES = (
+    ("", _("However long")),
+    ("1000", _("1 s and more")),
+    ("5000", _("5 s and more")),
+    ("30000", _("30 s and more")),
+)
 STREAM_CHOICES = (("", _("Streamed or not")), ("yes", _("Streamed")), ("no", _("Not streamed")))
 _SMALL = {"class": "control"}
 _LARGEST_ID = 2**63 - 1
@@ -53,6 +59,8 @@ class LogFilterForm(ConsoleForm):
     stream = forms.ChoiceField(
         label=_("Streaming"), choices=STREAM_CHOICES, required=False, widget=forms.Select(_SMALL)
     )
+    slow = forms.ChoiceField(label=_("Took"), choices=SLOW_CHOICES, required=False, widget=forms.Select(_SMALL))
+    error = forms.CharField(label=_("Error"), required=False, max_length=40, widget=forms.HiddenInput)
     range = forms.ChoiceField(label=_("When"), choices=RANGE_CHOICES, required=False, widget=forms.Select(_SMALL))
 
     def __init__(self, *args: Any, keys: list[tuple[int, str]], models: list[str], **kwargs: Any) -> None:
@@ -78,6 +86,8 @@ class LogFilterForm(ConsoleForm):
             from_=timezone.now() - span if span else said["since"],
             to=said["until"],
             request_id=said["request_id"].strip() or None,
+            min_duration_ms=int(said["slow"]) if said["slow"] else None,
+            error_code=said["error"] or None,
         )
 
     def is_narrowed(self) -> bool:

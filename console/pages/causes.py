@@ -174,10 +174,14 @@ def decide(request: HttpRequest, public_id: str) -> HttpResponse:
 def _shown_review(request: HttpRequest, sent: tuple[str, DecisionForm] | None, status: int = 200) -> HttpResponse:
     pending = Case.objects.filter(state__in=(Case.OPEN, Case.ANSWERED)).select_related("org", "lot", "node")
     rows: list[Any] = []
-    for case in pending.order_by("state", "answer_until")[:_MOST_PENDING]:
-        share = cases.share_at_stake(case.lot, list(cases.doubts_behind(case.lot)))
+    shown = list(pending.order_by("state", "answer_until")[:_MOST_PENDING])
+    doubts = cases.doubts_behind_all([case.lot for case in shown])
+    for case in shown:
+        share = cases.share_at_stake(case.lot, doubts[case.lot.pk])
         form = sent[1] if sent and sent[0] == case.public_id else DecisionForm(auto_id=f"id_{case.public_id}_%s")
-        rows.append((case, told_doubts(case), case.lot.earned * share.numerator // share.denominator, form))
+        rows.append(
+            (case, told_doubts(doubts[case.lot.pk]), case.lot.earned * share.numerator // share.denominator, form)
+        )
     return render(request, "causes/review.html", {"rows": rows}, status=status)
 
 

@@ -13,12 +13,13 @@ from console.forms.drills import DrillForm
 from console.visit import Visit, page
 from routing.drills import end_drill, names_to_drill, start_drill
 from routing.models import Drill
+from routing.tester import targets_now
 
 
 @require_POST
 @page(Permission.MANAGE_ROUTES)
 def start(request: HttpRequest, visit: Visit) -> HttpResponse:
-    form = DrillForm(request.POST, names=names_to_drill(visit.organization))
+    form = DrillForm(request.POST, names=names_to_drill(targets_now(visit.organization).values()))
     if form.is_valid():
         drill = start_drill(visit.organization, visit.actor, **form.cleaned_data)
         said = _("“%(name)s” counts as down for this organisation. The drill ends by itself.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -19,19 +21,22 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.errors import InvalidField
 from accounts.roles import Permission
-from billing.earnings import cases, causes, exposure, figures, programmes, recognition
+from billing.earnings import cases, causes, exposure, figures, programmes, recognition, trust
 from billing.earnings.errors import CaseClosed
-from billing.earnings.models import Case, Cause
+from billing.earnings.models import MISSION, Case, Cause
 from billing.earnings.splitting import Choice
-from billing.earnings.trust import trust_of
 from common.money import NANOS_PER_USD, usd_from_nanos
 from console import earning_words as words
+from console.demo_earnings import GUESTS
 from console.downloads import csv_download
-from console.forms.earnings import AnswerForm, ProgrammeForm, RecognitionForm
-from console.visit import Visit, page
+from console.earning_start import Estimate, estimated, start_steps
+from console.forms.earnings import AnswerForm, EstimateForm, ProgrammeForm, RecognitionForm
+from console.visit import Visit, page, wants_fragment
+from nodes.models import NodeDoubt
 
 _DAYS = {"7d": 7, "30d": 30, "90d": 90}
 _MOST_CASES = 20
+_MOST_ROWS = 50
 _ALL = date(2000, 1, 1)
 
 
@@ -54,33 +59,44 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     chosen = request.GET.get("range") if request.GET.get("range") in _DAYS else "30d"
     until = now.date()
     since = until - timedelta(days=_DAYS[str(chosen)] - 1)
-    programme = programmes.programme_of(org)
-    context = {
+    course = figures.course_of(org, since, until)
+    begun = figures.begun_of(org)
+    not_earning = _not_earning(visit)
+    context: dict[str, Any] = {
         "balances": figures.balances(org),
-        "total": figures.total(org, since),
-        "rows": figures.per_model(org, since),
-        "chart": _chart(figures.per_day(org, since, until)),
+        "total": course.total,
+        "rows": course.models[:_MOST_ROWS],
+        "more_rows": max(0, len(course.models) - _MOST_ROWS),
+        "chart": _chart(course.days),
         "calendar": figures.calendar(org),
         "cases": [_told(case) for case in cases.cases_of(org)[:_MOST_CASES]],
-        "not_earning": _not_earning(visit),
-        "programme": programme,
-        "programme_name": words.PROGRAMMES[programme.kind],
-        "programme_text": words.PROGRAMME_TEXTS[programme.kind],
-        "parts": dollar(programmes.choice_of(programme)),
-        "trust": trust_of(org, now),
+        "not_earning": not_earning[:_MOST_ROWS],
+        "is_more_not_earning": len(not_earning) > _MOST_ROWS,
         "trust_percent": settings.EARNINGS_TRUST_PERCENT,
         "maturity_days": settings.EARNINGS_MATURITY_DAYS,
-        "exposure": exposure.exposure_of(org, now),
-        "badges": badge_words(recognition.badges_of(org, now)),
-        "has_earned": figures.has_earned(org),
-        "has_models": bool(figures.offered_models(org)),
+        "has_earned": begun.has_earned,
+        "has_models": begun.has_models,
         "range": chosen,
         "ranges": {"7d": _("7 days"), "30d": _("30 days"), "90d": _("90 days")}.items(),
         "may_manage": visit.allows(Permission.MANAGE_EARNINGS),
         "may_bill": visit.allows(Permission.VIEW_BILLING),
         "may_price": visit.allows(Permission.MANAGE_NODES),
-    }
+    } | _standing(visit, now)
+    if not begun.has_earned:
+        context |= _start(visit, begun, programmes.choice_of(context["programme"]))
     return render(request, "earnings/index.html", context)
+
+
+@require_GET
+@page(Permission.VIEW_EARNINGS)
+def estimate(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """What a machine would bring in a month, as the form stands."""
+    form = EstimateForm(request.GET or None)
+    choice = programmes.choice_of(programmes.programme_of(visit.organization))
+    context = {"estimate": _estimated(form, choice), "form": form}
+    return render(
+        request, "earnings/_estimate.html" if wants_fragment(request) else "earnings/estimate.html", context
+    )
 
 
 @require_GET
@@ -175,7 +191,8 @@ def answer(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
 def dollar(choice: Choice) -> list[Part]:
     """What of $1.00 goes where, exactly as settlement would divide it."""
     shown = programmes.preview(choice, NANOS_PER_USD)
-    names = dict(Cause.objects.filter(pk__in=shown.share.donated).values_list("pk", "name"))
+    given = shown.share.donated
+    names = dict(Cause.objects.filter(pk__in=given).values_list("pk", "name")) if given else {}
     parts = [(_("The platform's fee"), shown.fee, "fill-base-300")]
     parts.append((_("Yours, in escrow first"), shown.share.escrow, "fill-primary"))
     parts.append((_("Yours, as tokens at once"), shown.share.exchanged, "fill-info"))
@@ -192,8 +209,41 @@ def badge_words(badges: Any) -> list[tuple[str, Any, Any]]:
     return [words.BADGES[name] for name in badges]
 
 
-def told_doubts(found: Case) -> list[tuple[Any, Any]]:
-    return [(doubt, words.DOUBTS[doubt.kind]) for doubt in cases.doubts_behind(found.lot)]
+def told_doubts(doubts: Iterable[NodeDoubt]) -> list[tuple[Any, Any]]:
+    return [(doubt, words.DOUBTS[doubt.kind]) for doubt in doubts]
+
+
+def _standing(visit: Visit, now: datetime) -> dict[str, Any]:
+    """The programme, and how the owner is trusted for it."""
+    org = visit.organization
+    programme, record = programmes.programme_of(org), trust.records_of([org.pk], now)
+    earned = trust.trusts_of([org.pk], now, record)[org.pk]
+    badges = recognition.badges_for(record[org.pk], earned, gives=programme.kind == MISSION)
+    return {
+        "programme": programme,
+        "programme_name": words.PROGRAMMES[programme.kind],
+        "programme_text": words.PROGRAMME_TEXTS[programme.kind],
+        "parts": dollar(programmes.choice_of(programme)),
+        "trust": earned,
+        "exposure": exposure.exposure_with(earned, programme),
+        "badges": badge_words(badges),
+    }
+
+
+def _start(visit: Visit, begun: figures.Begun, choice: Choice) -> dict[str, Any]:
+    """For who has not earned yet."""
+    names = [one.org.name for one in visit.memberships if settings.DEMO and one.org.name == GUESTS]
+    guests = names[0] if names and visit.organization.name != GUESTS else ""
+    form = EstimateForm()
+    return {"steps": start_steps(begun, guests=guests), "form": form, "estimate": _estimated(form, choice)}
+
+
+def _estimated(form: EstimateForm, choice: Choice) -> Estimate | None:
+    """None for figures that are none; what nobody typed yet is what the form begins with."""
+    if form.is_bound and not form.is_valid():
+        return None
+    given = form.cleaned_data if form.is_bound else {name: Decimal(form[name].initial) for name in form.fields}
+    return estimated(choice, given["speed"], given["hours"], given["price"])
 
 
 def _told(found: Case) -> tuple[Case, Any, str]:
@@ -209,10 +259,11 @@ def _case(visit: Visit, public_id: str) -> Case:
 
 
 def _shown_case(request: HttpRequest, visit: Visit, found: Case, form: AnswerForm) -> HttpResponse:
-    share = cases.share_at_stake(found.lot, list(cases.doubts_behind(found.lot)))
+    doubts = cases.doubts_behind_all([found.lot])[found.lot.pk]
+    share = cases.share_at_stake(found.lot, doubts)
     context = {
         "told": _told(found),
-        "doubts": told_doubts(found),
+        "doubts": told_doubts(doubts),
         "at_stake": found.lot.earned * share.numerator // share.denominator,
         "form": form,
         "may_answer": visit.allows(Permission.MANAGE_EARNINGS) and found.is_pending,
@@ -221,7 +272,7 @@ def _shown_case(request: HttpRequest, visit: Visit, found: Case, form: AnswerFor
 
 
 def _not_earning(visit: Visit) -> list[tuple[Any, list[Any]]]:
-    found = figures.not_earning(visit.organization)
+    found = figures.not_earning(visit.organization, _MOST_ROWS + 1)
     return [(one.node, [words.NOT_EARNING[reason] for reason in one.reasons]) for one in found]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -18,7 +19,9 @@ from console.offers import connections_in_sight
 from console.pages.logs import named_keys
 from console.steps import steps_of
 from console.visit import Visit, page, wants_fragment
-from metering.queries import UsageRow, list_requests, usage_report
+from metering.queries import UsageRow, list_requests
+from metering.reports import total_of, usage_report
+from providers.models import Connection
 
 _HOURS = 24
 _NEWEST = 6
@@ -37,9 +40,9 @@ class Today:
 @require_GET
 @page(Permission.VIEW)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
-    connections = list(connections_in_sight(visit.organization).prefetch_related("keys").order_by("priority", "name"))
+    connections = list(_connections(visit))
     vitals = vitals_of(visit.organization, connections)
-    steps = steps_of(visit.organization)
+    steps = steps_of(visit.organization, connections)
     newest = list_requests(visit.organization, limit=_NEWEST).requests
     enabled = [each for each in vitals.values() if each.state is not Health.DISABLED]
     context = {
@@ -55,21 +58,23 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     return render(request, "home/_all_live.html" if wants_fragment(request) else "home/index.html", context)
 
 
+def _connections(visit: Visit) -> QuerySet[Connection]:
+    found = connections_in_sight(visit.organization).select_related("pulse").prefetch_related("keys")
+    return found.order_by("priority", "name")
+
+
 def today_of(organization: Organization) -> Today:
+    """One question for both: midnight is never longer ago than the first of the hours."""
     now = timezone.now()
     midnight = datetime.combine(now.astimezone(UTC).date(), datetime.min.time(), UTC)
-    (total,) = usage_report(organization, midnight, midnight + timedelta(days=1))
-    by_hour = _by_hour(organization, now)
-    return Today(
-        total,
-        [row.spend_nanos if row else 0 for row in by_hour],
-        [row.requests if row else 0 for row in by_hour],
-        [row.errors if row else 0 for row in by_hour],
-    )
-
-
-def _by_hour(organization: Organization, now: datetime) -> list[UsageRow | None]:
     this_hour = now.replace(minute=0, second=0, microsecond=0)
     first = this_hour - timedelta(hours=_HOURS - 1)
-    rows = {row.starts_at: row for row in usage_report(organization, first, this_hour + timedelta(hours=1), ["hour"])}
-    return [rows.get(first + timedelta(hours=number)) for number in range(_HOURS)]
+    rows = usage_report(organization, first, this_hour + timedelta(hours=1), ["hour"])
+    by_hour = {row.starts_at: row for row in rows}
+    course = [by_hour.get(first + timedelta(hours=number)) for number in range(_HOURS)]
+    return Today(
+        total_of([row for row in rows if row.starts_at is not None and row.starts_at >= midnight]),
+        [row.spend_nanos if row else 0 for row in course],
+        [row.requests if row else 0 for row in course],
+        [row.errors if row else 0 for row in course],
+    )

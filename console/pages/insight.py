@@ -16,7 +16,7 @@ from accounts.errors import InvalidField
 from accounts.roles import Permission
 from console import insight
 from console.forms.insight import InsightForm
-from console.visit import Visit, page
+from console.visit import Visit, page, wants_fragment
 
 
 @require_GET
@@ -24,7 +24,8 @@ from console.visit import Visit, page
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     form = InsightForm(request.GET or None)
     said, now = form.chosen(), timezone.now()
-    rows = insight.prompt_rows(visit.organization, now, said["window"], said["by"])
+    seen = insight.look(visit.organization, now, said["window"])
+    rows = insight.prompt_rows(visit.organization, seen.findings, said["by"])
     may_read = visit.organization.log_content and visit.allows(Permission.VIEW_CONTENT)
     reads = may_read and request.GET.get("texts") == "on"
     context = {
@@ -34,11 +35,13 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "may_read": may_read,
         "texts": insight.texts_of(visit.organization, visit.actor, rows) if reads else {},
         "reads": reads,
-        "models": insight.model_rows(visit.organization, now, said["window"]),
+        "models": insight.model_rows(visit.organization, seen.findings),
+        "seen": seen,
+        "is_awaited": seen.is_under_way or seen.is_due,
         "enough": insight.ENOUGH_ATTEMPTS,
         "may_manage": visit.allows(Permission.MANAGE_ROUTES),
     }
-    return render(request, "activity/insight.html", context)
+    return render(request, "activity/_insight.html" if wants_fragment(request) else "activity/insight.html", context)
 
 
 @require_POST

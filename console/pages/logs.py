@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -28,6 +29,8 @@ from metering.queries import RequestFilters, get_request, list_requests, request
 
 _PAGE = 50
 _EXPORTED = 500
+_LOOKED_AT = 50_000
+"""Requests that a page passes on its way to rare ones: a tenth of a second. Then people say whether to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,18 @@ class Line:
     key: ApiKey | None
 
 
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter that no field of the page shows, and the address without it. `at` for one that is a time."""
+
+    name: str
+    label: Any
+    value: str
+    given: str
+    without: str
+    at: datetime | None = None
+
+
 @require_GET
 @page(Permission.VIEW_USAGE)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
@@ -45,10 +60,12 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     filters = form.filters() if form.is_valid() else RequestFilters()
     older, newer = request.GET.get("after"), request.GET.get("before")
     try:
-        found = list_requests(visit.organization, filters, newer or older or None, _PAGE, newer=bool(newer))
+        found = list_requests(
+            visit.organization, filters, newer or older or None, _PAGE, newer=bool(newer), most_looked_at=_LOOKED_AT
+        )
     except InvalidRequest as error:
         raise Http404 from error
-    is_first_page = found.newer_cursor is None
+    is_first_page = found.newer_cursor is None and not (older and found.looked_back_to)
     context = {
         "form": form,
         "lines": named_keys(visit, found.requests),
@@ -56,10 +73,12 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
             "newer": _page_at(request, "before", found.newer_cursor),
             "older": _page_at(request, "after", found.next_cursor),
         },
+        "looked_back_to": found.looked_back_to,
         "newest": _page_at(request, "", ""),
         "is_first_page": is_first_page,
         "is_filtered": form.is_narrowed(),
-        "member_name": _member_name(visit, filters.user_id),
+        "chips": _chips(request, visit, form, filters),
+        "keeps": visit.organization.log_content,
         "live": request.GET.get("live", "on") == "on" and not (older or newer),
     }
     return render(request, "logs/_table.html" if wants_fragment(request) else "logs/index.html", context)
@@ -117,6 +136,25 @@ def named_keys(visit: Visit, requests: Iterable[Usage]) -> list[Line]:
     wanted = {usage.key_id for usage in requests if usage.key_id}
     keys = {key.pk: key for key in ApiKey.objects.of(visit.organization).filter(pk__in=wanted)}
     return [Line(usage, keys.get(usage.key_id or 0)) for usage in requests]
+
+
+def _chips(request: HttpRequest, visit: Visit, form: LogFilterForm, filters: RequestFilters) -> list[Chip]:
+    chips = []
+    for field in form.hidden_fields():
+        given = request.GET.get(field.name, "")
+        if given and form.is_valid():
+            said = form.cleaned_data[field.name]
+            value = _member_name(visit, filters.user_id) if field.name == "member" else given
+            at = said if isinstance(said, datetime) else None
+            chips.append(Chip(field.name, field.label, value, given, _without(request, field.name), at))
+    return chips
+
+
+def _without(request: HttpRequest, name: str) -> str:
+    query = request.GET.copy()
+    for gone in (name, "after", "before"):
+        query.pop(gone, None)
+    return f"?{query.urlencode()}"
 
 
 def _member_name(visit: Visit, user_id: int | None) -> str:

@@ -20,7 +20,7 @@ from accounts.roles import Permission
 from console import faults
 from console.availability import availability_of
 from console.forms.providers import AddKeyForm, ConnectionForm, FaultForm, initial_of, initial_of_preset
-from console.health import Vitals, vitals_of
+from console.health import Vitals, known_of, vitals_of
 from console.offers import connections_in_sight
 from console.targets import changes_of, states_of_served
 from console.visit import Visit, page, wants_fragment
@@ -44,6 +44,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     connections = list(
         connections_in_sight(visit.organization)
         .annotate(model_count=Count("served_models", filter=Q(served_models__enabled=True)))
+        .select_related("pulse")
         .prefetch_related("keys")
         .order_by("priority", "name")
     )
@@ -189,7 +190,7 @@ def about(visit: Visit, connection: Connection) -> dict[str, Any]:
         "preset": PRESETS.get(connection.preset),
         "host": host_of(connection),
         "vitals": vitals_of(visit.organization, [connection])[connection.pk],
-        "keys": list(connection.keys.order_by("created_at")),
+        "keys": sorted(connection.keys.all(), key=lambda key: key.created_at),
         "models": models_of(connection),
         "availability": availability_of(visit.organization, [connection])[connection.pk],
         "changes": changes_of(connection, tells_all=is_own),
@@ -202,7 +203,7 @@ def about(visit: Visit, connection: Connection) -> dict[str, Any]:
 
 def models_of(connection: Connection) -> list[tuple[ServedModel, TargetState]]:
     models = list(connection.served_models.order_by("kind", "model_id"))
-    states = states_of_served(models)
+    states = states_of_served(models, known_of([connection]))
     return [(model, states[model.pk]) for model in models]
 
 
@@ -217,7 +218,7 @@ def _fault_form(connection: Connection) -> FaultForm | None:
 
 
 def get_connection(visit: Visit, public_id: str) -> Connection:
-    found = connections_in_sight(visit.organization).prefetch_related("keys")
+    found = connections_in_sight(visit.organization).select_related("pulse").prefetch_related("keys")
     return get_object_or_404(found, public_id=public_id)
 
 

@@ -14,14 +14,14 @@ from common.errors import CodedError
 from console.forms.drills import DrillForm
 from console.forms.route_tests import RouteTestForm
 from console.forms.simulations import SimulationForm
-from console.offers import model_names
+from console.offers import names_among
 from console.pages.simulations import drafts_to_simulate
 from console.visit import Visit, page
 from routing.drafts import explain_draft
 from routing.drills import names_to_drill, running_drills
 from routing.explanation import Explanation
 from routing.models import RouteDraft, Simulation
-from routing.tester import explain_call
+from routing.tester import explain_call, targets_now
 
 _SHOWN_SIMULATIONS = 5
 
@@ -29,12 +29,12 @@ _SHOWN_SIMULATIONS = 5
 @require_GET
 @page(Permission.VIEW)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
-    asked = "model" in request.GET
+    asked, targets = "model" in request.GET, targets_now(visit.organization).values()
     keys = dict(ApiKey.objects.of(visit.organization).filter(revoked_at=None).values_list("public_id", "name"))
     form = RouteTestForm(request.GET if asked else None, keys=keys)
     context: dict[str, object] = {
         "form": form,
-        "names": model_names(visit),
+        "names": names_among(visit, targets),
         "drills": running_drills(visit.organization),
     }
     if visit.allows(Permission.VIEW_USAGE):
@@ -42,7 +42,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         context["simulations"] = rows[:_SHOWN_SIMULATIONS]
     if visit.allows(Permission.MANAGE_ROUTES) and (drafts := drafts_to_simulate(visit)):
         context["simulation_form"] = SimulationForm(drafts=drafts, auto_id="simulation_%s")
-    if visit.allows(Permission.MANAGE_ROUTES) and (names := names_to_drill(visit.organization)):
+    if visit.allows(Permission.MANAGE_ROUTES) and (names := names_to_drill(targets)):
         context["drill_form"] = DrillForm(names=names, auto_id="drill_%s")
     if asked and form.is_valid():
         try:

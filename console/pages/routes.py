@@ -25,7 +25,7 @@ from routing.drafts import discard_draft, explain_draft, publish_draft, roll_bac
 from routing.explanation import imagined_of_kind
 from routing.models import Canary, Route, RouteDraft
 from routing.services import delete_route
-from routing.tester import explain_call, snapshot_now
+from routing.tester import explain_call, targets_now
 from routing.versions import content_of
 
 _TOKENS = 1000
@@ -165,7 +165,7 @@ def _edited(request: HttpRequest, visit: Visit, name: str | None, content: Mappi
         "form": form,
         "editor": editor,
         "name": name,
-        "known": sorted(snapshot_now(visit.organization).by_name),
+        "known": sorted(targets_now(visit.organization)),
         "time_zone": visit.organization.time_zone,
     }
     is_wrong = is_saving and (form.errors or editor.errors)

@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from accounts.roles import Permission
+from billing import details
 from billing.models import MonthlyStatement
 from console import monthly
 from console.downloads import csv_download
@@ -26,7 +27,8 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
 @page(Permission.VIEW_BILLING)
 def show(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     row = get_object_or_404(MonthlyStatement.objects.of(visit.organization), public_id=public_id)
-    return render(request, "activity/statement.html", {"statement": monthly.shown(row)})
+    context = {"statement": monthly.shown(row), "details": details.details_of(visit.organization)}
+    return render(request, "activity/statement.html", context)
 
 
 @require_GET

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from accounts.models import Organization
 from console.smoke.bench import Bench, Skipped
 from providers.schema import CHAT, EMBEDDINGS
-from routing.snapshots import OrgSnapshot, RouteRecord
-from routing.tester import snapshot_now
+from providers.targets import Target
+from routing.snapshots import RouteRecord
+from routing.sources import load_routes
+from routing.tester import targets_now
 
 MOST = 20
 _ENDPOINTS = {"chat": CHAT, "embedding": EMBEDDINGS}
@@ -32,15 +36,19 @@ def subjects(bench: Bench, *, chat_only: bool = False) -> list[Subject]:
 
 
 def subjects_of(organization: Organization) -> list[Subject]:
-    snapshot = snapshot_now(organization)
-    kinds = {name: _kind_of_route(snapshot, route) for name, route in snapshot.routes.items()}
-    kinds = kinds or {model: targets[0].kind for model, targets in snapshot.by_model.items()}
+    targets = targets_now(organization)
+    of_model: dict[str, Target] = {}
+    for target in targets.values():
+        if not target.named_only:
+            of_model.setdefault(target.model_id, target)
+    kinds = {route.name: _kind_of_route(route, targets, of_model) for route in load_routes(organization.pk)}
+    kinds = kinds or {model: target.kind for model, target in of_model.items()}
     return [Subject(name, _ENDPOINTS[kind]) for name, kind in sorted(kinds.items()) if kind in _ENDPOINTS]
 
 
-def _kind_of_route(snapshot: OrgSnapshot, route: RouteRecord) -> str:
+def _kind_of_route(route: RouteRecord, by_name: Mapping[str, Target], of_model: Mapping[str, Target]) -> str:
     for leg in route.legs:
-        target = snapshot.by_name.get(leg.target) or next(iter(snapshot.by_model.get(leg.target, ())), None)
+        target = by_name.get(leg.target) or of_model.get(leg.target)
         if target is not None:
             return target.kind
     return "chat"

@@ -1,4 +1,4 @@
-// Stacked bars over time, in the theme's colours.
+// Stacked bars over time, in the theme's colours. A bar leads to the requests behind it, where the page knows them.
 const data = JSON.parse(document.getElementById("chart-data")?.textContent ?? "null");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 let chart = null;
@@ -6,6 +6,11 @@ let chart = null;
 function shown(value) {
   if (data.unit !== "$") return value.toLocaleString();
   return `$${value.toLocaleString(undefined, { maximumSignificantDigits: 4 })}`;
+}
+
+function behind(event) {
+  const [bar] = chart.getElementsAtEventForMode(event, "nearest", { intersect: true }, false);
+  return bar && data.links ? data.links[bar.index] + (data.series[bar.datasetIndex].narrow ?? "") : "";
 }
 
 function draw() {
@@ -30,6 +35,8 @@ function draw() {
       maintainAspectRatio: false,
       animation: false,
       interaction: { mode: "index", intersect: false },
+      onClick: (event) => behind(event) && window.location.assign(behind(event)),
+      onHover: (event) => (event.native.target.style.cursor = behind(event) ? "pointer" : ""),
       scales: {
         x: { stacked: true, grid: { display: false }, border: { display: false }, ticks: { maxRotation: 0, autoSkipPadding: 16 } },
         y: { stacked: true, beginAtZero: true, grid, border: { display: false }, ticks: { maxTicksLimit: 5, callback: shown, padding: 8 } },

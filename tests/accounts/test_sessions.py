@@ -56,3 +56,14 @@ def test_a_new_password_ends_the_others(sign_in):
         {"oldpassword": PASSWORD, "password1": "a wholly new one", "password2": "a wholly new one"},
     )
     assert (is_signed_in(laptop), is_signed_in(phone)) == (True, False)
+
+
+def test_when_a_session_was_seen_is_noted_once_a_minute_and_another_client_at_once(sign_in):
+    laptop = sign_in("Laptop")
+    laptop.get(LIST)
+    noted = UserSession.objects.get().last_seen_at
+    laptop.get(LIST)
+    assert UserSession.objects.get().last_seen_at == noted
+    laptop.get(LIST, headers={"User-Agent": "Another browser"})
+    session = UserSession.objects.get()
+    assert (session.user_agent, session.last_seen_at > noted) == ("Another browser", True)

@@ -239,7 +239,13 @@ async def test_the_same_model_twice_is_served_by_the_first(tmp_path):
 async def test_nothing_at_all(tmp_path):
     async with local_client() as http:
         offers = await offers_at(http, tmp_path)
-        assert offers.local_server() == {"ok": False, "base_url": "", "runtime": "", "error": NOTHING_FOUND}
+        assert offers.local_server() == {
+            "ok": False,
+            "base_url": "",
+            "runtime": "",
+            "error": NOTHING_FOUND,
+            "trouble": "silent",
+        }
 
 
 async def test_more_models_than_fit_one_message(tmp_path):

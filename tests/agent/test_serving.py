@@ -36,7 +36,13 @@ async def test_from_start_to_a_served_request(home: Home, console: Console, llam
         link = await console.connected()
         said = await link.until(ready)
         assert [(model["id"], model["runtime"]) for model in said["models"]] == [(MODEL_ID, "llamacpp")]
-        assert said["local_server"] == {"ok": True, "base_url": llama, "runtime": "llamacpp", "error": None}
+        assert said["local_server"] == {
+            "ok": True,
+            "base_url": llama,
+            "runtime": "llamacpp",
+            "error": None,
+            "trouble": "",
+        }
         assert said["state"] == {"mode": "always", "accepting": True, "reason": None, "detail": None}
         status, body = await link.ask(CHAT, HELLO)
         assert status == 200

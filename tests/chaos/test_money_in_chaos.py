@@ -220,9 +220,7 @@ def is_drained(database: Database, answered: dict[str, int]) -> bool:
 
 def test_all_of_the_money_is_right_whoever_dies(world):
     told, bought_usd, died = asyncio.run(chaos(world))
-    print(
-        f"\n{len(told.answered)} answered, {len(told.cut_off)} cut off, ${bought_usd} bought, killed: {Counter(died)}"
-    )
+    print(f"\n{told}; ${bought_usd} bought; killed: {dict(Counter(died))}")
     assert set(died) == set(world.victims())
     assert all(told.count(model, stream) for model, stream in KINDS)
     eventually(lambda: is_drained(world.database, told.answered), DRAINED_WITHIN_S)

@@ -8,12 +8,15 @@ import pytest
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from accounts.models import AuditEvent
 from console import insight
+from metering import findings
 from metering.comparison import compare_targets
 from metering.partitions import ensure_partitions
 from metering.prompts import Time, best_ttl, predict, times_of, top_prompts
+from metering.tasks import find
 from metering.usage import AttemptRecord
 from routing.cache_services import put_policy
 from routing.models import CachePolicy, RouteDraft
@@ -67,9 +70,10 @@ def test_prompts_are_ranked_by_cost_and_by_repeats(acme, rival):
     record(acme, None, 4, prompt_hash=9, cost_nanos=5000, status=500)
     record(acme, None, 3, cost_nanos=5000)
     record(rival, None, 3, prompt_hash=7, cost_nanos=5000)
-    by_cost = top_prompts(acme, *window())
+    top = top_prompts(acme, *window())
+    by_cost = top["cost"]
     assert [(each.hash, each.requests, each.cost_nanos) for each in by_cost] == [(-8, 1, 900), (7, 3, 300)]
-    assert [each.hash for each in top_prompts(acme, *window(), "repeats")] == [7]
+    assert [each.hash for each in top["repeats"]] == [7]
     assert len(by_cost[0].name) == len(by_cost[1].name) == 16
     assert [len(each) for each in times_of(acme, [7, -8], *window()).values()] == [1, 3]
 
@@ -104,7 +108,8 @@ def two(acme, as_alice) -> None:
 
 
 def the_suggestion(acme) -> insight.Suggestion | None:
-    return next(row for row in insight.model_rows(acme, timezone.now(), "24h") if row.model == "demo-chat").suggestion
+    found = insight.look(acme, timezone.now(), "24h").findings
+    return next(row for row in insight.model_rows(acme, found) if row.model == "demo-chat").suggestion
 
 
 def test_a_clearly_cheaper_target_goes_first(acme, two):
@@ -185,3 +190,77 @@ def test_the_api_tells_the_same(acme, alice, as_alice, two):
     [model] = api.get("insight/targets").json()["data"]
     assert (model["model"], model["suggestion"]["reason"]) == ("demo-chat", "cheaper")
     assert [each["input_usd"] for each in model["targets"]] == [0.5, 2.0]
+
+
+@pytest.fixture
+def many(acme, two, monkeypatch) -> None:
+    """More requests than are read while somebody waits."""
+    for seconds in (30, 20, 10):
+        record(acme, None, seconds, prompt_hash=7, cost_nanos=100)
+    monkeypatch.setattr(findings, "AT_ONCE", 2)
+
+
+@pytest.fixture
+def sent(monkeypatch) -> list[tuple[int, str]]:
+    """What workers were sent for, none of which works."""
+    sent: list[tuple[int, str]] = []
+    monkeypatch.setattr("metering.tasks.find.delay", lambda *about: sent.append(about))
+    return sent
+
+
+def test_many_requests_are_left_to_a_worker_and_shown_with_their_time(as_browser, alice, acme, many, sent):  # noqa: F811
+    browser = as_browser(alice)
+    first = browser.get(reverse("activity-insight")).content.decode()
+    assert "Looking through your requests" in first
+    assert 'hx-trigger="every 3s"' in first
+    browser.get(reverse("activity-insight"))
+    assert sent == [(acme.pk, "7d")]
+    find(*sent[0])
+    shown = browser.get(reverse("activity-insight")).content.decode()
+    assert f"{7:016x}" in shown
+    assert "ask it first" in shown
+    assert "Found" in shown
+    assert "every 3s" not in shown
+
+
+def test_what_a_worker_finds_is_what_is_found_at_once(acme, many, sent):
+    now = timezone.now()
+    insight.look(acme, now, "24h")
+    find(*sent[0])
+    found = findings.look(acme, "24h", now)
+    assert found.findings == findings.find(acme, "24h", now)
+    assert not found.is_due
+
+
+def test_old_findings_are_shown_while_a_worker_looks_anew(acme, many, sent):
+    now = timezone.now()
+    insight.look(acme, now, "24h")
+    find(*sent.pop())
+    later = now + findings.FRESH + timedelta(minutes=1)
+    seen = insight.look(acme, later, "24h")
+    assert seen.is_due
+    assert seen.findings.by_cost
+    assert insight.look(acme, later, "24h").is_under_way
+    assert sent == [(acme.pk, "24h")]
+    insight.look(acme, later + findings.GIVEN_UP + timedelta(seconds=1), "24h")
+    assert len(sent) == 2
+
+
+def test_without_redis_the_next_who_looks_tries_again(acme, many, monkeypatch):
+    def away(*about: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("metering.tasks.find.delay", away)
+    now = timezone.now()
+    assert insight.look(acme, now, "7d").is_due
+    assert insight.look(acme, now, "7d").is_due
+
+
+def test_the_api_tells_when_it_was_found(acme, alice, many, sent):
+    api = manager_of(acme, alice)
+    said = api.get("insight/prompts").json()
+    assert (said["data"], said["found_at"], said["under_way"]) == ([], None, True)
+    find(*sent[0])
+    said = api.get("insight/prompts").json()
+    assert said["found_at"] is not None
+    assert [prompt["requests"] for prompt in said["data"]] == [3]

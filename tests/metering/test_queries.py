@@ -191,3 +191,23 @@ def test_back_from_where_little_is_newer_is_the_whole_first_page(org: Organizati
     back = queries.list_requests(org, cursor=second.newer_cursor, limit=5, newer=True)
     assert [request.request_id for request in back.requests] == ["req_7", "req_6", "req_5", "req_4", "req_3"]
     assert back.newer_cursor is None
+
+
+def test_a_look_for_rare_requests_ends_and_goes_on(org: Organization) -> None:
+    """Every fifth is of the rare model; four are looked at on each page."""
+    record_directly(
+        *(
+            usage_record(f"req_{n:02}", org_id=org.pk, started_at=minutes_ago(n), model="m1" if n % 5 else "rare")
+            for n in range(1, 16)
+        )
+    )
+    filters, cursor, found, looks = RequestFilters(model="rare"), None, [], 0
+    while looks == 0 or cursor is not None:
+        page = queries.list_requests(org, filters, cursor, limit=2, most_looked_at=3)
+        assert (page.looked_back_to is not None) == (page.next_cursor is not None)
+        found += [request.request_id for request in page.requests]
+        cursor, looks = page.next_cursor, looks + 1
+    assert found == ["req_05", "req_10", "req_15"]
+    assert looks == 4
+    whole = queries.list_requests(org, RequestFilters(), limit=2, most_looked_at=3)
+    assert (len(whole.requests), whole.looked_back_to) == (2, None)

@@ -48,11 +48,18 @@ def test_a_machine_that_serves_has_climbed_all():
         (changed(version="0.0.1"), "version", FAILED, []),
         (changed(local_server_ok=None), "local_server", WAITING, []),
         (changed(local_server_ok=False), "local_server", FAILED, ["no_local_server"]),
+        (
+            changed(local_server_ok=False, local_server_trouble="wants_key", local_server_url="http://x:1"),
+            "local_server",
+            FAILED,
+            ["local_server_wants_key"],
+        ),
         (changed(models=()), "models", FAILED, ["no_models"]),
         (changed(models=(ModelFacts("a", True, False),)), "models", FAILED, ["no_models"]),
         (changed(models=(ModelFacts("a", False, True),)), "models", FAILED, ["none_offered"]),
         (changed(models=without_trial(None)), "trial", WAITING, []),
         (changed(models=without_trial(False)), "trial", FAILED, ["trial_failed"]),
+        (changed(models=(ModelFacts("a", True, True, True, in_use=False),)), "routable", FAILED, ["out_of_use"]),
         (changed(paused=True), "routable", FAILED, ["paused"]),
         (changed(paused=True, draining=True), "routable", FAILED, ["draining"]),
         (changed(presence=Presence("n", accepting=False, reason="gpu_busy")), "routable", FAILED, ["gpu_busy"]),
@@ -91,3 +98,35 @@ def test_every_word_of_a_node_has_its_sentence():
 )
 def test_who_gives_way_to_the_owner(jobs, slots, stream):
     assert giving_way(jobs, slots) == stream
+
+
+def test_a_server_that_wants_a_key_is_found_and_named():
+    facts = changed(local_server_ok=False, local_server_trouble="wants_key", local_server_url="http://10.0.0.2:8000")
+    [reason] = why_not_routable(facts)
+    assert "http://10.0.0.2:8000 wants a key" in reason.message
+    assert "--key-file" in reason.fix
+
+
+def test_what_an_older_agent_says_of_its_server_stands_alone():
+    told = "http://x:1 wants a key: shareai-node server add http://x:1 --key-file FILE"
+    [reason] = why_not_routable(
+        changed(local_server_ok=False, local_server_error=told, local_server_url="http://x:1")
+    )
+    assert (reason.code, reason.fix) == ("no_local_server", told)
+    assert "finds no" not in reason.message
+
+
+def test_what_is_merely_not_ticked_is_no_trouble_of_the_server():
+    unticked = (ModelFacts("a", False, True),)
+    facts = changed(local_server_ok=False, local_server_trouble="not_ticked", models=unticked)
+    assert codes(facts) == ["none_offered"]
+
+
+def test_no_server_is_told_once():
+    silent = Presence("n", accepting=False, reason="no_local_server")
+    assert codes(changed(local_server_ok=False, presence=silent)) == ["no_local_server"]
+
+
+def test_one_model_in_use_is_enough():
+    both = (ModelFacts("a", True, True, True, in_use=False), ModelFacts("b", True, True, True))
+    assert codes(changed(models=both)) == []

@@ -99,12 +99,14 @@ def test_a_body_in_chunks(http, served):
 
 
 def test_names_in_any_alphabet_are_told_apart_in_headers(http, gateway, tenant, upstreams):
-    tenant.connect(upstreams.a.base_url, [{"id": "ถาม", "upstream_id": MODEL}])
+    tenant.connect(upstreams.a.base_url, [{"id": "ถาม", "upstream_id": MODEL}, {"id": "50%", "upstream_id": MODEL}])
     put_route(tenant.org, tenant.actor, "เร็ว", {"targets": [{"target": "ถาม"}]})
     let_all_hear(gateway, tenant, "ถาม")
     headers = http.post(CHAT, json=BODY | {"model": "เร็ว"}).headers
     assert unquote(headers["x-shareai-route"]) == "เร็ว"
     assert unquote(headers["x-shareai-target"]) == "upstream-a/ถาม"
+    headers = http.post(CHAT, json=BODY | {"model": "50%"}).headers
+    assert unquote(headers["x-shareai-target"]) == "upstream-a/50%"
     assert http.get(f"/v1/models/{quote('เร็ว')}").json()["id"] == "เร็ว"
 
 

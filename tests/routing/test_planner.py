@@ -205,6 +205,7 @@ def test_what_the_request_itself_rules_out_is_no_outage(planner):
         (call(**tools), [deaf], UnsupportedParameter, "tools"),
         (call(**tools, size=50_000), [short, deaf], UnsupportedParameter, "tools"),
         (call(provider={"only": ["nobody"]}), [short, deaf], ProviderNotAllowed, "provider"),
+        (call(provider={"max_price": {"prompt": "0.1"}}), [short, deaf], ProviderNotAllowed, "provider"),
         (call(provider={"ignore": ["deaf"]}, size=50_000), [short, deaf], ContextLengthExceeded, "messages"),
     ):
         with pytest.raises(kind) as caught:

@@ -80,6 +80,15 @@ def test_a_filter_comes_off_and_a_group_opens(as_browser, alice, weeks):
     assert (inside["said"]["group"], labels(inside)) == ("target", ["node/desk/big"])
 
 
+def test_a_bar_leads_to_the_requests_of_its_time_and_group(as_browser, alice, weeks):
+    browser = as_browser(alice)
+    chart = browser.get(reverse("activity"), {"range": "7d", "group": "model", "figure": "requests"}).context["chart"]
+    for series in chart["series"]:
+        for place, requests in zip(chart["links"], series["data"], strict=True):
+            assert len(browser.get(place + series["narrow"]).context["lines"]) == requests
+    assert len(chart["links"]) == len(chart["labels"]) == 7
+
+
 def test_a_line_leads_to_its_requests(as_browser, alice, weeks, acme):
     browser = as_browser(alice)
     for group, label in (
@@ -93,7 +102,7 @@ def test_a_line_leads_to_its_requests(as_browser, alice, weeks, acme):
         line = next(shown.line for shown in context["rows"] if shown.line.label == label)
         log = browser.get(line.logs)
         assert len(log.context["lines"]) == line.row.requests
-        assert "Without" not in log.content.decode()
+        assert group in {chip.name for chip in log.context["chips"]} | {"key", "model"}
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,24 @@ def test_without_a_machine_it_leads_to_registering_one(client_of, alice, acme):
     assert reverse("nodes-new") in page
 
 
+def test_the_steps_to_earning_are_ticked_by_what_is_there(client, machine):
+    shown = client.get(reverse("earnings")).context["steps"]
+    assert [step.done for step in shown] == [True, True, True, False]
+    machine.node.visibility = "private"
+    machine.node.save()
+    shown = client.get(reverse("earnings")).context["steps"]
+    assert [(step.done, step.now) for step in shown][2] == (False, True)
+
+
+def test_the_estimate_divides_as_settlement_would(client, chosen):
+    page = text_of(client, "earnings-estimate", speed="100", hours="10", price="0.5")
+    assert "108M tokens" in page
+    assert all(amount in page for amount in ("$54.00", "$16.20", "$37.80"))
+    assert "$" not in client.get(
+        reverse("earnings-estimate"), {"speed": "fast", "hours": "25"}, headers={"HX-Request": "true"}
+    ).content.decode()  # fmt: skip
+
+
 def test_what_was_earned_is_shown_by_machine_and_by_day_of_maturity(client, served):
     served("req_1")
     served("req_2")

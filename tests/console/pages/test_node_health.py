@@ -53,6 +53,8 @@ def test_a_model_is_taken_out_of_use_and_reset_by_buttons(as_browser, alice, nod
     assert "Out of use by hand" in held
     assert 'value="reset"' in held
     assert 'value="hold"' not in held
+    assert "All of its models are out of use" in held
+    assert "Needs attention" in browser.get(reverse("nodes")).content.decode()
     assert "is in use again" in browser.post(switch(node), {"wish": "reset"}, follow=True).content.decode()
     shown = page_of(browser, node)
     assert 'value="hold"' in shown

@@ -127,7 +127,7 @@ def test_a_fleet_shows_who_is_in_and_what_is_missing(as_browser, alice, acme, as
     text = progress(as_browser(alice), EnrolmentToken.objects.get(pk=wanted.token.pk))
     assert "2 of 50 machines are in" in text
     assert "1 takes requests" in text
-    assert "No model server" in text
+    assert "Needs attention" in text
     machines.leave(fine)
     machines.leave(broken)
 

@@ -36,6 +36,7 @@ LISTS = {
     "billing-export": P.VIEW_BILLING,
     "earnings": P.VIEW_EARNINGS,
     "earnings-export": P.VIEW_EARNINGS,
+    "earnings-estimate": P.VIEW_EARNINGS,
     "earnings-programme": P.MANAGE_EARNINGS,
     "earnings-recognition": P.MANAGE_EARNINGS,
     "earnings-prices": P.MANAGE_NODES,

@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import ApiKey
+from console.offers import connections_in_sight
 from console.steps import steps_of
 from nodes.models import Node
 from nodes.services import update_node
@@ -41,6 +42,8 @@ def test_the_log_opens_in_a_sheet(as_browser, alice, log):
         ("?status=2", [0, 1]),
         ("?status=4", [2]),
         ("?stream=yes", [1]),
+        ("?error=model_not_found", [2]),
+        ("?slow=1000", []),
         ("?target=borealis/demo-chat", [0]),
         ("?range=15m", [0, 1, 2]),
         ("?model=unheard-of", []),
@@ -49,6 +52,15 @@ def test_the_log_opens_in_a_sheet(as_browser, alice, log):
 def test_filters_are_in_the_address(as_browser, alice, log, query, found):
     lines = as_browser(alice).get(reverse("logs") + query).context["lines"]
     assert [line.usage.request_id for line in lines] == [log[index].request_id for index in found]
+
+
+def test_a_filter_that_no_field_shows_comes_off_by_itself(as_browser, alice, log):
+    browser = as_browser(alice)
+    shown = browser.get(reverse("logs"), {"error": "model_not_found", "model": "nope"})
+    assert len(shown.context["lines"]) == 1
+    [chip] = shown.context["chips"]
+    assert (chip.given, chip.without) == ("model_not_found", "?model=nope")
+    assert f'value="{chip.given}"' in shown.content.decode(), "other filters keep it"
 
 
 def test_one_request_is_found_by_its_id(as_browser, alice, log):
@@ -173,7 +185,7 @@ def test_models_are_searched(as_browser, alice, acme, connection, query, count):
 
 
 def ticked(organization):
-    return [step.done for step in steps_of(organization)]
+    return [step.done for step in steps_of(organization, connections_in_sight(organization))]
 
 
 def test_each_step_is_ticked_by_what_really_happened(acme, as_alice, alice, request):

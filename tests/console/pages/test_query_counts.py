@@ -1,0 +1,44 @@
+"""How often a page asks the database: at most fifteen times, and as often for many rows as for few."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from bench.activity import asked_of
+from tests.console.pages.many import Plenty
+from tests.console.pages.test_pages import LISTS, OWNED, address  # noqa: F401  a fixture
+
+FEW, MANY = 3, 12
+MOST = 15
+EXPLAINING = {"routes-show": 24}
+"""A page that explains a call reads the organisation as the gateway does: keys, limits, targets, routes, drills."""
+OPEN = ("causes", "contributors", "provider-guide", "price-book", "causes-review")
+
+
+@pytest.fixture
+def plenty(acme, as_alice, alice) -> Plenty:
+    alice.is_staff = True
+    alice.save()
+    return Plenty(acme, as_alice)
+
+
+def test_no_page_asks_more_often_for_more_rows_nor_more_than_fifteen_times(as_browser, alice, address, plenty):  # noqa: F811
+    browser = as_browser(alice)
+    places = {name: reverse(name) for name in (*LISTS, *OPEN)} | {name: address(name) for name in OWNED}
+    plenty.to(FEW)
+    few = {name: asked_the_second_time(browser, place) for name, place in places.items()}
+    plenty.to(MANY)
+    many = {name: asked_the_second_time(browser, place) for name, place in places.items()}
+    growing = {name: (few[name], many[name]) for name in places if many[name] > few[name]}
+    assert growing == {}
+    assert {name: count for name, count in many.items() if count > EXPLAINING.get(name, MOST)} == {}
+
+
+def asked_the_second_time(browser: Client, place: str) -> int:
+    """The first time may fill what is kept for later."""
+    browser.get(place)
+    status, queries = asked_of(browser, place)
+    assert status == 200, place
+    return queries
