@@ -68,10 +68,10 @@ def test_the_cheapest_for_short_prompts_need_not_be_so_for_long_ones():
 
 
 def test_nobody_pays_more_than_the_price_they_set():
-    limits = {"provider": {"max_price": {"prompt": "0.0000015", "completion": "1"}}}
+    limits = {"provider": {"max_price": {"prompt": 1.5, "completion": 9}}}
     place = target("a", price=TIERED)
-    assert reject_preferences(call(size=200_000, **limits), place) is None
-    assert reject_preferences(call(size=200_001, **limits), place) == "too_expensive"
+    assert reject_preferences(call(size=150_000, **limits), place) is None
+    assert reject_preferences(call(size=250_000, **limits), place) == "too_expensive"
 
 
 def test_the_catalogue_tells_of_tiers_and_kinds():

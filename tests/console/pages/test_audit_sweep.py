@@ -139,7 +139,6 @@ ELSEWHERE = {
     "earnings-prices": "in test_earnings.py: a change of a machine, as by nodes-models",
     "price-book-model": "of the operator, whose prices are kept with all their versions",
     "staff-vouchers-new": "of the operator: a voucher says who made it; in test_staff_vouchers.py",
-    "staff-voucher": "of the operator: a voucher says who made it; in test_staff_vouchers.py",
     "staff-voucher-withdraw": "of the operator: a voucher says who withdrew it; in test_staff_vouchers.py",
     "staff-payouts-export": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-paid": "in test_staff_payouts.py, with something to be paid",
