@@ -197,9 +197,9 @@ def _no_local_server(facts: Facts) -> Reason | None:
     if facts.local_server_ok is not False or facts.local_server_trouble == "not_ticked":
         return None
     if facts.local_server_trouble in _TROUBLES:
-        message, fix = _TROUBLES[facts.local_server_trouble]
         at = {"url": facts.local_server_url}
-        return Reason(f"local_server_{facts.local_server_trouble}", str(message) % at, str(fix) % at)
+        told_so, to_do = (str(text) % at for text in _TROUBLES[facts.local_server_trouble])
+        return Reason(f"local_server_{facts.local_server_trouble}", told_so, to_do)
     if facts.local_server_url:  # something is there; the agent's own sentence says what to do
         return Reason("no_local_server", _("The model server cannot be used."), facts.local_server_error)
     told, missing = facts.local_server_error, _("The agent finds no model server.")
