@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile  # what is imported, is compiled then
 UNCONNECTED := SECRET_KEY=unused DATABASE_URL=postgresql:///unused  # settings load, and nothing is asked of a server
-TEST_WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))  # half of a test is waiting
+TEST_WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )))  # half of a test is waiting
 
 .PHONY: run test lint bench css venv dev chromium
 

@@ -11,6 +11,7 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -46,6 +47,13 @@ class AccountAdapter(DefaultAccountAdapter):
         """An invitation's link was read in that mailbox."""
         invitation = invitations.find_remembered(request)
         return invitation is not None and invitation.email == email.lower()
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Raises: PermissionDenied: nobody knows, as of a request that passed by some of the trusted proxies."""
+        try:
+            return str(super().get_client_ip(request))
+        except ImproperlyConfigured as error:
+            raise PermissionDenied("The request did not come through all trusted proxies") from error
 
     def is_safe_url(self, url: str | None) -> bool:
         """Only this site, by the name it was called by or its public one."""

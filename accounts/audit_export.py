@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
 from accounts.models import AuditEvent
+from common.cells import csv_line
 
 COLUMNS = (
     "sequence",
@@ -28,15 +27,14 @@ COLUMNS = (
     "user_agent",
     "digest",
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
     """Lines of CSV, the header first."""
-    yield _line(COLUMNS)
+    yield csv_line(COLUMNS)
     for event in events:
         row = exported(event)
-        yield _line([_cell(row[column]) for column in COLUMNS])
+        yield csv_line(_text(row[column]) for column in COLUMNS)
 
 
 def export_json_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
@@ -65,15 +63,5 @@ def exported(event: AuditEvent) -> dict[str, Any]:
     }
 
 
-def _cell(value: Any) -> str:
-    """A spreadsheet would run a name that starts like a formula; the apostrophe makes it text."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-def _line(cells: Iterable[str]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(cells)
-    return buffer.getvalue()
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()

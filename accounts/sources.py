@@ -68,7 +68,7 @@ def load_keys(org_id: int) -> list[KeyRecord]:
     keys = (
         ApiKey.objects.filter(org_id=org_id, org__deleted_at=None).exclude(gone).select_related("created_by", "org")
     )
-    return [_key_record(key) for key in keys.iterator(chunk_size=1000)]
+    return [key_record(key) for key in keys.iterator(chunk_size=1000)]
 
 
 def find_key_orgs(public_ids: Collection[str]) -> dict[str, int]:
@@ -79,8 +79,14 @@ def find_key_orgs(public_ids: Collection[str]) -> dict[str, int]:
 
 def find_key(public_id: str) -> KeyRecord | None:
     """A key as it is stored this moment, None for an unknown key or a deleted organisation."""
-    key = ApiKey.objects.filter(public_id=public_id, org__deleted_at=None).select_related("created_by", "org").first()
-    return _key_record(key) if key else None
+    key = find_key_row(public_id)
+    return key_record(key) if key else None
+
+
+def find_key_row(public_id: str) -> ApiKey | None:
+    """The same as a row, with its organisation."""
+    keys = ApiKey.objects.filter(public_id=public_id, org__deleted_at=None)
+    return keys.select_related("created_by", "org").first()
 
 
 def load_versions(org_ids: Collection[int]) -> dict[int, int]:
@@ -152,7 +158,7 @@ def _limit_record(limit: Limit, lines: Mapping[int, list[int]]) -> LimitRecord:
     )
 
 
-def _key_record(key: ApiKey) -> KeyRecord:
+def key_record(key: ApiKey) -> KeyRecord:
     return KeyRecord(
         id=key.pk,
         public_id=key.public_id,

@@ -36,6 +36,7 @@ CASES = {
         Case("stream", streamed=True, requests=2_000, warm_up=500),
         Case("paced", streamed=True, requests=256, warm_up=16, word=answers.PACED.decode()),
         Case("cache_hit", streamed=False, requests=10_000, warm_up=1_000),
+        Case("governed", streamed=False, requests=10_000, warm_up=1_000),
         Case("tunnel", streamed=False, requests=10_000, warm_up=1_000),
     )
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.interpreters import fastest
 
 GATEWAY_NAMES = ("shareai", "litellm", "portkey", "sglang-router", "nginx")
-CASE_NAMES = ("unary", "stream", "paced", "cache_hit", "tunnel")
+CASE_NAMES = ("unary", "stream", "paced", "cache_hit", "governed", "tunnel")
 
 # (over, under, case → what the ratio of CPU should be). A factor of ours over a peer is a limit above, a
 # factor of a peer over ours one below.
@@ -129,6 +129,7 @@ _CASE_TITLES = {
     "stream": "Stream of 100 chunks, sent at once",
     "paced": "Stream of 100 chunks, one every 10 ms",
     "cache_hit": "Cache hit",
+    "governed": "Unary under limits of three scopes and a budget",
     "tunnel": "Through the tunnel to a node",
 }
 

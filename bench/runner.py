@@ -56,7 +56,8 @@ def started(gateway: Gateway, upstream_url: str) -> Iterator[Endpoint]:
 
 def aim(endpoint: Endpoint, case: Case) -> load.Aim:
     body = case.body(endpoint.models[case.name])
-    request = load.post(endpoint.host, endpoint.port, endpoint.path, body, endpoint.headers)
+    headers = {**endpoint.headers, **endpoint.case_headers.get(case.name, {})}
+    request = load.post(endpoint.host, endpoint.port, endpoint.path, body, headers)
     return load.Aim(endpoint.host, endpoint.port, request, case.check)
 
 

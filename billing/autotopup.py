@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Sum
@@ -27,7 +27,7 @@ from billing import client, client_cards, crediting, statements, topups
 from billing.client import CENT_NANOS, Payment
 from billing.errors import CardDeclined, CardMissing, PaymentGone, PaymentsAway, PaymentsOff, PaymentsRefused
 from billing.models import AutoTopUp, SavedCard, TopUp
-from billing.notices import tell_declined
+from billing.notices import tell_cap_reached, tell_declined
 from common.ids import new_id
 from common.money import format_usd
 from ledger import kinds
@@ -73,6 +73,7 @@ def set_rule(organization: Organization, actor: Actor, wishes: Wishes) -> AutoTo
         for name, cents in about.items():
             setattr(rule, name, cents)
         rule.is_on, rule.failures, rule.failure, rule.next_attempt_at = wishes.is_on, 0, "", None
+        rule.cap_told_at = None
         rule.save()
         if told(rule) != before:
             audit.record(
@@ -84,8 +85,7 @@ def set_rule(organization: Organization, actor: Actor, wishes: Wishes) -> AutoTo
 
 def spent_cents(organization: Organization, now: datetime) -> int:
     """By automatic top-ups of this calendar month, those under way included."""
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    mine = TopUp.objects.of(organization).filter(is_automatic=True, created_at__gte=month)
+    mine = TopUp.objects.of(organization).filter(is_automatic=True, created_at__gte=_month_of(now))
     return mine.exclude(state=TopUp.FAILED).aggregate(sum=Sum("cents"))["sum"] or 0
 
 
@@ -170,7 +170,10 @@ def _order(pk: int, now: datetime) -> int | None:
         if rule is None or statements.balance(rule.org).available >= rule.threshold_cents * CENT_NANOS:
             return None
         under_way = TopUp.objects.of(rule.org).filter(is_automatic=True, state=TopUp.PENDING)
-        if under_way.exists() or not has_room(rule, now) or not SavedCard.objects.of(rule.org).exists():
+        if under_way.exists() or not SavedCard.objects.of(rule.org).exists():
+            return None
+        if not has_room(rule, now):
+            _tell_cap(rule, now)
             return None
         top_up = TopUp.objects.create(
             org=rule.org, public_id=new_id("top"), cents=rule.amount_cents, is_automatic=True
@@ -178,6 +181,18 @@ def _order(pk: int, now: datetime) -> int | None:
         after = {"amount_usd": f"{rule.amount_cents / 100:.2f}"}
         audit.record(rule.org, ACTOR, "billing.top_up_ordered", "top_up", top_up.public_id, after=after)
         return top_up.pk
+
+
+def _tell_cap(rule: AutoTopUp, now: datetime) -> None:
+    """Once in a calendar month, and again when somebody changed the rule."""
+    if rule.cap_told_at is None or rule.cap_told_at < _month_of(now):
+        rule.cap_told_at = now
+        rule.save(update_fields=["cap_told_at"])
+        tell_cap_reached(rule, spent_cents(rule.org, now), statements.balance(rule.org).available)
+
+
+def _month_of(now: datetime) -> datetime:
+    return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def has_room(rule: AutoTopUp, now: datetime) -> bool:

@@ -25,14 +25,17 @@ TOP_UP, REFUND, DISPUTE = "stripe_topup", "refund", "dispute"
 TAKEN_BACK = "no longer taken back"
 
 SAVED, SENT_BACK = "checkout.session.completed", "transfer.reversed"
-CARD_KEPT, CREDITED, NOT_OURS, NOT_PAID, OTHER_CURRENCY, NOTHING = (
+CARD_KEPT, CREDITED, NOT_OURS, NOT_PAID, OTHER_CURRENCY, IMPLAUSIBLE, NOTHING = (
     "card kept",
     "agrees",
     "not a top-up of ours",
     "not paid",
     "paid in another currency",
+    "paid an amount that cannot be true",
     "nothing to do",
 )
+MOST_CENTS = 99_999_999
+"""No payment by Stripe is larger."""
 
 
 def handle(event_id: str) -> None:
@@ -57,6 +60,8 @@ def agree(payment_id: str) -> str:
             return NOT_PAID
         if payment.currency != USD:
             return OTHER_CURRENCY
+        if not 0 < payment.received_cents <= MOST_CENTS:
+            return IMPLAUSIBLE
         if top_up.payment_id not in (None, payment_id):
             return NOT_OURS
         _credit(top_up, payment)

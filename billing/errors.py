@@ -23,7 +23,7 @@ from common.errors import InvalidRequest, NotFound, TemporarilyUnavailable
 
 class InvalidRerating(InvalidRequest):
     CODE = "invalid_rerating"
-    MESSAGE = "There is no such price of a connection of the platform."
+    MESSAGE = "There is no such price of something that is sold."
 
 
 class PaymentsOff(Conflict):

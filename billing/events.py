@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from billing import client, crediting
-from billing.errors import PaymentsAway
+from billing.errors import PaymentsAway, PaymentsOff
 from billing.models import StripeEvent
+from common.errors import CodedError
 
 ABOUT_MONEY = (
     "checkout.session.completed", "checkout.session.async_payment_succeeded", "payment_intent.succeeded",
@@ -33,15 +34,18 @@ def note(event_id: str, type: str, object_id: str) -> bool:
 
 
 def handle_waiting() -> int:
-    """Those that no worker has handled yet. Returns: how many are left, because Stripe cannot be asked."""
+    """Those that no worker has handled yet. Returns: how many are left: most because Stripe cannot be asked."""
     waiting = StripeEvent.objects.filter(handled_at=None).order_by("received_at")
     left = 0
     for event_id in waiting.values_list("pk", flat=True)[:AT_ONCE]:
         try:
             crediting.handle(event_id)
-        except PaymentsAway as error:
+        except (PaymentsAway, PaymentsOff) as error:
             left += 1
-            logger.warning("billing: event %s waits: %s", event_id, error.__cause__)
+            logger.warning("billing: event %s waits: %s", event_id, error.__cause__ or error)
+        except (DataError, IntegrityError, CodedError):
+            left += 1  # for a person to look at; it keeps no other event waiting
+            logger.exception("billing: event %s cannot be handled", event_id)
     return left
 
 

@@ -17,7 +17,8 @@ class PriceVersion(models.Model):
 
     Written by triggers on the rows that the targets come from, so that no price is ever charged that is not here.
     `target_id` is that of the usage rows: a model of a connection, or, negative, of a machine. `owner_id` is whose it
-    is: an organisation's, or the platform's where it is empty. Without `input_nanos` no price was known.
+    is: an organisation's, or the platform's where it is empty. Without `input_nanos` no price was known. `finer` is a
+    `common.rates.FinerRates`: rates of kinds of tokens, and tiers of long prompts.
     """
 
     target_id = models.BigIntegerField()
@@ -29,6 +30,7 @@ class PriceVersion(models.Model):
     cached_input_nanos = models.BigIntegerField(null=True)
     output_nanos = models.BigIntegerField(null=True)
     request_nanos = models.BigIntegerField(default=0)
+    finer = models.JSONField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["target_id", "version"], name="billing_price_version_once")]
@@ -62,6 +64,7 @@ class Charge(models.Model):
     owner_id = models.BigIntegerField(null=True)
     tokens_nanos = models.BigIntegerField(default=0, db_default=0)
     transfer_id = models.BigIntegerField()
+    token_details = models.JSONField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["target_id", "started_at"], name="billing_charge_target")]

@@ -43,11 +43,13 @@ WITH moved AS (
 )
 """
 BY_TARGET = (
-    USAGE
+    USAGE  # noqa: S608  made of constants
     + """
-SELECT coalesce(max(u.target), ''), c.target_id, count(*), sum(c.input_tokens)::bigint, sum(c.output_tokens)::bigint,
+SELECT coalesce(max(CASE WHEN c.part = '' THEN u.target ELSE u.attempts -> (c.part::int - 1) ->> 'target' END), ''),
+    c.target_id, count(*), sum(c.input_tokens)::bigint, sum(c.output_tokens)::bigint,
     sum(c.charge_nanos - c.written_off_nanos - c.tokens_nanos)::bigint
-FROM charged c LEFT JOIN metering_usage u ON u.started_at = c.started_at AND u.request_id = c.request_id
+FROM (SELECT *, split_part(request_id, '#', 1) AS request, split_part(request_id, '#', 2) AS part FROM charged) c
+LEFT JOIN metering_usage u ON u.started_at = c.started_at AND u.request_id = c.request
 WHERE c.revision = 0 GROUP BY c.target_id ORDER BY 6 DESC, 2
 """
 )

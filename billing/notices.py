@@ -1,4 +1,4 @@
-"""What those who pay for an organisation are told of by e-mail: a card that was declined, a payout that has ended."""
+"""What those who pay for an organisation are told of by e-mail: a declined card, a reached cap, an ended payout."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def tell_declined(rule: AutoTopUp, card: str) -> None:
         "next_attempt_at": rule.next_attempt_at,
     }
     _after_commit(rule.org, "card_declined", "/billing", values)
+
+
+def tell_cap_reached(rule: AutoTopUp, spent_cents: int, available_nanos: int) -> None:
+    values = {
+        "amount": format_usd(rule.amount_cents * CENT_NANOS),
+        "cap": format_usd(rule.monthly_cap_cents * CENT_NANOS),
+        "spent": format_usd(spent_cents * CENT_NANOS),
+        "left": format_usd(available_nanos),
+    }
+    _after_commit(rule.org, "top_up_cap", "/billing/auto-top-up", values)
 
 
 def tell_payout(payout: Payout) -> None:

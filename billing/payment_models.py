@@ -38,6 +38,7 @@ class AutoTopUp(TenantModel):
     failures = models.SmallIntegerField(default=0)
     failure = models.CharField(max_length=60, blank=True)
     next_attempt_at = models.DateTimeField(null=True)
+    cap_told_at = models.DateTimeField(null=True)  # when the month's cap held something back last, and was told
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -82,6 +83,8 @@ class Voucher(models.Model):
     made_by = models.CharField(max_length=120)
     expires_at = models.DateTimeField(null=True)
     withdrawn_at = models.DateTimeField(null=True)
+    withdrawn_by = models.CharField(max_length=254, blank=True, db_default="")
+    batch = models.CharField(max_length=40, blank=True, db_default="", db_index=True)  # of those made at once
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

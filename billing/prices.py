@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from common.rates import FinerRates
 from ledger.posting import Cursor
 
+if TYPE_CHECKING:
+    from billing.models import PriceVersion
+
 READ = """
-SELECT target_id, version, owner_id, input_nanos, cached_input_nanos, output_nanos, request_nanos
+SELECT target_id, version, owner_id, input_nanos, cached_input_nanos, output_nanos, request_nanos,
+    finer::text
 FROM billing_priceversion WHERE target_id = ANY(%s)
 """
 NOT_SOLD = -1
@@ -24,6 +32,22 @@ class Rates:
     cached_input_nanos: int | None
     output_nanos: int
     request_nanos: int
+    finer: FinerRates | None = None
+
+
+def finer_rates(told: dict[str, Any] | None) -> FinerRates | None:
+    """As the book keeps them."""
+    return None if told is None else msgspec.convert(told, FinerRates)
+
+
+def rates_of(row: PriceVersion) -> Rates | None:
+    """None: no price was known."""
+    if row.input_nanos is None or row.output_nanos is None:
+        return None
+    return Rates(row.input_nanos, row.cached_input_nanos, row.output_nanos, row.request_nanos, finer_rates(row.finer))
+
+
+_decoded = msgspec.json.Decoder(FinerRates).decode
 
 
 class PriceBook:
@@ -34,10 +58,10 @@ class PriceBook:
 
     def read(self, cursor: Cursor, targets: Collection[int]) -> None:
         cursor.execute(READ, (list(targets),))
-        for target, version, owner, *figures in cursor.fetchall():
+        for target, version, owner, *figures, finer in cursor.fetchall():
             self.owners[target] = PLATFORM if owner is None else owner
             if figures[0] is not None:
-                self._rates[target, version] = Rates(*figures)
+                self._rates[target, version] = Rates(*(*figures, finer and _decoded(finer)))
         for target in targets:
             self.owners.setdefault(target, NOT_SOLD)
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from ledger.invariants import Invariant
 
 PRICED = """
-div((c.input_tokens - c.cached_tokens)::numeric * p.input_nanos
-    + c.cached_tokens::numeric * coalesce(p.cached_input_nanos, p.input_nanos)
-    + c.output_tokens::numeric * p.output_nanos + 500000, 1000000) + p.request_nanos
+CASE WHEN p.finer IS NULL THEN
+    div((c.input_tokens - c.cached_tokens)::numeric * p.input_nanos
+        + c.cached_tokens::numeric * coalesce(p.cached_input_nanos, p.input_nanos)
+        + c.output_tokens::numeric * p.output_nanos + 500000, 1000000)
+ELSE
+    billing_finer_cost(p.finer, p.input_nanos, p.cached_input_nanos, p.output_nanos, c.input_tokens, c.cached_tokens,
+                       c.output_tokens, c.token_details)
+END + p.request_nanos
 """
 
 PARTS = "attempts @? '$[*].used.charged ? (@ == true)'"
@@ -15,13 +20,14 @@ PARTS = "attempts @? '$[*].used.charged ? (@ == true)'"
 
 USED = f"""
 SELECT request_id, started_at, org_id, target, target_id, price_version, input_tokens, cached_tokens, output_tokens,
-       cost_nanos, billing_reason
+       cost_nanos, billing_reason, token_details
 FROM metering_usage WHERE NOT {PARTS}
 UNION ALL
 SELECT u.request_id || '#' || a.number, u.started_at, u.org_id, a.told ->> 'target', (a.told ->> 'target_id')::bigint,
        (a.told #>> '{{used,price_version}}')::int, (a.told #>> '{{used,input_tokens}}')::bigint,
        (a.told #>> '{{used,cached_tokens}}')::bigint, (a.told #>> '{{used,output_tokens}}')::bigint,
-       (a.told #>> '{{used,cost_nanos}}')::bigint, u.billing_reason
+       (a.told #>> '{{used,cost_nanos}}')::bigint, u.billing_reason,
+       nullif(a.told #> '{{used,token_details}}', 'null'::jsonb)
 FROM metering_usage u, jsonb_array_elements(u.attempts) WITH ORDINALITY a (told, number)
 WHERE u.{PARTS} AND (a.told #>> '{{used,charged}}')::boolean
 """  # noqa: S608  made of the constant above
@@ -33,8 +39,9 @@ INVARIANTS = (
         f"""
         SELECT 'request ' || c.request_id, 'its usage says otherwise' FROM billing_charge c
         JOIN ({USED}) u ON u.started_at = c.started_at AND u.request_id = c.request_id
-        WHERE (c.org_id, c.target_id, c.input_tokens, c.cached_tokens, c.output_tokens)
-            IS DISTINCT FROM (u.org_id, u.target_id, u.input_tokens, u.cached_tokens, u.output_tokens)
+        WHERE (c.org_id, c.target_id, c.input_tokens, c.cached_tokens, c.output_tokens, c.token_details)
+            IS DISTINCT FROM
+            (u.org_id, u.target_id, u.input_tokens, u.cached_tokens, u.output_tokens, u.token_details)
         UNION ALL
         SELECT 'request ' || request_id, 'settled ' || count(*) FILTER (WHERE revision = 0) || ' times'
         FROM billing_charge GROUP BY request_id HAVING count(*) FILTER (WHERE revision = 0) <> 1
@@ -68,6 +75,7 @@ INVARIANTS = (
         WHERE t.kind IN ('settlement', 'rerating')
         AND (coalesce(c.total, 0), coalesce(c.provider, 0), coalesce(c.owner, 0))
             <> (coalesce(e.taken, 0), coalesce(e.provider, 0), coalesce(e.owner, 0))
+        AND (c.transfer_id IS NOT NULL OR NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id))
         UNION ALL
         SELECT 'request ' || u.request_id, 'used ' || u.target || ' and was neither charged nor set aside'
         FROM ({USED}) u
@@ -95,6 +103,7 @@ INVARIANTS = (
         SELECT t.business_id, 'no top-up was paid by it' FROM ledger_transfer t
         LEFT JOIN billing_topup u ON 'topup:' || u.payment_id = t.business_id AND u.state = 'paid'
         WHERE t.kind = 'stripe_topup' AND u.id IS NULL
+        AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id)
         """,
     ),
     Invariant(
@@ -113,6 +122,7 @@ INVARIANTS = (
         SELECT t.business_id, 'no payout was confirmed for it' FROM ledger_transfer t
         LEFT JOIN billing_payout p ON 'payout:' || p.public_id = t.business_id AND p.state = 'paid'
         WHERE t.kind = 'payout' AND p.id IS NULL
+        AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id)
         UNION ALL
         SELECT 'payout ' || p.public_id,
                'sent back ' || p.reversed_cents || ' cents, posted nano-USD ' || coalesce(r.nanos, 0)

@@ -1,24 +1,29 @@
 """Charges requests anew, by another version of their target's price: differences only, by transfers of their own.
 
-For the platform's own connections. What a machine's owner earned by a price that held stays earned.
+For what was sold: models of the platform's own connections, and of machines, whose owners get or lose their share of
+the difference (`billing.earnings.corrections`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db import connection, transaction
 
+from billing.earnings import corrections
+from billing.earnings.corrections import OpenLot
 from billing.errors import InvalidRerating
 from billing.prices import PLATFORM, PriceBook, Rates
 from billing.settlement import Part, cost_of, draft_of, keep
 from billing.terms import Terms
+from common.rates import TokenDetails
 from ledger import kinds
-from ledger.accounts import AccountIds
+from ledger.accounts import AccountIds, Wanted
 from ledger.posting import lock_accounts, post_all
 from metering import rollups
 
@@ -30,7 +35,8 @@ AT_ONCE = 5_000
 FIND = """
 SELECT request_id, max(started_at)::text, max(org_id), max(target_id), max(input_tokens), max(cached_tokens),
        max(output_tokens), max(revision), sum(charge_nanos)::bigint, sum(written_off_nanos)::bigint,
-       sum(provider_nanos)::bigint
+       sum(provider_nanos)::bigint, sum(owner_nanos)::bigint, coalesce(max(owner_id), 0), min(transfer_id),
+       (array_agg(token_details))[1]::text
 FROM billing_charge
 WHERE target_id = %s AND started_at >= %s AND started_at < %s AND request_id > %s
 GROUP BY request_id HAVING (array_agg(price_version ORDER BY revision DESC))[1] <> %s
@@ -48,7 +54,10 @@ class Rerated:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A request as its charges tell of it so far; `price_version` is the one that it is to have."""
+    """A request as its charges tell of it so far; `price_version` is the one that it is to have.
+
+    `owner_id` is PLATFORM or the organisation of the machine, `settlement` the transfer that charged it first.
+    """
 
     price_version: int
     request_id: str
@@ -62,12 +71,16 @@ class Settled:
     charge: int
     written_off: int
     provider: int
+    owner: int
+    owner_id: int
+    settlement: int
+    token_details: TokenDetails | None
 
 
 def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Rerated:
     """Charges what the target served in [from_, until) by that version of its price. Repeating it changes nothing.
 
-    Raises: InvalidRerating: there is no such price, or the target is not the platform's.
+    Raises: InvalidRerating: there is no such price, or nothing of the target is sold.
     """
     total, after = Rerated(0, 0), ""
     while True:
@@ -76,7 +89,7 @@ def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Re
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('billing.rerating'))")
             rates = _rates(cursor, target_id, version)
             cursor.execute(FIND, (target_id, from_, until, after, version, AT_ONCE))
-            found = [Settled(version, *row) for row in cursor.fetchall()]
+            found = [Settled(*(version, *row, _details(told))) for *row, told in cursor.fetchall()]
             if not found:
                 return total
             after = found[-1].request_id
@@ -84,10 +97,14 @@ def rerate(target_id: int, version: int, from_: datetime, until: datetime) -> Re
             total = Rerated(total.requests + changed.requests, total.nanos + changed.nanos)
 
 
+def _details(told: str | None) -> TokenDetails | None:
+    return None if told is None else msgspec.json.decode(told, type=TokenDetails)
+
+
 def _rates(cursor: psycopg.Cursor, target_id: int, version: int) -> Rates:
     book = PriceBook()
     rates = book.find(cursor, target_id, version)
-    if rates is None or book.owners[target_id] != PLATFORM:
+    if rates is None:
         raise InvalidRerating
     return rates
 
@@ -100,24 +117,47 @@ def _post(cursor: psycopg.Cursor, found: Iterable[Settled], rates: Rates) -> Rer
             by_org[settled.org_id].append((settled, nanos))
     if not by_org:
         return Rerated(0, 0)
-    platform = [(kind, None) for kind in (kinds.REVENUE, kinds.PROVIDER_COST, kinds.WRITE_OFF)]
-    ids = AccountIds().ensure(cursor, [*((kinds.WALLET, org_id) for org_id in by_org), *platform])
+    changed = [settled for wanted in by_org.values() for settled, _ in wanted]
+    ids = AccountIds().ensure(cursor, _accounts(changed))
     locked = lock_accounts(cursor, ids.values())
+    lots = _lots_of(cursor, changed)
     terms = Terms.from_settings()
     requests = nanos = 0
     for org_id, wanted in by_org.items():
         wallet = locked[ids[kinds.WALLET, org_id]]
-        parts = _parts(wanted, max(0, wallet.balance - wallet.held), terms)
+        parts = _parts(wanted, max(0, wallet.balance - wallet.held), terms, lots)
         first = parts[0]
         draft = draft_of(f"{RERATING}:{first.revision}:{first.used.request_id}", RERATING, org_id, parts, ids)
         keep(cursor, [(transfer.id, parts) for transfer in post_all(cursor, [draft])])
         paid = [(part.used.started_at, part.charge - part.written_off) for part in parts]
         rollups.charged_otherwise(cursor, org_id, paid)
         requests, nanos = requests + len(parts), nanos + sum(part.charge for part in parts)
+    if lots:
+        corrections.keep(cursor, lots.values())
     return Rerated(requests, nanos)
 
 
-def _parts(wanted: Iterable[tuple[Settled, int]], covered: int, terms: Terms) -> list[Part]:
+def _accounts(changed: Iterable[Settled]) -> set[Wanted]:
+    wanted: set[Wanted] = {(kind, None) for kind in (kinds.REVENUE, kinds.PROVIDER_COST, kinds.WRITE_OFF)}
+    for settled in changed:
+        wanted.add((kinds.WALLET, settled.org_id))
+        if settled.owner_id != PLATFORM:
+            wanted.add((kinds.REWARDS_ESCROW, settled.owner_id))
+    return wanted
+
+
+def _lots_of(cursor: psycopg.Cursor, changed: Sequence[Settled]) -> dict[int, OpenLot]:
+    """By the settlement; none for a connection of the platform. All are of one target, hence of one owner."""
+    first = changed[0]
+    if first.owner_id == PLATFORM:
+        return {}
+    settlements = {settled.settlement for settled in changed}
+    return corrections.lock_lots(cursor, first.owner_id, first.target_id, settlements)
+
+
+def _parts(
+    wanted: Iterable[tuple[Settled, int]], covered: int, terms: Terms, lots: Mapping[int, OpenLot]
+) -> list[Part]:
     """The differences. What was written off is given back first, for nobody paid it."""
     parts = []
     for settled, nanos in wanted:
@@ -127,6 +167,12 @@ def _parts(wanted: Iterable[tuple[Settled, int]], covered: int, terms: Terms) ->
             covered -= more - written_off
         else:
             written_off = -min(settled.written_off, -more)
-        provider = terms.provider_nanos(nanos) - settled.provider
-        parts.append(Part(settled, PLATFORM, more, written_off, provider, revision=settled.revision + 1))
+        part = Part(settled, settled.owner_id, more, written_off, revision=settled.revision + 1)
+        if settled.owner_id == PLATFORM:
+            part.provider = terms.provider_nanos(nanos) - settled.provider
+        else:
+            paid = more - written_off
+            due = terms.owner_nanos(settled.charge - settled.written_off + paid)
+            part.owner = lots[settled.settlement].correct(paid, due - settled.owner)
+        parts.append(part)
     return parts

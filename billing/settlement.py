@@ -19,16 +19,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import json
+
 from billing.earnings.sharing import Sharing
 from billing.prices import NOT_SOLD, PLATFORM, PriceBook, Rates
 from billing.shares import shares_of
 from billing.terms import Terms
-from common.money import NANOS_PER_USD, TokenCounts, request_cost_nanos
+from common.money import NANOS_PER_USD, request_cost_nanos
+from common.rates import NO_DETAILS, TokenCounts, TokenDetails, details_within
 from ledger import kinds, leases
 from ledger.accounts import AccountIds, Wanted
 from ledger.drafts import Draft
 from ledger.posting import LockedAccount, lock_accounts
 from metering.budget_postings import charged_in, covered_by, drafts_of
+from metering.copying import ESCAPED, batched
 from metering.usage import UsageRecord
 
 if TYPE_CHECKING:
@@ -45,14 +49,13 @@ MOST_NANOS = 1_000_000 * NANOS_PER_USD
 
 COPY_CHARGES = """
 COPY billing_charge (request_id, revision, started_at, org_id, target_id, price_version, input_tokens, cached_tokens,
-    output_tokens, charge_nanos, written_off_nanos, provider_nanos, owner_nanos, owner_id, tokens_nanos, transfer_id)
-    FROM STDIN
+    output_tokens, charge_nanos, written_off_nanos, provider_nanos, owner_nanos, owner_id, tokens_nanos, transfer_id,
+    token_details) FROM STDIN
 """
-ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-"""For COPY."""
 NOTE_UNSETTLED = """
 INSERT INTO billing_unsettled (request_id, started_at, org_id, target_id, price_version, reason)
-VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::text[])
+ON CONFLICT DO NOTHING
 """
 
 
@@ -146,19 +149,28 @@ class Settler:
         """What there is to charge, by organisation."""
         by_org: defaultdict[int, list[Part]] = defaultdict(list)
         taken: Counter[str] = Counter()
+        has_tokens = any(kind == kinds.TOKENS for kind, _ in purses.values())
+        known: dict[tuple[int, int | None], Rates | None] = {}  # a price that is not there is looked for once
+        unsettled: list[tuple[UsageRecord, str]] = []
         for record in self._sold(cursor, list(shares_of(records))):
             assert record.target_id is not None
-            rates = self._book.find(cursor, record.target_id, record.price_version)
+            price = (record.target_id, record.price_version)
+            if price not in known:
+                known[price] = self._book.find(cursor, *price)
+            rates = known[price]
             charge = None if rates is None else cost_of(record, rates)
             if charge is None:
-                _note_unsettled(cursor, record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE)
+                unsettled.append((record, PRICE_UNKNOWN if rates is None else IMPLAUSIBLE))
             elif charge:
-                held = sum(nanos for id, nanos in record.charges if purses.get(id) == (kinds.TOKENS, record.org_id))
-                whole = record.request_id.partition("#")[0]  # of several targets: each takes what the last one left
-                tokens = min(held - taken[whole], charge)
-                taken[whole] += tokens
+                tokens = 0
+                if has_tokens:
+                    whole = record.request_id.partition("#")[0]  # of several targets: each takes what is left
+                    tokens = min(_held_of_tokens(record, purses) - taken[whole], charge)
+                    taken[whole] += tokens
                 owner_id = self._book.owners[record.target_id]
                 by_org[record.org_id].append(Part(record, owner_id, charge, tokens=tokens))
+        if unsettled:
+            _note_unsettled(cursor, unsettled)
         return by_org
 
     def _accounts_of(self, cursor: psycopg.Cursor, by_org: Mapping[int, Sequence[Part]]) -> dict[Wanted, int]:
@@ -184,6 +196,10 @@ class Settler:
                 part.owner = self._terms.owner_nanos(part.charge - part.written_off)
 
 
+def _held_of_tokens(record: UsageRecord, purses: Mapping[int, Wanted]) -> int:
+    return sum(nanos for id, nanos in record.charges if purses.get(id) == (kinds.TOKENS, record.org_id))
+
+
 def _has(locked: Mapping[int, LockedAccount], covered: Mapping[int, int], account: int | None) -> int:
     """What can be taken of an account: what nobody holds, and what was held for this."""
     if account is None:
@@ -202,42 +218,60 @@ def cost_of(used: Used, rates: Rates) -> int | None:
     counts = (used.input_tokens, used.cached_tokens, used.output_tokens)
     if not all(0 <= count <= MOST_TOKENS for count in counts) or used.cached_tokens > used.input_tokens:
         return None
+    if used.token_details is not None and not _is_plausible(used, used.token_details):
+        return None
     nanos = request_cost_nanos(used, rates)
     return nanos if nanos <= MOST_NANOS else None
 
 
+def _is_plausible(used: Used, details: TokenDetails) -> bool:
+    """Its parts are within what they are parts of."""
+    uncached = used.input_tokens - used.cached_tokens
+    return details_within(uncached, used.output_tokens, details) == (None if details == NO_DETAILS else details)
+
+
 def draft_of(business_id: str, kind: str, org_id: int, parts: Iterable[Part], ids: Mapping[Wanted, int]) -> Draft:
-    moves: defaultdict[int, int] = defaultdict(int)
+    paid = tokens = written_off = provider = 0
+    owners: Counter[int] = Counter()
     for part in parts:
-        moves[ids[kinds.WALLET, org_id]] -= part.charge - part.written_off - part.tokens
-        if part.tokens:
-            moves[ids[kinds.TOKENS, org_id]] -= part.tokens
-        moves[ids[kinds.WRITE_OFF, None]] -= part.written_off
-        moves[ids[kinds.PROVIDER_COST, None]] += part.provider
+        paid += part.charge - part.written_off
+        tokens += part.tokens
+        written_off += part.written_off
+        provider += part.provider
         if part.owner:
-            moves[ids[kinds.REWARDS_ESCROW, part.owner_id]] += part.owner
-        moves[ids[kinds.REVENUE, None]] += part.charge - part.provider - part.owner
+            owners[ids[kinds.REWARDS_ESCROW, part.owner_id]] += part.owner
+    moves = {ids[kinds.WALLET, org_id]: tokens - paid, **owners}
+    if tokens:
+        moves[ids[kinds.TOKENS, org_id]] = -tokens
+    moves[ids[kinds.WRITE_OFF, None]] = -written_off
+    moves[ids[kinds.PROVIDER_COST, None]] = provider
+    moves[ids[kinds.REVENUE, None]] = paid + written_off - provider - owners.total()
     return Draft(business_id, kind, {account: amount for account, amount in moves.items() if amount})
 
 
 def keep(cursor: psycopg.Cursor, parts: Iterable[tuple[int, Iterable[Part]]]) -> None:
     """Writes the charges, given with the id of their transfer."""
-    lines = [_line(part, transfer_id) for transfer_id, charged in parts for part in charged]
     with cursor.copy(COPY_CHARGES) as copy:
-        copy.write("".join(lines))
+        for some in batched((part, transfer_id) for transfer_id, charged in parts for part in charged):
+            copy.write("".join([_line(part, transfer_id) for part, transfer_id in some]))
 
 
 def _line(part: Part, transfer_id: int) -> str:
     """In the text format of COPY, written here because it is written for every request."""
     used = part.used
     owner = part.owner_id or "\\N"
+    details = "\\N" if used.token_details is None else json.encode(used.token_details).decode()
+    request_id = used.request_id if used.request_id.isidentifier() else used.request_id.translate(ESCAPED)
     return (
-        f"{used.request_id.translate(ESCAPED)}\t{part.revision}\t{used.started_at}\t{used.org_id}\t{used.target_id}\t"
+        f"{request_id}\t{part.revision}\t{used.started_at}\t{used.org_id}\t{used.target_id}\t"
         f"{used.price_version}\t{used.input_tokens}\t{used.cached_tokens}\t{used.output_tokens}\t{part.charge}\t"
-        f"{part.written_off}\t{part.provider}\t{part.owner}\t{owner}\t{part.tokens}\t{transfer_id}\n"
+        f"{part.written_off}\t{part.provider}\t{part.owner}\t{owner}\t{part.tokens}\t{transfer_id}\t{details}\n"
     )
 
 
-def _note_unsettled(cursor: psycopg.Cursor, record: UsageRecord, reason: str) -> None:
-    about = (record.request_id, record.started_at, record.org_id, record.target_id, record.price_version, reason)
-    cursor.execute(NOTE_UNSETTLED, about)
+def _note_unsettled(cursor: psycopg.Cursor, unsettled: Iterable[tuple[UsageRecord, str]]) -> None:
+    rows = [
+        (used.request_id, used.started_at, used.org_id, used.target_id, used.price_version, reason)
+        for used, reason in unsettled
+    ]
+    cursor.execute(NOTE_UNSETTLED, [list(column) for column in zip(*rows, strict=True)])

@@ -12,6 +12,9 @@ from metering.usage import AttemptRecord, AttemptUsage, UsageRecord
 def shares_of(records: Iterable[UsageRecord]) -> Iterator[UsageRecord]:
     """The records, those of several targets replaced by one of each: `req_1#2` is what its second attempt used."""
     for record in records:
+        if len(record.attempts) == 1 and record.attempts[0].used is msgspec.UNSET:
+            yield record  # nearly every one
+            continue
         shares = [
             _share(record, number, attempt, attempt.used)
             for number, attempt in enumerate(record.attempts, 1)
@@ -31,4 +34,5 @@ def _share(record: UsageRecord, number: int, attempt: AttemptRecord, used: Attem
         cached_tokens=used.cached_tokens,
         output_tokens=used.output_tokens,
         cost_nanos=used.cost_nanos,
+        token_details=used.token_details,
     )

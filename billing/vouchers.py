@@ -7,12 +7,14 @@ counted for each organisation, since codes that people choose can be guessed.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -47,8 +49,36 @@ class Made:
     code: str
 
 
+MOST_AT_ONCE = 1_000
+
+logger = logging.getLogger(__name__)
+
+
+def make_batch(
+    count: int, nanos: int, *, uses: int, reason: str, made_by: str, expires_at: datetime | None = None
+) -> list[Made]:
+    """So many with codes of chance, known together by `batch`. Raises: InvalidField."""
+    if not 1 <= count <= MOST_AT_ONCE:
+        raise InvalidField.one("count", _("Make 1 to %(most)d at once.") % {"most": MOST_AT_ONCE})
+    batch = new_id("vob")
+    with transaction.atomic():
+        made = [
+            make(nanos, uses=uses, reason=reason, made_by=made_by, expires_at=expires_at, batch=batch)
+            for _number in range(count)
+        ]
+    logger.info("vouchers: batch %s of %s made by %s", batch, count, made_by)
+    return made
+
+
 def make(
-    nanos: int, *, uses: int, reason: str, made_by: str, expires_at: datetime | None = None, code: str = ""
+    nanos: int,
+    *,
+    uses: int,
+    reason: str,
+    made_by: str,
+    expires_at: datetime | None = None,
+    code: str = "",
+    batch: str = "",
 ) -> Made:
     """Args: code: chosen by hand; without one, 75 bits of chance. Raises: InvalidField."""
     shown = code.strip().upper() or "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(3))
@@ -60,17 +90,37 @@ def make(
         with transaction.atomic():
             voucher = Voucher.objects.create(
                 public_id=new_id("vou"), digest=_digest(shown), hint=normal(shown)[-4:], nanos=nanos, uses=uses,
-                reason=reason.strip()[:120], made_by=made_by[:120], expires_at=expires_at,
+                reason=reason.strip()[:120], made_by=made_by[:120], expires_at=expires_at, batch=batch,
             )  # fmt: skip
     except IntegrityError:
         raise InvalidField.one("code", _("There is a voucher with this code already.")) from None
     return Made(voucher, shown)
 
 
-def withdraw(public_id: str) -> bool:
+def withdraw(public_id: str, by: str = "operator") -> bool:
     """What was redeemed stays. Returns: whether there was one to withdraw."""
-    open_ones = Voucher.objects.filter(public_id=public_id, withdrawn_at=None)
-    return bool(open_ones.update(withdrawn_at=timezone.now()))
+    return bool(_withdraw(Voucher.objects.filter(public_id=public_id), by))
+
+
+def withdraw_batch(batch: str, by: str) -> int:
+    """Returns: how many there were to withdraw."""
+    return _withdraw(Voucher.objects.filter(batch=batch), by)
+
+
+def _withdraw(vouchers: QuerySet[Voucher], by: str) -> int:
+    done = vouchers.filter(withdrawn_at=None).update(withdrawn_at=timezone.now(), withdrawn_by=by[:254])
+    if done:
+        logger.info("vouchers: %s withdrawn by %s", done, by)
+    return done
+
+
+def offer_again(public_id: str, by: str) -> bool:
+    """Takes a withdrawal back. Returns: whether there was one."""
+    withdrawn = Voucher.objects.filter(public_id=public_id).exclude(withdrawn_at=None)
+    done = withdrawn.update(withdrawn_at=None, withdrawn_by="")
+    if done:
+        logger.info("vouchers: %s offered again by %s", public_id, by)
+    return bool(done)
 
 
 def redeem(organization: Organization, actor: Actor, code: str) -> Voucher:

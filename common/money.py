@@ -5,7 +5,8 @@ refused; so is every amount that would have to be rounded to become nanos, since
 """
 
 from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Protocol
+
+from common.rates import Rates, TokenCounts, lines_of
 
 NANOS_PER_USD = 1_000_000_000
 MAX_NANOS = 2**63 - 1
@@ -16,30 +17,6 @@ _DIGITS_BELOW_ONE_USD = 3
 
 class AmountInvalid(ValueError):
     """Not a finite amount that nanos can express exactly."""
-
-
-class Rates(Protocol):
-    """Nano-USD per million tokens, and per request. No rate for cached input: it costs as much as other input."""
-
-    @property
-    def input_nanos(self) -> int: ...
-    @property
-    def cached_input_nanos(self) -> int | None: ...
-    @property
-    def output_nanos(self) -> int: ...
-    @property
-    def request_nanos(self) -> int: ...
-
-
-class TokenCounts(Protocol):
-    """`cached_tokens` are a part of `input_tokens`, as OpenAI reports them."""
-
-    @property
-    def input_tokens(self) -> int: ...
-    @property
-    def cached_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
 
 
 def nanos_from_usd(usd: Decimal) -> int:
@@ -55,6 +32,11 @@ def usd_text(nanos: int) -> str:
     """For headers: USD with all nine decimals, "0.000123000"; without a Decimal, for the hot path."""
     sign, size = ("-", -nanos) if nanos < 0 else ("", nanos)
     return f"{sign}{size // NANOS_PER_USD}.{size % NANOS_PER_USD:09d}"
+
+
+def usd_of_millionths(nanos_times_million: int) -> str:
+    """Of tokens times their price: exact, without exponent or zeros behind: 1_500_000 → "0.0000000015"."""
+    return f"{Decimal(nanos_times_million).scaleb(-15, _EXACT).normalize(_EXACT):f}"
 
 
 def nanos_per_million_from_usd_per_token(usd: str) -> int:
@@ -76,10 +58,12 @@ def cost_nanos(tokens: int, price_nanos_per_million: int) -> int:
 
 
 def request_cost_nanos(usage: TokenCounts, price: Rates) -> int:
-    """Exact sum over input, cached input, output and the request itself, with one rounding, half up.
+    """Exact sum over all kinds of tokens and the request itself, with one rounding, half up.
 
     Raises: ValueError: for negative figures, and for more cached than input tokens.
     """
+    if price.finer is not None:
+        return _rounded(sum(line.nanos_times_million for line in lines_of(usage, price))) + price.request_nanos
     cached = _counted(usage.cached_tokens)
     uncached = usage.input_tokens - cached
     if uncached < 0:

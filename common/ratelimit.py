@@ -9,8 +9,6 @@ when the excess has passed. So `limit` units may come at once, and then one each
 
 from __future__ import annotations
 
-import math
-
 SLACK_US = 0.5
 """What floating point may add to a full window without a unit being refused."""
 
@@ -27,4 +25,5 @@ def wait_us(ahead_us: float, cost_us: float, window_us: float) -> float:
 
 def remaining(ahead_us: float, limit: float, window_us: int) -> int:
     """How many units could come at once now."""
-    return max(0, math.floor((window_us - ahead_us) * limit / window_us + 1e-6))
+    left = int((window_us - ahead_us) * limit / window_us + 1e-6)
+    return left if left > 0 else 0

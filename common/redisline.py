@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import SSLConnection, parse_url
@@ -19,17 +20,31 @@ class RedisRefused(Exception):
     """Redis answered with an error; its text begins with the error's code."""
 
 
+Hear = Callable[[bytes | Exception], None]
+
+
 class RedisLine(asyncio.Protocol):
-    """Made by `open_line`. After a ConnectionError or a cancelled `ask` it is of no more use."""
+    """Made by `open_line`. One command at a time. Once it is not open any more it is of no more use."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._received = b""
-        self._answer: asyncio.Future[bytes] | None = None
+        self._hear: Hear | None = None
 
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, command: bytes, hear: Hear) -> None:
+        """`hear` is called once, with what `ask` would give or raise.
+
+        Raises:
+            ConnectionError: the line is closed; nothing was sent.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionError("the line is closed")
+        self._hear = hear
+        self._transport.write(command)
 
     async def ask(self, *words: bytes) -> bytes:
         """The answer to one command: a string (empty for none), a status, or the digits of a number.
@@ -38,12 +53,19 @@ class RedisLine(asyncio.Protocol):
             RedisRefused: what Redis said against it.
             ConnectionError: there is nobody at the other end any more.
         """
-        if self._transport is None or self._transport.is_closing():
-            raise ConnectionError("the line is closed")
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(b"".join(_command(words)))
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def hear(found: bytes | Exception) -> None:
+            if answer.done():
+                return
+            if isinstance(found, Exception):
+                answer.set_exception(found)
+            else:
+                answer.set_result(found)
+
+        self.send(command_of(*words), hear)
         try:
-            return await self._answer
+            return await answer
         except asyncio.CancelledError:
             self.close()  # the late answer would be taken for that of the next command
             raise
@@ -51,6 +73,7 @@ class RedisLine(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+        self._told(ConnectionError("the line was closed"))
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -58,30 +81,33 @@ class RedisLine(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received = self._received + data if self._received else data
         head, found, rest = self._received.partition(b"\r\n")
-        if not found or self._answer is None or self._answer.done():
+        if not found or self._hear is None:
             return
         kind, said = head[:1], head[1:]
-        if kind == b"-":
-            self._answer.set_exception(RedisRefused(said.decode(errors="replace")))
-        elif kind == b"$":
+        if kind == b"$":
             length = max(int(said), 0)  # -1 is nothing at all
             if len(rest) < length + 2 and said != b"-1":
                 return
-            self._answer.set_result(rest[:length])
-        else:
-            self._answer.set_result(said)
+            said = rest[:length]
         self._received = b""
+        self._told(RedisRefused(said.decode(errors="replace")) if kind == b"-" else said)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionError("Redis went away"))
+        self._told(ConnectionError("Redis went away"))
+
+    def _told(self, found: bytes | Exception) -> None:
+        hear, self._hear = self._hear, None
+        if hear is not None:
+            hear(found)
 
 
-def _command(words: tuple[bytes, ...]) -> list[bytes]:
-    parts = [b"*%d\r\n" % len(words)]
-    for word in words:
-        parts += (b"$%d\r\n" % len(word), word, b"\r\n")
-    return parts
+def command_of(*words: bytes) -> bytes:
+    return b"".join((b"*%d\r\n" % len(words), *map(word_of, words)))
+
+
+def word_of(word: bytes) -> bytes:
+    """As it is written within a command."""
+    return b"$%d\r\n%b\r\n" % (len(word), word)
 
 
 async def open_line(url: str) -> RedisLine:

@@ -142,7 +142,7 @@ def logs_address(view: View, value: Any) -> str:
     """Of the log, narrowed to one group; "" for a group that the log has no filter for."""
     if not value:
         return ""
-    return f"{_logs_between(view, *view.span.moments)}&{urlencode([(view.group, value)])}"
+    return f"{_logs_between(view, *view.span.moments)}&{urlencode({str(view.group): value})}"
 
 
 def _logs_between(view: View, start: datetime, end: datetime) -> str:
@@ -155,7 +155,7 @@ def _logs_between(view: View, start: datetime, end: datetime) -> str:
 
 def _narrow(view: View, line: Line) -> str:
     """What a bar adds to the address of its time; "" for a group that the log has no filter for."""
-    return f"&{urlencode([(view.group, line.value)])}" if line.logs else ""
+    return f"&{urlencode({str(view.group): line.value})}" if line.logs else ""
 
 
 def _value(row: UsageRow, group: str) -> Any:

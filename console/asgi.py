@@ -16,11 +16,12 @@ from django.conf import settings  # noqa: E402
 from django.core.checks import run_checks  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
+from console.bodies import BoundedBodies  # noqa: E402
 from console.checks import TAG  # noqa: E402
 from console.connections import close_shared_connections, share_connections  # noqa: E402
 from nodes.consumers import PATH as CONNECT_PATH  # noqa: E402
 from nodes.consumers import Door  # noqa: E402
-from routing.asgi import LeanHandler  # noqa: E402
+from routing.asgi import MAX_BODY_BYTES, LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
 
 Scope = dict[str, Any]
@@ -35,7 +36,7 @@ class Application:
     """Makes the data plane at the lifespan's start and drains it at its end."""
 
     def __init__(self) -> None:
-        self._console = ASGIHandler()
+        self._console = BoundedBodies(ASGIHandler(), MAX_BODY_BYTES, settings.CLIENT_BODY_S)
         self._gateway: LeanHandler | None = None
         self._door: Door | None = None
 
@@ -65,7 +66,10 @@ class Application:
                 share_connections()
                 plane = await start_plane()
                 self._gateway = LeanHandler(
-                    settings.GATEWAY_URLCONF, plane.flights, body_deadline_s=settings.CLIENT_BODY_S
+                    settings.GATEWAY_URLCONF,
+                    plane.flights,
+                    body_deadline_s=settings.CLIENT_BODY_S,
+                    trusted_proxies=settings.ALLAUTH_TRUSTED_PROXY_COUNT,
                 )
                 self._door = plane.nodes.door
                 _settle_garbage_collector()

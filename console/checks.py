@@ -16,6 +16,10 @@ from common.secrets import KeyRing, KeyRingInvalid
 
 TAG = "shareai"
 SHORTEST_SECRET = 40
+FEWEST_DISTINCT_CHARS = 8
+"""A random secret has fewer once in 10**10 times where it is written in hexadecimal, and never else."""
+DEFAULTS = ("django-insecure-", "change", "secret", "default", "example", "your-")
+"""How secrets begin that were never chosen."""
 
 
 def _error(number: int, message: str, hint: str) -> Error:
@@ -31,10 +35,13 @@ def check_debug(**_: Any) -> list[CheckMessage]:
 
 @register(TAG, deploy=True)
 def check_secret_key(**_: Any) -> list[CheckMessage]:
-    if len(settings.SECRET_KEY) >= SHORTEST_SECRET:
-        return []
+    secret = settings.SECRET_KEY
     hint = "Set SECRET_KEY to at least 40 random characters: openssl rand -base64 48"
-    return [_error(2, "SECRET_KEY is missing or too short to be one.", hint)]
+    if len(secret) < SHORTEST_SECRET:
+        return [_error(2, "SECRET_KEY is missing or too short to be one.", hint)]
+    if secret.lower().startswith(DEFAULTS) or len(set(secret)) < FEWEST_DISTINCT_CHARS:
+        return [_error(2, "SECRET_KEY is a default or a pattern, not a secret.", hint)]
+    return []
 
 
 @register(TAG, deploy=True)

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from common.money import usd_of_millionths
+
 NANOS_PER_USD = 1_000_000_000
 _SMALL_NANOS = 10_000_000  # below one cent
 
 
 def usd_exact(nanos: int) -> str:
-    """All the digits there are: `$0.000123`, `-$1.5`, `$12`."""
+    """All the digits there are, at least cents: `$0.000123`, `-$1.50`, `$12.00`."""
     sign = "-" if nanos < 0 else ""
-    text = f"{Decimal(abs(nanos)) / NANOS_PER_USD:.9f}".rstrip("0").rstrip(".")
-    return f"{sign}${text}"
+    return f"{sign}${_in_cents(f'{Decimal(abs(nanos)) / NANOS_PER_USD:.9f}')}"
+
+
+def usd_of_line(nanos_times_million: int) -> str:
+    """Of tokens times their price: exact, which can be more digits than nanos have."""
+    return f"${_in_cents(usd_of_millionths(nanos_times_million))}"
+
+
+def thousands(number: int) -> str:
+    return f"{number:,}"
+
+
+def _in_cents(text: str) -> str:
+    whole, _dot, decimals = text.partition(".")
+    return f"{whole}.{decimals.rstrip('0'):0<2}"
 
 
 def usd(nanos: int) -> str:

@@ -12,7 +12,6 @@ from billing.models import MonthlyStatement
 from billing.monthly import AccountMonth, Document
 from common.money import usd_text
 from ledger import kinds
-from metering.cells import cell
 
 ACCOUNTS: dict[str, Promise] = {
     kinds.WALLET: _("Credits"),
@@ -104,4 +103,4 @@ def csv_rows(one: Shown) -> Iterator[list[str]]:
 
 
 def _cells(section: str, what: str, count: object, read: object, written: object, nanos: int) -> list[str]:
-    return [section, cell(what), str(count), str(read), str(written), usd_text(nanos)]
+    return [section, str(what), str(count), str(read), str(written), usd_text(nanos)]

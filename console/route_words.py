@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from providers.targets import CLOUD, GUEST, OWN
+from routing import rules
 
 REASONS: dict[str, Promise] = {
     "wrong_kind": _("Serves another kind of request"),
     "no_key": _("Has no usable API key"),
     "not_wanted": _("Excluded by the request's own preferences"),
+    "may_collect": _("May keep what it is asked, which the request denies"),
+    "other_quantization": _("Not known to be of a quantization that the request takes"),
     "too_expensive": _("Costs more than the request allows"),
     "price_unknown": _("Its price is not known, and the request sets a limit"),
     "lacks_capability": _("Lacks a capability that the request needs"),
@@ -92,6 +97,12 @@ def strategy(code: str | None) -> str:
 
 def cause(code: str) -> str:
     return str(CAUSES.get(code, code))
+
+
+def causes(failures: Collection[str]) -> str:
+    """The words for kinds of failures, as rules have them."""
+    covered = [name for name, kinds in rules.CAUSES.items() if kinds and kinds <= set(failures)]
+    return str(_(" or ")).join(map(cause, covered))
 
 
 def data_class(code: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from accounts.models import Organization
 from common.money import request_cost_nanos
 from console.offers import served_in_sight
@@ -62,7 +64,9 @@ def _elsewhere(row: UsageRow, target: str, provider: str, price: Price | None) -
 
 
 def cost_of_all(row: UsageRow, price: Price) -> int:
-    """Of all requests of a row: rounded once, not once a request."""
+    """Of all requests of a row: rounded once, not once a request. At the price of prompts that meet no tier: sums do
+    not tell how long each was."""
     if not row.requests:
         return 0
-    return request_cost_nanos(row, price) + (row.requests - 1) * price.request_nanos
+    plain = msgspec.structs.replace(price, finer=None)
+    return request_cost_nanos(row, plain) + (row.requests - 1) * price.request_nanos

@@ -42,10 +42,13 @@ from console.pages import (
     settings,
     simulations,
     smoke,
+    staff_payouts,
+    staff_vouchers,
     statements,
 )
 
 urlpatterns = [
+    path("api/v1/", include("console.api.urls")),  # first: programs ask more often than people
     path("", home.index, name="home"),
     path("live", live.stream, name="live"),
     path("playground", playground.index, name="playground"),
@@ -122,6 +125,17 @@ urlpatterns = [
     path("prices", price_book.index, name="price-book"),
     path("prices.csv", price_book.export, name="price-book-export"),
     path("prices/<slug:public_id>", price_book.edit, name="price-book-model"),
+    path("staff/vouchers", staff_vouchers.index, name="staff-vouchers"),
+    path("staff/vouchers.csv", staff_vouchers.export, name="staff-vouchers-export"),
+    path("staff/vouchers/new", staff_vouchers.create, name="staff-vouchers-new"),
+    path("staff/vouchers/<slug:public_id>", staff_vouchers.detail, name="staff-voucher"),
+    path("staff/vouchers/<slug:public_id>/withdraw", staff_vouchers.withdraw, name="staff-voucher-withdraw"),
+    path("staff/payouts", staff_payouts.index, name="staff-payouts"),
+    path("staff/payouts.csv", staff_payouts.export, name="staff-payouts-export"),
+    path("staff/payouts/<slug:public_id>/paid", staff_payouts.paid, name="staff-payout-paid"),
+    path("staff/payouts/<slug:public_id>/failed", staff_payouts.failed, name="staff-payout-failed"),
+    path("staff/payouts/<slug:public_id>/put-back", staff_payouts.put_back, name="staff-payout-put-back"),
+    path("staff/banks/<slug:organization_id>", staff_payouts.bank, name="staff-bank"),
     path("causes", causes.index, name="causes"),
     path("causes/new", causes.create, name="causes-new"),
     path("causes/review", causes.review, name="causes-review"),
@@ -166,6 +180,7 @@ urlpatterns = [
     path("activity/insight/draft", insight.draft, name="activity-insight-draft"),
     path("activity/exports", activity_exports.index, name="activity-exports"),
     path("activity/exports/<slug:public_id>", activity_exports.download, name="activity-export-file"),
+    path("activity/exports/<slug:public_id>/retry", activity_exports.retry, name="activity-export-retry"),
     path("activity/exports/<slug:public_id>/delete", activity_exports.delete, name="activity-export-delete"),
     path("activity/same", activity.same, name="activity-same"),
     path("activity.csv", activity.export, name="activity-export"),
@@ -195,7 +210,6 @@ urlpatterns = [
     path("preferences/theme", preferences.theme, name="theme"),
     path("preferences/language", preferences.language, name="set_language"),
     path("", include("nodes.download_urls")),
-    path("api/v1/", include("console.api.urls")),
     path("billing/", include("billing.urls")),
     path("nodes/v1/", include("nodes.urls")),
     path("docs/provider-guide", guides.provider, name="provider-guide"),
@@ -205,4 +219,5 @@ urlpatterns = [
     path("staff/", admin.site.urls),
 ]
 
+handler404 = "console.api.refusals.not_found"
 handler500 = "console.api.refusals.server_error"

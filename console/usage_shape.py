@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from django.http import StreamingHttpResponse
 
 from accounts.models import ApiKey, Membership, Organization
+from common.cells import csv_line
 from common.money import usd_from_nanos
 from console.api.fields import plain_usd
-from metering.cells import csv_line
 from metering.reports import UsageRow
 
 _TIMES = ("ttft_ms", "ttft_p50_ms", "duration_ms", "duration_p50_ms", "duration_p99_ms")

@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol with two promises more: nobody holds a connection by sending or by reading too slowly.
 
 uvicorn bounds the time between requests but not the head of one, so a caller who sends a byte a minute would hold
-a connection for ever; and a whole answer lies in its write buffer until the caller has read it. Heads that arrive in
-one piece and answers that fit the buffer, which is nearly all, cost two assignments.
+a connection for ever, and one who sends fast any amount of memory; a body that goes on after its answer is read for
+as long as it lasts; and a whole answer lies in its write buffer until the caller has read it. Heads that arrive in
+one piece and answers that fit the buffer, which is nearly all, cost a few assignments.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import chain
+from typing import Any
 
 from django.conf import settings
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from routing.flights import WRITER, Headers
@@ -20,6 +23,13 @@ MOST_JOINED_BYTES = 64 * 1024
 """A larger body is not copied to lie beside its head."""
 
 HEAD_DEADLINE_S = 10.0
+MOST_HEAD_BYTES = 64 * 1024
+"""Of a head that comes in several pieces; one that comes in one is the application's to judge."""
+
+MOST_FIELDS = 1000
+"""Of a head and, after a body in chunks, of its trailers."""
+
+LAST_LOOK_S = 0.1
 AFTER_STALL_S = 10.0
 """After a stream's own stall ended it, its caller gets this long to take the last words."""
 
@@ -79,14 +89,24 @@ class Writer:
         return True
 
 
+_HEAD_TOO_LARGE = STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n"
+
+
 class PatientProtocol(HttpToolsProtocol):
     """For `uvicorn --http console.wire:PatientProtocol`."""
 
     head_deadline_s = HEAD_DEADLINE_S
     _head_is_open = False
+    _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
     _unread_bytes = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """uvicorn believes what requests of this machine say of their address; here TRUSTED_PROXY_COUNT decides."""
+        super().__init__(*args, **options)
+        if isinstance(self.app, ProxyHeadersMiddleware):
+            self.app = self.app.app
 
     @property
     def stall_s(self) -> float:
@@ -94,6 +114,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.headers = []
         self._start_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -112,8 +133,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._head_is_open and self._deadline is None:
-            self._start_waiting()
+        if self._head_is_open:
+            self._head_grew(len(data))
+        elif len(self.headers) > MOST_FIELDS and self.cycle is not None and self.cycle.more_body:
+            self._close()
 
     def on_message_begin(self) -> None:
         self._head_is_open = True
@@ -127,6 +150,24 @@ class PatientProtocol(HttpToolsProtocol):
         if self.cycle is not None:
             self.scope["extensions"] = {WRITER: Writer(self.cycle)}  # type: ignore[dict-item]
 
+    def on_response_complete(self) -> None:
+        """A caller may go on sending what nobody reads any more, for as long as a head may take and no longer."""
+        super().on_response_complete()
+        cycle = self.cycle
+        if cycle.more_body and cycle.response_complete and not self.transport.is_closing():
+            if cycle.waiting_for_100_continue:
+                self.transport.close()  # whether a body or another request comes next, nobody knows
+            elif self._deadline is None:
+                self._start_waiting()
+
+    def _head_grew(self, by_bytes: int) -> None:
+        self._head_bytes += by_bytes
+        if self._head_bytes > MOST_HEAD_BYTES and self.transport is not None:
+            self.transport.write(_HEAD_TOO_LARGE)
+            self._close()
+        elif self._deadline is None:
+            self._start_waiting()
+
     def _start_waiting(self) -> None:
         self._deadline = self.loop.call_later(self.head_deadline_s, self._give_up)
 
@@ -134,9 +175,14 @@ class PatientProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+            self._head_bytes = 0
 
     def _give_up(self) -> None:
-        self._deadline = None
+        """Not yet: when the process stood still, timers come before what lies there to be read since then."""
+        self._deadline = self.loop.call_later(LAST_LOOK_S, self._close)
+
+    def _close(self) -> None:
+        self._stop_waiting()
         if self.transport is not None and not self.transport.is_closing():
             self.transport.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from common import rates
 from console import payment_words
 from metering.usage import HEDGE_LOST
 from providers.failures import Kind
@@ -158,6 +159,7 @@ ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "route.drafted": _("drafted the route"),
     "route.draft_discarded": _("discarded the draft of the route"),
     "usage_export.created": _("exported requests:"),
+    "usage_export.retried": _("tried again to export requests:"),
     "usage_export.deleted": _("deleted an export of requests:"),
     "budget.nearly_reached": _("told that a budget is nearly used up, of"),
     "budget.reached": _("told that a budget is used up, of"),
@@ -265,6 +267,16 @@ VISIBILITIES: dict[str, Promise] = {
     "community": _("Community"),
 }
 
+TOKEN_KINDS: dict[str, Promise] = {
+    rates.INPUT: _("Input"),
+    rates.CACHED: _("Input, cached"),
+    rates.CACHE_WRITE: _("Input, written to the cache"),
+    rates.AUDIO_INPUT: _("Input, audio"),
+    rates.OUTPUT: _("Output"),
+    rates.REASONING: _("Output, reasoning"),
+    rates.AUDIO_OUTPUT: _("Output, audio"),
+}
+
 
 def outcome(code: str) -> str:
     return str(OUTCOMES.get(code, code.replace("_", " ")))
@@ -284,6 +296,10 @@ def doubt_advice(code: str) -> str:
 
 def billing_reason(code: str) -> str:
     return str(BILLING_REASONS.get(code, code.replace("_", " ")))
+
+
+def token_kind(code: str) -> str:
+    return str(TOKEN_KINDS.get(code, code))
 
 
 def action(code: str) -> str:

@@ -45,11 +45,12 @@ class Hold:
 
     def settle(self, tokens: int) -> None:
         """Args: tokens: that were used, in and out; 0 for a request that came to nothing."""
-        self.leave()
         charges, self._charges = self._charges, []
         for bound, units in charges:
             if bound.unit == TOKENS:
                 self._gate.correct(bound, tokens - units)
+            elif not bound.window_us:
+                self._gate.release(bound)
 
     def leave(self) -> None:
         """The request is over, though nobody knows yet what it used: gives its slots back."""
@@ -83,20 +84,25 @@ def headers_of(charges: Sequence[Charge], verdict: Verdict) -> Headers:
         if not bound.window_us:
             continue
         left = remaining(state, bound.limit / verdict.share_of, bound.window_us)
-        if bound.unit not in least or left < least[bound.unit][0]:
+        known = least.get(bound.unit)
+        if known is None or left < known[0]:
             least[bound.unit] = left, bound.limit, state
     headers: Headers = []
-    for unit, names in _NAMES.items():
-        if unit in least:
-            left, limit, ahead_us = least[unit]
-            headers += zip(names, (b"%d" % limit, b"%d" % left, duration(ahead_us).encode()), strict=True)
+    for unit, of_limit, of_remaining, of_reset in _NAMES:
+        if (found := least.get(unit)) is not None:
+            left, limit, ahead_us = found
+            headers.append((of_limit, b"%d" % limit))
+            headers.append((of_remaining, b"%d" % left))
+            headers.append((of_reset, duration(ahead_us).encode()))
     return headers
 
 
-_NAMES = {
-    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
-    for unit in (REQUESTS, TOKENS)
-}
+def _named(unit: str) -> tuple[str, bytes, bytes, bytes]:
+    limit, remaining, reset = (f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
+    return unit, limit, remaining, reset
+
+
+_NAMES = tuple(map(_named, (REQUESTS, TOKENS)))
 
 
 def duration(us: float) -> str:

@@ -53,13 +53,16 @@ class Charged:
 
 def charged_in(cursor: psycopg.Cursor, records: Iterable[UsageRecord]) -> Charged:
     charged = Charged()
+    by_name: dict[str, dict[int, int]] = {}
     for record in records:
         if not record.charges:
             continue
-        charged.first_request = min(charged.first_request or record.request_id, record.request_id)
-        amounts = charged.by_lessee.setdefault(UUID(record.lessee), {})
+        if not charged.first_request or record.request_id < charged.first_request:
+            charged.first_request = record.request_id
+        amounts = by_name.setdefault(record.lessee, {})
         for account, amount in record.charges:
             amounts[account] = amounts.get(account, 0) + amount
+    charged.by_lessee = {UUID(name): amounts for name, amounts in by_name.items()}
     if charged.by_lessee:
         cursor.execute(WINDOWS, ([*{id for amounts in charged.by_lessee.values() for id in amounts}],))
         charged.sources = dict(cursor.fetchall())

@@ -26,6 +26,7 @@ class UsageExport(TenantModel):
     size_bytes = models.BigIntegerField(default=0)
     position = models.JSONField(default=list)
     created_at = models.DateTimeField(db_default=Now())
+    failures = models.SmallIntegerField(db_default=0)  # in a row, since its last piece
     worked_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
 

@@ -8,6 +8,7 @@ large ones by workers, each for a while, then the next.
 from __future__ import annotations
 
 import json
+import logging
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,8 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,11 +25,13 @@ from accounts import audit
 from accounts.audit import Actor
 from accounts.errors import InvalidField
 from accounts.models import ApiKey, Membership, Organization
+from common.cells import csv_line
 from common.ids import new_id
 from common.money import usd_text
-from metering.cells import csv_line
 from metering.export_models import ExportPiece, UsageExport
 from metering.reports import NODE, Narrowed, usage_report
+
+logger = logging.getLogger(__name__)
 
 KEPT = timedelta(days=1)
 MOST_OPEN = 3
@@ -36,6 +40,8 @@ AT_ONCE = 10_000
 """Rows of a piece, and of what is written while the one who asks waits."""
 LEFT_ALONE_S = 90
 """After so long without a piece another worker goes on."""
+MOST_FAILURES = 5
+"""In a row; then nobody goes on by itself."""
 FORMATS = ("csv", "json")
 COLUMNS = (
     "started_at", "request_id", "endpoint", "model", "route", "target", "key", "member", "status", "error_code",
@@ -91,12 +97,45 @@ def begin(
 
 
 def work(export_id: int, for_s: float) -> bool:
-    """Writes pieces for so long, at least one. Returns: whether there is more to write."""
+    """Writes pieces for so long, at least one. Returns: whether there is more to write.
+
+    A failure of the database is counted, and raised; after so many in a row the export has failed.
+    """
     until_s = time.monotonic() + for_s
-    while _write_piece(export_id):
-        if time.monotonic() >= until_s:
-            return True
+    try:
+        while _write_piece(export_id):
+            if time.monotonic() >= until_s:
+                return True
+    except DatabaseError:
+        _note_failure(export_id)
+        raise
     return False
+
+
+def _note_failure(export_id: int) -> None:
+    now_open = UsageExport.objects.filter(pk=export_id, state__in=(UsageExport.WAITING, UsageExport.RUNNING))
+    now_open.update(failures=F("failures") + 1)
+    if now_open.filter(failures__gte=MOST_FAILURES).update(state=UsageExport.FAILED):
+        logger.error("metering: export %s failed %s times and is given up", export_id, MOST_FAILURES)
+
+
+def retry(export: UsageExport, actor: Actor) -> bool:
+    """Goes on where the last piece ended. Returns: whether it had failed.
+
+    Raises: InvalidField: too many are under way.
+    """
+    with transaction.atomic():
+        Organization.objects.select_for_update().get(pk=export.org_id)
+        if UsageExport.objects.filter(pk=export.pk, state=UsageExport.FAILED).exists():
+            _refuse_a_fourth(export.org)
+        now = timezone.now()
+        done = UsageExport.objects.filter(pk=export.pk, state=UsageExport.FAILED).update(
+            state=UsageExport.RUNNING, failures=0, worked_at=now, expires_at=now + KEPT
+        )
+        if done:
+            after = _about(export.begins_at, export.ends_at, export.format)
+            audit.record(export.org, actor, "usage_export.retried", "usage_export", export.public_id, after=after)
+    return bool(done)
 
 
 def left_alone(now: datetime) -> list[int]:
@@ -129,11 +168,16 @@ def _about(from_: datetime, to: datetime, format: str) -> dict[str, str]:
 
 
 def _make_room(organization: Organization) -> None:
+    _refuse_a_fourth(organization)
+    rows = UsageExport.objects.of(organization)
+    kept = rows.order_by("-created_at", "-pk").values_list("pk", flat=True)[: MOST_KEPT - 1]
+    rows.exclude(pk__in=[*kept]).delete()
+
+
+def _refuse_a_fourth(organization: Organization) -> None:
     rows = UsageExport.objects.of(organization)
     if rows.filter(state__in=(UsageExport.WAITING, UsageExport.RUNNING)).count() >= MOST_OPEN:
         raise InvalidField.one("format", _("Three exports are under way already. Wait for one, or delete it."))
-    kept = rows.order_by("-created_at", "-pk").values_list("pk", flat=True)[: MOST_KEPT - 1]
-    rows.exclude(pk__in=[*kept]).delete()
 
 
 def _write_piece(export_id: int) -> bool:
@@ -158,7 +202,7 @@ def _write_piece(export_id: int) -> bool:
         export.size_bytes += len(text.encode())
         export.position = [rows[-1][0].isoformat(), rows[-1][1]] if rows else export.position
         export.state = UsageExport.DONE if is_last else UsageExport.RUNNING
-        export.worked_at = timezone.now()
+        export.worked_at, export.failures = timezone.now(), 0
         export.save()
     return not is_last
 

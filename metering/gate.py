@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from common.redisline import RedisLine, RedisRefused, open_line
+from common.redisline import RedisLine, RedisRefused, command_of, open_line
 from metering.bounds import Bound
 from metering.shares import Charge, Shares, Verdict
 
@@ -39,7 +39,8 @@ PROCESSES = b"shareai:limit:processes"
 LIFE = b"shareai:limit:life"
 """Another value than before says that Redis has lost what it held."""
 _ADMIT, _CORRECT, _RELEASE, _MISSED, _HOLD = 1, 2, 3, 4, 5
-_AWAY = (OSError, TimeoutError, RedisRefused)
+_AWAY = (OSError, TimeoutError, RedisRefused, msgspec.DecodeError)
+_pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 
 SCRIPT = resources.files("metering").joinpath("limits.lua").read_bytes()
 SCRIPT_SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
@@ -83,9 +84,12 @@ class Gate:
         self._told: list[tuple[Any, ...]] = []
         self._line: RedisLine | None = None
         self._life = b""
-        self._calling: asyncio.Task[None] | None = None
+        self._under_way: tuple[list[_Asked], list[tuple[Any, ...]]] | None = None
+        self._asked_at = 0.0
+        self._is_calling = False
         self._beating: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -100,18 +104,21 @@ class Gate:
         self._beating = asyncio.get_running_loop().create_task(self._beat_for_ever())
 
     async def aclose(self) -> None:
-        for task in (self._beating, self._calling):
-            if task is not None:
-                task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self.is_connected:
+        if self._beating is not None:
+            self._beating.cancel()
+        while self._under_way is not None:  # noqa: ASYNC110  at the end of a process only
+            await asyncio.sleep(TELL_S)
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
+        line, self._line = self._line, None
+        if line is not None and line.is_open:
             with suppress(*_AWAY):
-                await self._call(self._told)
-                await self._ask(b"ZREM", PROCESSES, self._process.encode())
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+                async with asyncio.timeout(ANSWER_S):
+                    await line.ask(*self._script_call([], self._told))
+                    await line.ask(b"ZREM", PROCESSES, self._process.encode())
+        if line is not None:
+            line.close()
 
     async def admit(self, charges: Sequence[Charge]) -> Verdict:
         """Takes what the request needs of every bound, or nothing of any.
@@ -163,7 +170,7 @@ class Gate:
 
     def _tell(self, operation: tuple[Any, ...]) -> None:
         self._told.append(operation)
-        if self._timer is None and self._calling is None:
+        if self._timer is None and not self._is_calling:
             self._timer = asyncio.get_running_loop().call_later(TELL_S, self._tell_now)
 
     def _tell_now(self) -> None:
@@ -172,57 +179,68 @@ class Gate:
             self._call_soon()
 
     def _call_soon(self) -> None:
-        if self._calling is None:
-            self._calling = asyncio.get_running_loop().create_task(self._call_while_asked())
+        if not self._is_calling:
+            self._is_calling = True
+            asyncio.get_running_loop().call_soon(self._call)
 
-    async def _call_while_asked(self) -> None:
-        """What is told goes along; what comes while the last call is under way waits for its time."""
-        try:
-            await self._call_once()
-            while self._asked:
-                await self._call_once()
-        finally:
-            self._calling = None
-        if self._told:
-            self._tell(self._told.pop())
-
-    async def _call_once(self) -> None:
-        if not self.is_connected:
+    def _call(self) -> None:
+        """What is told goes along; what comes while this call is under way waits for the next one."""
+        line = self._line
+        if line is None or not line.is_open:
+            self._is_calling = False
             self._answer_alone()
             return
         asked, self._asked = self._asked[:MOST_OPERATIONS], self._asked[MOST_OPERATIONS:]
         told, self._told = self._told, []
+        self._under_way = asked, told
+        self._asked_at = monotonic()
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(ANSWER_S, self._look_at_answer)
+        line.send(command_of(*self._script_call(asked, told)), self._hear)
+
+    def _look_at_answer(self) -> None:
+        """One timer for all calls, for each of them is over long before it is due."""
+        self._watch = None
+        if self._under_way is None:
+            return
+        left_s = self._asked_at + ANSWER_S - monotonic()
+        if left_s <= 0:
+            self._hear(TimeoutError(f"no answer within {ANSWER_S:g} s"))
+        else:
+            self._watch = asyncio.get_running_loop().call_later(left_s, self._look_at_answer)
+
+    def _hear(self, found: bytes | Exception) -> None:
+        if self._under_way is None:
+            return
+        (asked, told), self._under_way, self._is_calling = self._under_way, None, False
         try:
-            answer = await self._call([*told, *((_ADMIT, *_checks(one.charges)) for one in asked)])
+            alive, *verdicts = _answer_in(found)
         except _AWAY as error:
             self._lose(error)
             self._asked, self._told = asked + self._asked, told + self._told
             self._answer_alone()
             return
+        self._note_processes(alive)
         now_us = _now_us()
-        for one, (binding, wait, *states) in zip(asked, answer[1:], strict=True):
+        for one, (binding, wait, *states) in zip(asked, verdicts, strict=True):
             verdict = Verdict(binding - 1, wait, states)
             self._shares.hear(one.charges, verdict, now_us)
             if one.verdict.cancelled():
                 self._undo(one.charges, verdict)
             else:
                 one.verdict.set_result(verdict)
+        if self._asked:
+            self._call_soon()
+        elif self._told:
+            self._tell(self._told.pop())
 
-    async def _call(self, operations: list[tuple[Any, ...]]) -> list[Any]:
-        """One script call. What an operation names by its bucket is sent by the bucket's place among the keys."""
+    def _script_call(self, asked: Sequence[_Asked], told: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """What an operation names by its bucket is sent by the bucket's place among the keys."""
         places: dict[str, int] = {}
-        packed = [_placed(operation, places) for operation in operations]
-        batch = msgspec.msgpack.encode((0, self._process, self._lease_s * 1e6, packed))
-        words = [b"%d" % (len(places) + 1), PROCESSES, *map(str.encode, places), batch]
-        decoded: list[Any] = msgspec.msgpack.decode(await self._ask(b"EVALSHA", SCRIPT_SHA, *words))
-        self._note_processes(decoded[0])
-        return decoded
-
-    async def _ask(self, *words: bytes) -> bytes:
-        if self._line is None:
-            raise ConnectionError("there is no line")
-        async with asyncio.timeout(ANSWER_S):
-            return await self._line.ask(*words)
+        operations = [_placed(operation, places) for operation in told]
+        operations += [(_ADMIT, *_checks(one.charges, places)) for one in asked]
+        batch = _pack((0, self._process, self._lease_s * 1e6, operations))
+        return [b"EVALSHA", SCRIPT_SHA, b"%d" % (len(places) + 1), PROCESSES, *map(str.encode, places), batch]
 
     def _note_processes(self, alive: int) -> None:
         alive, now = max(self._least_processes, alive), monotonic()
@@ -283,11 +301,24 @@ class Gate:
         self._call_soon()
 
 
-def _checks(charges: Sequence[Charge]) -> list[tuple[str, float, float]]:
-    return [
-        (bound.bucket, bound.unit_us * units, bound.window_us) if bound.window_us else (bound.bucket, -1, bound.limit)
-        for bound, units in charges
-    ]
+def _answer_in(found: bytes | Exception) -> list[Any]:
+    if isinstance(found, Exception):
+        raise found
+    answer: list[Any] = _unpack(found)
+    return answer
+
+
+def _checks(charges: Sequence[Charge], places: dict[str, int]) -> list[tuple[int, float, float]]:
+    checks: list[tuple[int, float, float]] = []
+    for bound, units in charges:
+        place = places.get(bound.bucket)
+        if place is None:
+            place = places[bound.bucket] = len(places) + 2
+        if bound.window_us:
+            checks.append((place, bound.unit_us * units, bound.window_us))
+        else:
+            checks.append((place, -1, bound.limit))
+    return checks
 
 
 def _placed(operation: tuple[Any, ...], places: dict[str, int]) -> tuple[Any, ...]:
@@ -295,8 +326,6 @@ def _placed(operation: tuple[Any, ...], places: dict[str, int]) -> tuple[Any, ..
         return places.setdefault(bucket, len(places) + 2)
 
     kind, *rest = operation
-    if kind == _ADMIT:
-        return kind, *((place(bucket), cost, bound) for bucket, cost, bound in rest)
     if kind == _MISSED:
         bucket, owed_us, ahead_us = rest
         return kind, place(bucket), owed_us, ahead_us, place(f"{bucket}:known")

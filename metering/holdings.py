@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
 
@@ -26,6 +26,10 @@ class Lessee:
     id: UUID
     in_flight: int = 0
     shipped_at: int | None = None
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = str(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Holding:
 
     @property
     def lessee(self) -> str:
-        return str(self._lessee.id)
+        return self._lessee.name
 
     def charge_too(self, uncovered: Sequence[tuple[Budget, int]]) -> None:
         self._uncovered = uncovered

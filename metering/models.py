@@ -71,6 +71,7 @@ class Usage(UsageFigures):
     cache = models.CharField(max_length=4, blank=True)  # HIT, MISS, empty where no rule keeps answers
     saved_nanos = models.BigIntegerField(default=0)  # what a hit would have cost, had it been asked anew
     prompt_hash = models.BigIntegerField(default=0)  # alike for the same prompt; 0 where nobody looked
+    token_details = models.JSONField(null=True)  # how many tokens were of which kind, as `common.rates` has it
     ingested_at = models.DateTimeField(db_default=Now())
 
     objects = UsageQuerySet.as_manager()

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import msgspec
 import psycopg
+from psycopg.errors import UniqueViolation
 
-from metering import segments
+from metering import copying, segments
 from metering.checkpoints import Unfinished, final_of
 from metering.ingest import BatchHook, insert
 from metering.journal import Journal
@@ -267,13 +268,18 @@ class Recorder:
         ended = [record for record in records if not record.kind]
         if len(ended) < len(records):
             lines = [line for line, record in zip(lines, records, strict=True) if not record.kind]
-        new = 0
-        if ended:
-            connection = self._connected()
-            with connection.transaction(), connection.cursor() as cursor:
-                new = insert(cursor, lines, ended, self._hooks)
+        new = self._put(lines, ended) if ended else 0
         self._unfinished.note(segment, records)
         return new
+
+    def _put(self, lines: list[bytes], records: list[UsageRecord]) -> int:
+        connection = self._connected()
+        if len(lines) >= copying.AT_LEAST:
+            # A process that died after it had committed and before it could say so left lines that are recorded.
+            with suppress(UniqueViolation), connection.transaction(), connection.cursor() as cursor:
+                return copying.copy(cursor, lines, records, self._hooks)
+        with connection.transaction(), connection.cursor() as cursor:
+            return insert(cursor, lines, records, self._hooks)
 
     def _reject(self, segment: Segment, line: bytes, error: Exception) -> None:
         first_line, _, _ = str(error).partition("\n")  # PostgreSQL adds a copy of the row

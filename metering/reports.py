@@ -103,6 +103,10 @@ class UsageRow:
         return self.charged_nanos + self.own_nanos
 
     @property
+    def token_details(self) -> None:
+        """Of which kinds the tokens were is not summed."""
+
+    @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 

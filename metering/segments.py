@@ -20,7 +20,7 @@ from metering.usage import UsageRecord
 SUFFIX = ".journal"
 UNBORN_SUFFIX = ".new"
 REJECTED_SUFFIX = ".rejected"
-READ_BYTES = 1024 * 1024
+READ_BYTES = 2 * 1024 * 1024
 UNBORN_KEPT_S = 86_400
 
 

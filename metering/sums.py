@@ -2,7 +2,8 @@
 
 What a request was charged is a room's above to know: `metering_settled` is a view, empty here, in which that room
 shows each request it has settled and what was paid for it. A request that is not in it cost its organisation what
-its own provider or machine asks: `own_nanos`.
+its own provider or machine asks: `own_nanos`. Of a request that several targets answered each part is settled by
+itself, as `req_…#2`, or is at the organisation's own cost by itself.
 """
 # ruff: noqa: S608
 
@@ -26,15 +27,23 @@ _FIGURES_OF_ONE = {
     "hits": "(u.cache = 'HIT')::int",
     "saved_nanos": "u.saved_nanos",
     "charged_nanos": "settled.paid_nanos",
-    "own_nanos": "CASE WHEN settled.settlements = 0 THEN u.cost_nanos ELSE 0 END",
+    "own_nanos": "settled.own_nanos",
     "duration_spread": digit_sql("u.duration_ms"),
     "ttft_spread": digit_sql("u.ttft_ms"),
 }
 FIGURES = tuple(_FIGURES_OF_ONE)
 _SPREADS = {"duration_spread", "ttft_spread"}
-_SETTLED = """
+_OWN_PARTS = """
+    SELECT coalesce(sum((a.told #>> '{used,cost_nanos}')::bigint), 0)::bigint
+    FROM jsonb_array_elements(u.attempts) WITH ORDINALITY a (told, number)
+    WHERE (a.told #>> '{used,charged}')::boolean
+      AND NOT EXISTS (SELECT FROM metering_settled p WHERE p.request_id = u.request_id || '#' || a.number)
+"""
+_SETTLED = f"""
     CROSS JOIN LATERAL (
-        SELECT count(*) AS settlements, coalesce(sum(s.paid_nanos), 0)::bigint AS paid_nanos
+        SELECT coalesce(sum(s.paid_nanos), 0)::bigint AS paid_nanos,
+            CASE WHEN u.attempts @? '$[*].used.charged ? (@ == true)' THEN ({_OWN_PARTS})
+                WHEN count(*) = 0 THEN u.cost_nanos ELSE 0 END AS own_nanos
         FROM metering_settled s WHERE s.request_id = u.request_id
     ) settled
 """

@@ -86,7 +86,8 @@ class Treasury:
         self._timer: asyncio.TimerHandle | None = None
         self._serving: asyncio.Handle | None = None
         self._watched: int | None = None
-        self._is_used = self._is_failing = False
+        self._is_used = False
+        self._failing_since_s: float | None = None
 
     # -- for requests --------------------------------------------------------------------------
 
@@ -230,15 +231,15 @@ class Treasury:
             self._begin_again()
             self._ask_at_s = monotonic() + RETRY_S
         else:
-            self._is_failing = False
+            self._failing_since_s = None
             self._take(answers, todo)
         self._serve()
         self._refuse(monotonic())
 
     def _note_failure(self, error: Exception) -> None:
-        if not self._is_failing:
+        if self._failing_since_s is None:
             logger.warning("budgets: PostgreSQL cannot be asked: %s", error)
-        self._is_failing = True
+            self._failing_since_s = monotonic()
 
     def _next_round(self, now_s: float) -> Round:
         opens = {**self._to_open, **{budget.name: budget for budget in self._unopened()}}
@@ -370,7 +371,12 @@ class Treasury:
             stands[budget.name] = known.stand
         if stands:
             return Short(stands)
-        return Short({}, is_away=True) if now_s - waiting.since_s >= AWAY_S else None
+        return Short({}, is_away=True) if self._is_away(waiting, now_s) else None
+
+    def _is_away(self, waiting: _Waiting, now_s: float) -> bool:
+        """PostgreSQL; when this process stood still, a long wait says nothing about it."""
+        failing_since_s = self._failing_since_s
+        return failing_since_s is not None and now_s - max(waiting.since_s, failing_since_s) >= AWAY_S
 
     # -- what others recall --------------------------------------------------------------------
 

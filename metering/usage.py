@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from common.rates import TokenDetails
 
-class AttemptUsage(msgspec.Struct, frozen=True):
+
+class AttemptUsage(msgspec.Struct, frozen=True, gc=False):
     """One target's part of a request that several answered, and what it cost. `charged` says whether the customer
     pays for it."""
 
@@ -18,9 +20,10 @@ class AttemptUsage(msgspec.Struct, frozen=True):
     usage_source: str
     price_version: int | None = None
     charged: bool = True
+    token_details: TokenDetails | None = None
 
 
-class AttemptRecord(msgspec.Struct, frozen=True):
+class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """One try at one target. `outcome` is `ok` or the reason for which the gateway went on.
 
     Times in milliseconds; `started_ms` counts from the start of the request. `used` is there where the row's own
@@ -49,7 +52,7 @@ HIT, MISS = "HIT", "MISS"
 CHECKPOINT: Literal["checkpoint"] = "checkpoint"
 
 
-class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The columns of `metering_usage` by their names. `started_at` is ISO 8601 in UTC; money in nano-USD.
 
     In the journal a field with its default value is left out. Of the journal alone are `kind`: a CHECKPOINT says what
@@ -90,6 +93,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cache: str = ""
     saved_nanos: int = 0
     prompt_hash: int = 0
+    token_details: TokenDetails | None = None
     lessee: str = ""
     charges: tuple[tuple[int, int], ...] = ()
 

@@ -202,10 +202,9 @@ def _no_local_server(facts: Facts) -> Reason | None:
         return Reason(f"local_server_{facts.local_server_trouble}", told_so, to_do)
     if facts.local_server_url:  # something is there; the agent's own sentence says what to do
         return Reason("no_local_server", _("The model server cannot be used."), facts.local_server_error)
-    fix = _("Start the model server on the machine, or run “shareai-node server add URL” there.")
-    told = facts.local_server_error
-    message = _("The agent finds no model server.")
-    return Reason("no_local_server", f"{message} {told}" if told else message, fix)
+    told, missing = facts.local_server_error, _("The agent finds no model server.")
+    way_out = _("Start the model server on the machine, or run “shareai-node server add URL” there.")
+    return Reason("no_local_server", f"{missing} {told}" if told else missing, way_out)
 
 
 _TROUBLES = {

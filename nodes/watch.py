@@ -19,6 +19,12 @@ from nodes.fleet import Fleet, Presence
 
 RETRY_S = 1.0
 _AT_ONCE = 500
+_LIVES_MS = """
+local lives = {}
+for number, key in ipairs(KEYS) do lives[number] = redis.call('PTTL', key) end
+return lives
+"""
+"""In one go: a command for each key doubles what reading all of them costs this process."""
 
 logger = logging.getLogger(__name__)
 _decode = msgspec.json.Decoder(Presence).decode
@@ -55,9 +61,8 @@ async def read_all(client: aioredis.Redis, fleet: Fleet) -> None:
         part = keys[start : start + _AT_ONCE]
         async with client.pipeline(transaction=False) as pipeline:
             pipeline.mget(part)
-            for key in part:
-                pipeline.pttl(key)
-            values, *lives_ms = await pipeline.execute()
+            pipeline.eval(_LIVES_MS, len(part), *part)
+            values, lives_ms = await pipeline.execute()
         for value, life_ms in zip(values, lives_ms, strict=True):
             presence = _presence_in(value) if value is not None and life_ms > 0 else None
             if presence is not None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from providers.presets import PRESETS, Preset
+from providers.tiers import KIND_PRICES, TIER_PRICES, PriceTier, tier_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +38,27 @@ _OTHER_WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class CatalogPrice:
-    """USD per million tokens, and per request. `tiered` says that long prompts cost more than this."""
+    """USD per million tokens, and per request; `tiers` are what long prompts cost, as rows keep them."""
 
     model: str
     input: Decimal
     cached_input: Decimal | None
     output: Decimal
     request: Decimal
-    tiered: bool
+    kinds: Mapping[str, Decimal | None]
+    tiers: Sequence[PriceTier]
     context_tokens: int | None
+
+    def figures(self) -> dict[str, Any]:
+        """By the columns of a served model."""
+        return {
+            "input_price": self.input,
+            "cached_input_price": self.cached_input,
+            "output_price": self.output,
+            "request_price": self.request,
+            **self.kinds,
+            "price_tiers": [dict(tier) for tier in self.tiers],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +148,25 @@ def _remember(questions: Sequence[tuple[str, str]]) -> None:
     _remembered.update(zip(questions, map(_price, answers), strict=True))
 
 
-def _price(answer: dict[str, object] | None) -> CatalogPrice | None:
+def _price(answer: dict[str, Any] | None) -> CatalogPrice | None:
     if answer is None:
         return None
-    cached, context = answer["cached_input"], answer["context_tokens"]
+    context = answer["context_tokens"]
     return CatalogPrice(
         model=str(answer["model"]),
-        input=Decimal(str(answer["input"])).quantize(_PRICE_STEP),
-        cached_input=None if cached is None else Decimal(str(cached)).quantize(_PRICE_STEP),
-        output=Decimal(str(answer["output"])).quantize(_PRICE_STEP),
+        input=_usd(answer["input_price"]) or Decimal(0),
+        cached_input=_usd(answer["cached_input_price"]),
+        output=_usd(answer["output_price"]) or Decimal(0),
         request=Decimal(str(answer["request"])).quantize(_REQUEST_STEP),
-        tiered=bool(answer["tiered"]),
+        kinds={name: _usd(answer[name]) for name in KIND_PRICES},
+        tiers=[_tier(told) for told in answer["tiers"]],
         context_tokens=context if isinstance(context, int) else None,
     )
+
+
+def _tier(told: dict[str, Any]) -> PriceTier:
+    return tier_of(told["above_tokens"], {name: _usd(told[name]) for name in TIER_PRICES})
+
+
+def _usd(told: str | None) -> Decimal | None:
+    return None if told is None else Decimal(told).quantize(_PRICE_STEP)

@@ -18,6 +18,7 @@ from accounts.errors import NotPermitted
 from accounts.models import Organization, User
 from accounts.roles import Permission
 from providers.models import Connection, ConnectionKey, ServedModel
+from providers.tiers import KIND_PRICES
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,8 @@ def said_of_model(model: ServedModel) -> dict[str, Any]:
         "cached_input_price": _said(model.cached_input_price),
         "output_price": _said(model.output_price),
         "request_price": _said(model.request_price),
+        **{name: _said(getattr(model, name)) for name in KIND_PRICES},
+        "price_tiers": [dict(tier) for tier in model.price_tiers],
         "price_source": model.price_source,
         "price_version": model.price_version,
         "context_size": model.context_tokens,

@@ -6,7 +6,7 @@ Every refusal is an `InvalidConnection` that names the field: `base_url`, `model
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -17,6 +17,8 @@ from django.utils.translation import gettext as _
 from providers.errors import InvalidConnection, UnknownPreset
 from providers.prefill import PREFILL
 from providers.presets import PRESETS, Preset
+from providers.targets import DATA_COLLECTION, QUANTIZATION, QUANTIZATIONS
+from providers.tiers import KIND_PRICES, MOST_TIERS, TIER_PRICES, PriceTier, tier_of
 
 KINDS = ("chat", "embedding")
 CAPABILITIES = frozenset(
@@ -55,6 +57,11 @@ class ModelDraft:
     cached_input_price: Decimal | None = None
     output_price: Decimal | None = None
     request_price: Decimal = Decimal(0)
+    cache_write_price: Decimal | None = None
+    audio_input_price: Decimal | None = None
+    reasoning_price: Decimal | None = None
+    audio_output_price: Decimal | None = None
+    price_tiers: Sequence[PriceTier] = ()
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     capabilities: tuple[str, ...] = ()
@@ -130,10 +137,14 @@ def clean_keys(keys: Iterable[str]) -> list[str]:
     return cleaned
 
 
+_NATURE = {DATA_COLLECTION: ("allow", "deny"), QUANTIZATION: QUANTIZATIONS}
+
+
 def clean_options(options: Mapping[str, Any] | None) -> dict[str, str]:
-    """`auth_header` (where the key goes when not in Authorization) and `api_version`; nothing else."""
+    """`auth_header` (where the key goes when not in Authorization), `api_version`, and what the provider is like:
+    `data_collection`, `quantization`; nothing else."""
     given = {name: str(value).strip() for name, value in (options or {}).items() if str(value or "").strip()}
-    for name in given.keys() - {"auth_header", "api_version"}:
+    for name in given.keys() - {"auth_header", "api_version", *_NATURE}:
         raise InvalidConnection(f"options.{name}", _("There is no option of this name."))
     if header := given.get("auth_header"):
         given["auth_header"] = header = header.lower()
@@ -141,6 +152,9 @@ def clean_options(options: Mapping[str, Any] | None) -> dict[str, str]:
             raise InvalidConnection("options.auth_header", _("Give the name of a header, such as api-key."))
     if not _API_VERSION.fullmatch(given.get("api_version", "preview")):
         raise InvalidConnection("options.api_version", _("Use letters, digits, dots and dashes."))
+    for name, words in _NATURE.items():
+        if given.get(name, words[0]) not in words:
+            raise InvalidConnection(f"options.{name}", _("Choose one of: %s.") % ", ".join(words))
     return given
 
 
@@ -173,6 +187,8 @@ def clean_model(model: Mapping[str, Any], at: str = "") -> ModelDraft:
         cached_input_price=clean_price(model.get("cached_input_price"), f"{at}cached_input_price"),
         output_price=clean_price(model.get("output_price"), f"{at}output_price"),
         request_price=clean_price(model.get("request_price"), f"{at}request_price", _REQUEST_PLACES) or Decimal(0),
+        **{name: clean_price(model.get(name), f"{at}{name}") for name in KIND_PRICES},
+        price_tiers=clean_tiers(model.get("price_tiers") or (), f"{at}price_tiers"),
         context_tokens=clean_count(model.get("context_tokens"), f"{at}context_tokens", _MOST_TOKENS),
         max_output_tokens=clean_count(model.get("max_output_tokens"), f"{at}max_output_tokens", _MOST_TOKENS),
         capabilities=clean_capabilities(model.get("capabilities") or (), f"{at}capabilities"),
@@ -212,6 +228,26 @@ def clean_price(value: Any, field: str, places: int = _PRICE_PLACES) -> Decimal 
     if price != price.quantize(step):
         raise InvalidConnection(field, _("Use at most %(places)d decimals.") % {"places": places})
     return price.quantize(step)
+
+
+def clean_tiers(tiers: Iterable[Mapping[str, Any]], field: str) -> list[PriceTier]:
+    """By their size. Each has at least an input and an output price."""
+    cleaned = {}
+    for index, tier in enumerate(tiers):
+        at = f"{field}.{index}."
+        above_tokens = clean_count(tier.get("above_tokens"), f"{at}above_tokens", _MOST_TOKENS)
+        if above_tokens is None:
+            raise InvalidConnection(f"{at}above_tokens", _("Say above how many tokens of the prompt it holds."))
+        if above_tokens in cleaned:
+            raise InvalidConnection(f"{at}above_tokens", _("Another tier begins there already."))
+        prices = {name: clean_price(tier.get(name), f"{at}{name}") for name in TIER_PRICES}
+        for name in ("input_price", "output_price"):
+            if prices[name] is None:
+                raise InvalidConnection(f"{at}{name}", _("A tier has an input price and an output price."))
+        cleaned[above_tokens] = tier_of(above_tokens, prices)
+    if len(cleaned) > MOST_TIERS:
+        raise InvalidConnection(field, _("Use at most %(most)d tiers.") % {"most": MOST_TIERS})
+    return [cleaned[above_tokens] for above_tokens in sorted(cleaned)]
 
 
 def clean_count(value: Any, field: str, most: int) -> int | None:

@@ -75,7 +75,10 @@ class ConnectionKey(OwnedModel):
 
 
 class ServedModel(OwnedModel):
-    """One model at one connection: what becomes a Target. Prices are USD per million tokens."""
+    """One model at one connection: what becomes a Target. Prices are USD per million tokens.
+
+    `price_tiers` are what requests with long prompts cost as a whole: each a `providers.tiers.PriceTier`.
+    """
 
     public_id = models.CharField(max_length=40, unique=True)
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="served_models")
@@ -90,6 +93,11 @@ class ServedModel(OwnedModel):
     )
     output_price = models.DecimalField(_("output price"), max_digits=16, decimal_places=6, null=True, blank=True)
     request_price = models.DecimalField(max_digits=16, decimal_places=9, default=0)
+    cache_write_price = models.DecimalField(max_digits=16, decimal_places=6, null=True, blank=True)
+    audio_input_price = models.DecimalField(max_digits=16, decimal_places=6, null=True, blank=True)
+    reasoning_price = models.DecimalField(max_digits=16, decimal_places=6, null=True, blank=True)
+    audio_output_price = models.DecimalField(max_digits=16, decimal_places=6, null=True, blank=True)
+    price_tiers = models.JSONField(default=list, blank=True)
     price_source = models.CharField(max_length=20, default="manual")  # manual, catalog, none
     price_version = models.PositiveIntegerField(default=1)
     context_tokens = models.PositiveIntegerField(_("context window"), null=True, blank=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from providers.schema import CHAT, Call
+from providers.schema import CHAT, TOKEN_LIMITS, Call
 from providers.targets import Target
 
 PREFILL = "prefill"
@@ -23,7 +23,6 @@ Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 GOING_ON_WHEN_TOLD = frozenset({"vllm", "sglang"})
 TOLD = {"continue_final_message": True, "add_generation_prompt": False}
 """Source: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, extra parameters of the chat API."""
-_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 def can_go_on(target: Target) -> bool:
@@ -61,7 +60,7 @@ def continued(call: Call, said: str, said_tokens: int) -> Call | None:
     if left is not None:
         if left < 1:
             return None
-        body |= {name: left for name in _LIMITS if body.get(name) is not None}
+        body |= {name: left for name in TOKEN_LIMITS if body.get(name) is not None}
     return msgspec.structs.replace(
         call,
         body=body,

@@ -51,6 +51,8 @@ class Preset:
     model_prefix: str = ""
     local: bool = False
     adapter: str = "openai"
+    limit_name: str = ""
+    """The only name by which its newer models know `max_tokens`."""
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -76,6 +78,8 @@ _ROWS = (
         base_url="https://api.openai.com/v1",
         docs_url="https://platform.openai.com/api-keys",
         prices="openai",
+        # Source: https://platform.openai.com/docs/api-reference/chat/create, "not compatible with o-series models"
+        limit_name="max_completion_tokens",
     ),
     Preset(
         id="anthropic",

@@ -16,6 +16,15 @@ import orjson
 from genai_prices.data import providers
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices, TimeOfDateConstraint
 
+_UNITS = {
+    "input_price": "input_mtok",
+    "cached_input_price": "cache_read_mtok",
+    "output_price": "output_mtok",
+    "cache_write_price": "cache_write_mtok",
+    "audio_input_price": "input_audio_mtok",
+    "reasoning_price": "output_reasoning_mtok",
+    "audio_output_price": "output_audio_mtok",
+}
 _BY_ID = {provider.id: provider for provider in providers}
 
 
@@ -25,19 +34,28 @@ def answer(vendor: str, model: str, at: datetime) -> dict[str, Any] | None:
     if found is None:
         return None
     prices = _standing_prices(found, at)
-    listed = [prices.input_mtok, prices.cache_read_mtok, prices.output_mtok, prices.requests_kcount]
-    input_price, cached, output, per_thousand = (_base(value) for value in listed)
-    if input_price is None:
+    plain = _prices_above(prices, 0)
+    if plain["input_price"] is None:
         return None
     return {
+        **plain,
         "model": found.id,
-        "input": str(input_price),
-        "cached_input": None if cached is None else str(cached),
-        "output": str(output or 0),
-        "request": str((per_thousand or Decimal(0)) / 1000),
-        "tiered": any(isinstance(value, TieredPrices) for value in listed),
+        "request": str((_at(prices.requests_kcount, 0) or Decimal(0)) / 1000),
+        "tiers": [{**_prices_above(prices, start), "above_tokens": start} for start in _starts(prices)],
         "context_tokens": found.context_window,
     }
+
+
+def _starts(prices: ModelPrice) -> list[int]:
+    values = [getattr(prices, unit) for unit in _UNITS.values()]
+    return sorted({tier.start for value in values if isinstance(value, TieredPrices) for tier in value.tiers})
+
+
+def _prices_above(prices: ModelPrice, tokens: int) -> dict[str, str | None]:
+    """All of them, for prompts of more tokens than that; output without a price costs nothing."""
+    found = {name: _at(getattr(prices, unit), tokens) for name, unit in _UNITS.items()}
+    found["output_price"] = found["output_price"] or Decimal(0)
+    return {name: None if price is None else str(price) for name, price in found.items()}
 
 
 def _standing_prices(model: ModelInfo, at: datetime) -> ModelPrice:
@@ -54,11 +72,14 @@ def _standing_prices(model: ModelInfo, at: datetime) -> ModelPrice:
 
 
 def _input_price(prices: ModelPrice) -> Decimal:
-    return _base(prices.input_mtok) or Decimal(0)
+    return _at(prices.input_mtok, 0) or Decimal(0)
 
 
-def _base(value: Decimal | TieredPrices | None) -> Decimal | None:
-    return value.base if isinstance(value, TieredPrices) else value
+def _at(value: Decimal | TieredPrices | None, tokens: int) -> Decimal | None:
+    """Of prompts of more tokens than that. A tier begins behind its start, and holds for all tokens of a request."""
+    if not isinstance(value, TieredPrices):
+        return value
+    return next((tier.price for tier in reversed(value.tiers) if tier.start <= tokens), value.base)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ meaning, re-serialised from the parse, so that what was checked is what is sent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ SUFFIXES = frozenset(_SUFFIX_SORTS) | _PLACE_SUFFIXES
 _SORTS = {"price": "cheapest", "throughput": "throughput", "latency": "fastest"}
 _MAX_FALLBACK_MODELS = 10
 _MOST_TOKENS = 10_000_000
+_MOST_CHOICES = 128
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens", "n_predict")
+"""One wish under three names; llama.cpp obeys the last one above the others."""
 _EXTENSIONS = ("models", "provider", "route", "transforms")
 
 
@@ -38,6 +42,8 @@ class Preferences(msgspec.Struct, frozen=True):
     max_output_nanos: int | None = None
     min_throughput: float | None = None
     max_latency_s: float | None = None
+    denies_collection: bool = False
+    quantizations: frozenset[str] = frozenset()
 
 
 NO_PREFERENCES = Preferences()
@@ -96,6 +102,7 @@ def parse(
     """
     name = _required_text(body, "model")
     _CHECK_INPUT[endpoint](body)
+    _check_choices(body)
     stream = _flag(body, "stream") if endpoint != EMBEDDINGS else False
     bare, suffix = _split_suffix(name)
     preferences = _preferences(body.get("provider"), _SUFFIX_SORTS.get(suffix or ""))
@@ -109,7 +116,7 @@ def parse(
         include_usage=_include_usage(body, stream),
         max_tokens=_max_tokens(body),
         prompt_bytes=body_bytes,
-        requires=_requires(body),
+        requires=_requires(endpoint, body),
         preferences=preferences,
         place=suffix if suffix in _PLACE_SUFFIXES else None,
         session=str(body.get("user") or body.get("prompt_cache_key") or ""),
@@ -207,25 +214,43 @@ def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
 
 
 def _max_tokens(body: Mapping[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
+    """Under whichever name: two limits that differ would be read as the caller likes by one and bill by the other."""
+    found: int | None = None
+    for name in TOKEN_LIMITS:
         value = body.get(name)
         if value is None:
             continue
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_TOKENS:
+        if not _is_count(value, _MOST_TOKENS):
             raise InvalidRequest(f"'{name}' must be an integer from 1 to {_MOST_TOKENS}.", param=name)
-        return value
-    return None
+        if found is not None and value != found:
+            raise InvalidRequest("Two different limits of tokens are given; give one.", param=name)
+        found = value
+    return found
 
 
-def _requires(body: Mapping[str, Any]) -> frozenset[str]:
+def _check_choices(body: Mapping[str, Any]) -> None:
+    """How many answers are paid for must be beyond doubt: some upstreams would read "3" as 3."""
+    for name in ("n", "best_of"):
+        value = body.get(name)
+        if value is not None and not _is_count(value, _MOST_CHOICES):
+            raise InvalidRequest(f"'{name}' must be an integer from 1 to {_MOST_CHOICES}.", param=name)
+
+
+def _is_count(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _requires(endpoint: str, body: Mapping[str, Any]) -> frozenset[str]:
     """What a target must be able to do to answer this body."""
+    if endpoint != CHAT:
+        return _NOTHING
     needed = set()
     if body.get("tools"):
         needed.add("tools")
     format_ = body.get("response_format")
     if isinstance(format_, dict) and format_.get("type") == "json_schema":
         needed.add("json_schema")
-    for message in body.get("messages") or ():
+    for message in body["messages"]:
         content = message.get("content")
         if isinstance(content, list) and any(
             isinstance(part, dict) and part.get("type") == "image_url" for part in content
@@ -249,14 +274,24 @@ def _preferences(value: Any, suffix_sort: str | None) -> Preferences:
         order=_names(value, "order"),
         only=frozenset(_names(value, "only")),
         ignore=frozenset(_names(value, "ignore")),
-        allow_fallbacks=value.get("allow_fallbacks") is not False,
-        require_parameters=value.get("require_parameters") is True,
+        allow_fallbacks=_choice(value, "allow_fallbacks", {True: True, False: False, None: True}),
+        require_parameters=_choice(value, "require_parameters", {True: True, False: False, None: False}),
         sort=suffix_sort or _sort(value.get("sort")),
         max_input_nanos=_price_nanos(price, "prompt"),
         max_output_nanos=_price_nanos(price, "completion"),
         min_throughput=_positive(value, "preferred_min_throughput"),
         max_latency_s=_positive(value, "preferred_max_latency"),
+        denies_collection=_choice(value, "data_collection", {"deny": True, "allow": False, None: False}),
+        quantizations=frozenset(_names(value, "quantizations")),
     )
+
+
+def _choice(value: Mapping[str, Any], name: str, meanings: Mapping[str | bool | None, bool]) -> bool:
+    chosen = value.get(name)
+    if not isinstance(chosen, (str, bool, NoneType)) or chosen not in meanings:
+        words = " or ".join(str(word).lower() for word in meanings if word is not None)
+        raise InvalidRequest(f"'provider.{name}' must be {words}.", param=f"provider.{name}")
+    return meanings[chosen]
 
 
 def _names(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -271,7 +306,7 @@ def _names(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def _sort(value: Any) -> str | None:
     if value is None:
         return None
-    if value not in _SORTS:
+    if not isinstance(value, str) or value not in _SORTS:
         raise InvalidRequest(
             "'provider.sort' must be one of 'price', 'throughput', 'latency'.", param="provider.sort"
         )

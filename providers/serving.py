@@ -16,11 +16,13 @@ from providers.catalog import CatalogPrice, find_prices
 from providers.drafts import ModelDraft
 from providers.errors import InvalidConnection
 from providers.models import Connection, ServedModel
+from providers.tiers import KIND_PRICES
 
 MANUAL, CATALOG, UNPRICED = "manual", "catalog", "none"
 
 _FIELDS = ("upstream_id", "kind", "enabled", "weight", "context_tokens", "max_output_tokens")
-_PRICES = ("input_price", "cached_input_price", "output_price", "request_price")
+_LESSER = ("cached_input_price", *KIND_PRICES, "price_tiers")
+_PRICES = ("input_price", "output_price", "request_price", *_LESSER)
 _CHANGEABLE = {"id", *_FIELDS, *_PRICES, "capabilities"}
 
 
@@ -100,8 +102,8 @@ def apply_price(row: ServedModel, price: CatalogPrice | None) -> bool:
         Whether a figure changed; the version has grown then.
     """
     if price is None:
-        return _set_prices(row, (None, None, None, Decimal(0)), UNPRICED)
-    return _set_prices(row, (price.input, price.cached_input, price.output, price.request), CATALOG)
+        return _set_prices(row, {"request_price": Decimal(0), "price_tiers": []}, UNPRICED)
+    return _set_prices(row, price.figures(), CATALOG)
 
 
 def _fill(row: ServedModel, draft: ModelDraft, listed: CatalogPrice | None, *, keep_manual: bool = True) -> None:
@@ -112,25 +114,28 @@ def _fill(row: ServedModel, draft: ModelDraft, listed: CatalogPrice | None, *, k
         row.context_tokens = listed.context_tokens
     if _is_priced(draft):
         output = Decimal(0) if draft.output_price is None else draft.output_price
-        figures = (draft.input_price, draft.cached_input_price, output, draft.request_price)
+        figures = {name: getattr(draft, name) for name in _PRICES} | {"output_price": output}
+        figures["price_tiers"] = list(draft.price_tiers)
         same = row.price_source == CATALOG and figures == _figures(row)
         _set_prices(row, figures, CATALOG if same else MANUAL)
     elif row.pk is None or row.price_source != MANUAL or not keep_manual:
         apply_price(row, listed)
 
 
-def _set_prices(row: ServedModel, figures: tuple[Decimal | None, ...], source: str) -> bool:
+def _set_prices(row: ServedModel, given: Mapping[str, Any], source: str) -> bool:
+    """Those that are not given are None."""
+    figures = {name: given.get(name) for name in _PRICES}
     changed = figures != _figures(row)
     if changed and row.pk is not None:
         row.price_version += 1
-    for name, value in zip(_PRICES, figures, strict=True):
+    for name, value in figures.items():
         setattr(row, name, value)
     row.price_source = source
     return changed
 
 
-def _figures(row: ServedModel) -> tuple[Decimal | None, ...]:
-    return tuple(getattr(row, name) for name in _PRICES)
+def _figures(row: ServedModel) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _PRICES}
 
 
 def _is_priced(draft: ModelDraft) -> bool:
@@ -139,7 +144,7 @@ def _is_priced(draft: ModelDraft) -> bool:
 
 def _check_prices(draft: ModelDraft, at: str = "") -> None:
     if not _is_priced(draft):
-        if draft.cached_input_price is not None:
+        if any(getattr(draft, name) not in (None, (), []) for name in _LESSER):
             raise InvalidConnection(f"{at}input_price", _("Give the input price as well."))
         return
     if draft.input_price is None:
@@ -153,5 +158,5 @@ def _merged(model: ServedModel, given: Mapping[str, Any]) -> dict[str, Any]:
     merged = {"id": model.model_id, **said, **given}
     if merged["input_price"] in (None, "") and merged["output_price"] in (None, ""):
         # Back to the catalogue: the lesser prices go with the two that were taken away.
-        merged |= {name: given.get(name) for name in ("cached_input_price", "request_price")}
+        merged |= {name: given.get(name) for name in ("request_price", *_LESSER)}
     return merged

@@ -18,7 +18,8 @@ from providers.models import Connection, ConnectionKey, ServedModel
 from providers.prefill import GOING_ON_WHEN_TOLD
 from providers.presets import CUSTOM, PRESETS, KeyNeed, key_headers
 from providers.sealing import open_key
-from providers.targets import Credential, Price, Target
+from providers.targets import DATA_COLLECTION, LIMIT_NAME, QUANTIZATION, Credential, Price, Target
+from providers.tiers import finer_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def price_of(row: ServedModel) -> Price | None:
         cached_input_nanos=None if row.cached_input_price is None else nanos_from_usd(row.cached_input_price),
         request_nanos=nanos_from_usd(row.request_price),
         version=row.price_version,
+        finer=finer_of(row),
     )
 
 
@@ -79,7 +81,10 @@ def _opened(connection: Connection, keys: Iterable[ConnectionKey]) -> tuple[tupl
     options = {
         NEEDS_KEY: "yes" if wants_key and not credentials else "",
         "api_version": connection.options.get("api_version") or preset.api_version,
+        LIMIT_NAME: preset.limit_name,
         "runtime": preset.id if preset.id in GOING_ON_WHEN_TOLD else "",
+        DATA_COLLECTION: connection.options.get(DATA_COLLECTION, ""),
+        QUANTIZATION: connection.options.get(QUANTIZATION, ""),
         "parked_keys": str(parked or ""),
         "unreadable_keys": str(unreadable or ""),
     }

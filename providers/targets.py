@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import msgspec
 
+from common.rates import FinerRates
+
 CLOUD, OWN, GUEST = "cloud", "own", "guest"
 """A third party, the organisation's own machine, a machine of another organisation that it may use."""
+
+
+DATA_COLLECTION, QUANTIZATION = "data_collection", "quantization"
+"""What a provider is like, among its options: `deny` where nothing asked is kept; one of `QUANTIZATIONS`."""
+
+UNKNOWN = "unknown"
+QUANTIZATIONS = ("int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", UNKNOWN)
+"""Source: https://openrouter.ai/docs/features/provider-routing#quantization"""
+
+
+LIMIT_NAME = "limit_name"
+"""An option: how `max_tokens` has to be called."""
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -16,6 +30,7 @@ class Price(msgspec.Struct, frozen=True):
     cached_input_nanos: int | None = None
     request_nanos: int = 0
     version: int = 1
+    finer: FinerRates | None = None
 
 
 class Credential(msgspec.Struct, frozen=True):

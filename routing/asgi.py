@@ -36,6 +36,8 @@ from routing.replies import Reply, StreamReply
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MOST_PATHS = 4096
+MAX_PATH_CHARS = 2048
+"""Matches are remembered by path, and whoever asks need not have a key yet."""
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
 
@@ -50,6 +52,9 @@ class GatewayRequest(ASGIRequest):
     Django's own constructor spends a tenth of a request's time on `META`, which nothing on `/v1` reads; here it is
     made when somebody asks, and `header` answers from the bytes.
     """
+
+    trusted_proxies = 0
+    """How many in front append to `X-Forwarded-For`; set by the handler where there are any."""
 
     def __init__(
         self, scope: Scope, by_name: dict[bytes, bytes], payload: bytes, flight: Flight, request_id: str
@@ -84,19 +89,35 @@ class GatewayRequest(ASGIRequest):
 
     @property
     def address(self) -> str:
-        """The caller's, as the server knows it; empty behind a Unix socket."""
+        """The caller's, as the trusted proxies tell it, else as the server knows it; empty where nobody does."""
+        if self.trusted_proxies:
+            return forwarded_address(self.header("x-forwarded-for") or "", self.trusted_proxies)
         client = self.scope.get("client")
         return client[0] if client else ""
+
+
+def forwarded_address(listed: str, trusted_proxies: int) -> str:
+    """What the outermost of so many proxies said; "" for a request that did not come through all of them."""
+    said = listed.split(",")
+    if len(said) < trusted_proxies:
+        return ""
+    address = said[-trusted_proxies].strip()
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 class LeanHandler:
     """Serves the URLs of `urlconf`. `flights` knows what is in flight; set `draining` before stopping."""
 
-    def __init__(self, urlconf: str, flights: Flights, *, body_deadline_s: float = 30.0) -> None:
+    def __init__(
+        self, urlconf: str, flights: Flights, *, body_deadline_s: float = 30.0, trusted_proxies: int = 0
+    ) -> None:
         # The URLs never change and few are asked for, so a match is made once.
         self._resolve = lru_cache(MOST_PATHS)(get_resolver(urlconf).resolve)
         self._flights = flights
         self._body_deadline_s = body_deadline_s
+        self._trusted_proxies = trusted_proxies
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,6 +148,8 @@ class LeanHandler:
             by_name = _check_head(scope)
             body = await self._body(receive, flight)
             request = GatewayRequest(scope, by_name, body, flight, request_id)
+            if self._trusted_proxies:
+                request.trusted_proxies = self._trusted_proxies
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
@@ -156,6 +179,8 @@ class LeanHandler:
 
 def _check_head(scope: Scope) -> dict[bytes, bytes]:
     """The headers by name. Raises: ShareAIError."""
+    if len(scope["path"]) > MAX_PATH_CHARS:
+        raise InvalidRequest(f"The address has more than {MAX_PATH_CHARS} characters.")
     headers = scope["headers"]
     by_name: dict[bytes, bytes] = dict(headers)
     if by_name.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):

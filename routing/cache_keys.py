@@ -18,6 +18,7 @@ from routing.sentences import rendered
 from routing.similar import Similar, similar_of
 from routing.snapshots import OrgSnapshot
 
+_MOST_DIGITS = 10
 MOST_PROMPT_BYTES = 1 << 20
 """Canonical JSON of more would hold up the loop."""
 
@@ -80,7 +81,7 @@ def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wan
     similar = None
     if rule.semantic is not None:
         stays_home = all(candidate.target.place == OWN for candidate in plan.candidates)
-        similar = similar_of(head, call, caller, canonical, stays_home=stays_home)
+        similar = similar_of((*head, rule.semantic.model), call, caller, canonical, stays_home=stays_home)
     return Wanted(_digest(head, call.body), caller.org_id, rule, freshness_of(call.cache_control), similar)
 
 
@@ -100,6 +101,7 @@ def freshness_of(cache_control: str) -> Freshness:
         seconds = value.strip().strip('"')
         if name == "no-store":
             return _NOTHING
+        seconds = seconds[:_MOST_DIGITS]  # as long as anything lives anyway, and no number too long to read
         if name == "no-cache" or (name == "max-age" and seconds.isdecimal() and int(seconds) == 0):
             found = _ANEW
         elif name == "max-age" and seconds.isdecimal() and found.reads:

@@ -23,7 +23,7 @@ from routing.cache_replies import hit_headers
 from routing.cache_store import Memory, Shelf
 from routing.failover import RejectedUpstream
 from routing.flights import LEFT, Flight, Flights, Headers, record_of_ended, refusal_of_ended
-from routing.rendering import DONE, cache_headers, trace_of, with_trace
+from routing.rendering import DONE, cache_headers, from_header, trace_of, with_trace
 from routing.replies import Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Settlement
 
@@ -114,7 +114,7 @@ class Share:
         if asked is self._payer:
             return [*self._headers, *cache_headers(b"MISS")]
         kind = [header for header in self._headers if not header[0].startswith(b"x-")]
-        target = dict(self._headers)[b"x-shareai-target"].decode("latin-1")
+        target = from_header(dict(self._headers)[b"x-shareai-target"].decode())
         return [*kind, *hit_headers(target, asked, 0)]
 
     def _whole_for(self, asked: Asked, entry: Entry | None) -> Entry | Reply:

@@ -9,9 +9,8 @@ fails, or takes too long, the cache knows nothing, and the question is asked as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
 from time import time
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import orjson
@@ -24,9 +23,10 @@ from routing.cache_entries import Entry
 from routing.cache_keys import Wanted
 from routing.cache_store import Memory, Shelf
 from routing.filters import PRIVATE
-from routing.flights import LEFT, Flight, Flights
+from routing.flights import LEFT, Flight, Flights, nobody_there
 from routing.replies import Reply, StreamReply
 from routing.similar import Index, Similar, Vector, vector_of
+from routing.similar_shelf import Questions
 
 EMBEDDING_S = 3.0
 MOST_TRIED = 3
@@ -61,7 +61,7 @@ class Embedder:
                     flight.end(LEFT)
 
     async def _asked(self, model: str, similar: Similar, flights: list[Flight]) -> Vector[float] | None:
-        flight = self._flights.enter(_nothing_comes)
+        flight = self._flights.enter(nobody_there)
         flights.append(flight)
         text, caller = similar.text, msgspec.structs.replace(similar.caller, allowed_models=None)
         body = {"model": model, "input": text, "encoding_format": "float"}
@@ -83,10 +83,11 @@ class Embedder:
 
 
 class Similarity:
-    """One per process: it knows the questions that came by here, whose answers lie where those of all lie."""
+    """One per process: it knows the questions that came by here and, without `questions` not, those of the others."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, questions: Questions | None = None) -> None:
         self._embedder = embedder
+        self._questions = questions
         self._index = Index()
         self._running: dict[bytes, asyncio.Task[Vector[float] | None]] = {}
 
@@ -95,6 +96,7 @@ class Similarity:
         similar, rule = wanted.similar, wanted.rule.semantic
         assert similar is not None
         assert rule is not None
+        await self._hear(wanted.org_id, similar.filter)
         vector = self._index.vector(wanted.org_id, similar.filter, wanted.digest)
         if vector is None:
             vector = await asyncio.shield(self._embedding(wanted.digest, rule.model, similar))
@@ -109,8 +111,23 @@ class Similarity:
                     found = entry, likeness
                     break
         if found is None and wanted.freshness.stores:
-            self._index.add(wanted.org_id, similar.filter, vector, wanted.digest)
+            await self._note(wanted, similar.filter, vector)
         return found
+
+    async def _hear(self, org_id: int, named: bytes) -> None:
+        if self._questions is None:
+            return
+        heard = self._index.heard(org_id, named)
+        news = await self._questions.since(org_id, named, heard)
+        if news.heard != heard:
+            self._index.hear(org_id, named, news.heard, news.questions)
+
+    async def _note(self, wanted: Wanted, named: bytes, vector: Vector[float]) -> None:
+        """What is known already, others were told when it came."""
+        is_new = self._index.vector(wanted.org_id, named, wanted.digest) is None
+        self._index.add(wanted.org_id, named, vector, wanted.digest)
+        if is_new and self._questions is not None:
+            await self._questions.tell(wanted.org_id, named, wanted.digest, vector, wanted.rule.ttl_s)
 
     def _embedding(self, digest: bytes, model: str, similar: Similar) -> asyncio.Task[Vector[float] | None]:
         """One for all who ask the very same at once. It stays for a moment, until it is known."""
@@ -134,7 +151,3 @@ def _vector_in(reply: Reply) -> Vector[float] | None:
     except (orjson.JSONDecodeError, LookupError, TypeError):
         return None
     return vector_of(numbers) if isinstance(numbers, list) else None
-
-
-async def _nothing_comes() -> MutableMapping[str, Any]:
-    raise AssertionError("an embedding has no connection that anything could come from")

@@ -12,6 +12,7 @@ from time import time
 
 from routing.cache_entries import Entry, packed, unpacked
 from routing.redis_door import Door, RedisAway
+from routing.similar_shelf import Questions
 
 MEMORY_BYTES = 32 << 20
 _LARGE_BYTES = 64 * 1024
@@ -50,6 +51,7 @@ class Shelf:
 
     def __init__(self, redis_url: str) -> None:
         self._door = Door(redis_url, "the cache")
+        self.questions = Questions(self._door)
 
     @property
     def is_up(self) -> bool:

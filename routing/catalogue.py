@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 from accounts.authentication import Caller, KeyRecord
-from common.money import usd_per_token
-from providers.targets import Target
+from common.money import usd_from_nanos, usd_per_token
+from common.rates import Tier, tiers_within
+from providers.targets import Price, Target
 from routing.snapshots import OrgSnapshot
 
 _CREATED = 1_767_225_600
@@ -58,9 +60,33 @@ def _described(snapshot: OrgSnapshot, name: str) -> dict[str, Any] | None:
         "served_by": [target.name for target in targets],
         "context_length": max(contexts, default=None),
         "capabilities": sorted(frozenset().union(*(target.capabilities for target in targets))),
-        "pricing": cheapest
-        and {"prompt": usd_per_token(cheapest.input_nanos), "completion": usd_per_token(cheapest.output_nanos)},
+        "pricing": cheapest and _pricing(cheapest),
     }
+
+
+def _pricing(price: Price) -> dict[str, Any]:
+    """OpenRouter's names, in US dollars for a token and for a request; `tiers` are ours."""
+    plain, *tiers = tiers_within(price, sys.maxsize)
+    said: dict[str, Any] = _rates_of(plain)
+    if price.request_nanos:
+        said["request"] = f"{usd_from_nanos(price.request_nanos):f}"
+    if tiers:
+        said["tiers"] = [{"above_prompt_tokens": tier.above_tokens} | _rates_of(tier) for tier in tiers]
+    return said
+
+
+def _rates_of(tier: Tier) -> dict[str, str]:
+    """Without those that are as other input or output."""
+    rates = {
+        "prompt": tier.input_nanos,
+        "completion": tier.output_nanos,
+        "input_cache_read": tier.cached_input_nanos,
+        "input_cache_write": tier.cache_write_nanos,
+        "audio": tier.audio_input_nanos,
+        "internal_reasoning": tier.reasoning_nanos,
+        "audio_output": tier.audio_output_nanos,
+    }
+    return {name: usd_per_token(nanos) for name, nanos in rates.items() if nanos is not None}
 
 
 def _targets(snapshot: OrgSnapshot, name: str) -> tuple[Target, ...]:

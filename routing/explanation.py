@@ -5,19 +5,20 @@ Nothing is sent anywhere and nobody's turn is taken. Pure, like the planner, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from common.errors import NoProviderAvailable, ShareAIError
+from common.errors import ShareAIError
 from common.money import NANOS_PER_USD, usd_text
 from providers.prefill import can_go_on
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
 from routing.canary_draw import without_canaries
 from routing.filters import REASONS
 from routing.health import Health
+from routing.plan_refusals import NOBODY_SERVES
 from routing.planner import Planner
 from routing.plans import Candidate, Hedge, Plan, Rejected
 from routing.scorers import EXPECTED_BYTES_PER_TOKEN, expected_cost_nanos
@@ -97,7 +98,7 @@ def explain(
     """
     try:
         plan = planner.rehearsal().plan(call, without_canaries(snapshot), now, key_id)
-    except NoProviderAvailable as refusal:
+    except NOBODY_SERVES as refusal:
         return refused(call, snapshot, refusal)
     return Explanation(
         model=call.model,
@@ -107,7 +108,7 @@ def explain(
         candidates=tuple(
             _kept(call, candidate, index, plan, health) for index, candidate in enumerate(plan.candidates)
         ),
-        dropped=tuple(_dropped(one) for one in plan.rejected),
+        dropped=_once(map(_dropped, plan.rejected)),
         rule=plan.rule or None,
         continue_streams=plan.continues,
         hedge=None if plan.hedge is None else _hedge(plan.hedge),
@@ -193,6 +194,11 @@ def _dropped(rejected: Rejected) -> Dropped:
     return Dropped(rejected.target, rejected.reason, f"{rejected.target} {REASONS[rejected.reason]}", until_s)
 
 
+def _once(dropped: Iterable[Dropped]) -> tuple[Dropped, ...]:
+    """One that two legs lead to is told once."""
+    return tuple({(one.target, one.reason): one for one in dropped}.values())
+
+
 def refused(call: Call, snapshot: OrgSnapshot, refusal: ShareAIError) -> Explanation:
     """The explanation of a call that nobody may serve."""
     route = next((name for name in call.models if name in snapshot.routes), None)
@@ -202,6 +208,6 @@ def refused(call: Call, snapshot: OrgSnapshot, refusal: ShareAIError) -> Explana
         strategy=snapshot.routes[route].strategy if route else None,
         most_attempts=0,
         candidates=(),
-        dropped=tuple(Dropped(**one) for one in (refusal.metadata or {}).get("rejected", ())),
+        dropped=_once(Dropped(**one) for one in (refusal.metadata or {}).get("rejected", ())),
         refusal=Refusal(refusal.status, refusal.code, refusal.message),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from common.rates import tiers_within
 from providers.prefill import PREFILL
 from providers.schema import NO_PREFERENCES, Call, Preferences
-from providers.targets import OWN, Target
+from providers.targets import DATA_COLLECTION, OWN, QUANTIZATION, UNKNOWN, Target
 from routing.health import Health
 
 Filter = Callable[[Call, Target], str | None]
@@ -20,6 +21,8 @@ REASONS = {
     "wrong_kind": "serves another kind of request",
     "no_key": "has no usable API key",
     "not_wanted": "excluded by the request's provider preferences",
+    "may_collect": "may keep what it is asked, which the request's data_collection denies",
+    "other_quantization": "is not known to be of a quantization that the request takes",
     "too_expensive": "costs more than the request's max_price",
     "price_unknown": "has no known price, and the request set max_price or is paid from a budget",
     "lacks_capability": "lacks a capability that the request needs",
@@ -91,7 +94,16 @@ def reject_preferences(call: Call, target: Target) -> str | None:
         return None
     if not _is_wanted(preferences, target):
         return "not_wanted"
-    return _reject_price(preferences, target)
+    return _reject_nature(preferences, target) or _reject_price(call, preferences, target)
+
+
+def _reject_nature(preferences: Preferences, target: Target) -> str | None:
+    """By what is known of a provider; what nobody has stated is not assumed. Own machines keep what is one's own."""
+    if preferences.denies_collection and target.place != OWN and target.options.get(DATA_COLLECTION) != "deny":
+        return "may_collect"
+    if preferences.quantizations and target.options.get(QUANTIZATION, UNKNOWN) not in preferences.quantizations:
+        return "other_quantization"
+    return None
 
 
 def _is_wanted(preferences: Preferences, target: Target) -> bool:
@@ -103,13 +115,18 @@ def _is_wanted(preferences: Preferences, target: Target) -> bool:
     return not names & preferences.ignore
 
 
-def _reject_price(preferences: Preferences, target: Target) -> str | None:
+def _reject_price(call: Call, preferences: Preferences, target: Target) -> str | None:
+    """By the dearest tier that the prompt can reach: nobody pays more than they said."""
     limits = (preferences.max_input_nanos, preferences.max_output_nanos)
     if limits == (None, None):
         return None
     if target.price is None:
         return "price_unknown"
-    prices = (target.price.input_nanos, target.price.output_nanos)
+    if target.price.finer is None:
+        prices = (target.price.input_nanos, target.price.output_nanos)
+    else:
+        met = tiers_within(target.price, call.prompt_bytes)
+        prices = (max(tier.input_nanos for tier in met), max(tier.output_nanos for tier in met))
     dear = any(limit is not None and price > limit for limit, price in zip(limits, prices, strict=True))
     return "too_expensive" if dear else None
 

@@ -227,6 +227,11 @@ class Flights:
                 flight.watch = asyncio.create_task(_watch(flight))
 
 
+async def nobody_there() -> MutableMapping[str, Any]:
+    """The `receive` of a flight without a connection of its own; without a `key_id` nobody watches it."""
+    raise AssertionError("nothing can come")
+
+
 async def _watch(flight: Flight) -> None:
     """Ends the flight when its caller leaves. Only after the body was read, so nothing else can arrive."""
     while (await flight.receive())["type"] != "http.disconnect":

@@ -28,6 +28,7 @@ from routing.rendering import (
     answer_headers,
     cost_header,
     error_reply,
+    in_header,
     rejected_error,
     trace_of,
     with_trace,
@@ -215,7 +216,7 @@ class Gateway:
         settlement.settle(status=rejected.status, billing_reason=NO_CHARGE, error_code="rejected_upstream")
         target = trail.attempts[-1].target if trail.attempts else ""  # another caller with the same request asked
         error = rejected_error(rejected.status, rejected.body, target)
-        headers = [(b"x-shareai-target", target.encode("latin-1", "replace")), *settlement.limit_headers]
+        headers = [(b"x-shareai-target", in_header(target)), *settlement.limit_headers]
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
         return error_reply(error, call.request_id, headers, trace)
 

@@ -31,9 +31,10 @@ from routing.asked import Asked
 from routing.failover import Answered, Enter, Failover, OpenedStream, RejectedUpstream, RetryBudget
 from routing.flights import Flights
 from routing.health import Health
-from routing.parts import cost_of, part_of, part_of_target
+from routing.parts import part_of, part_of_target
 from routing.plans import Candidate, Hedge
 from routing.settlement import prompt_tokens
+from routing.upper_bounds import Size, cost_bound
 
 LEAST_SAMPLES = 20
 _MOST_CREDIT = 1_000
@@ -226,7 +227,7 @@ class _Race:
 def _may_lose(hedge: Hedge, asked: Asked, target: Target) -> bool:
     """No tokenizer makes more tokens than there are bytes. What others are paid for is not theirs to lose: the caller
     does not pay for it, so somebody else would."""
-    most_nanos = cost_of(TokenUsage(asked.call.prompt_bytes), target.price)
+    most_nanos = cost_bound(Size(asked.call.prompt_bytes, 0), target)
     is_own = target.org_id == asked.settlement.caller.org_id
     return most_nanos == 0 or (is_own and most_nanos <= hedge.most_extra_nanos)
 

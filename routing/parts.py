@@ -7,6 +7,7 @@ from collections import Counter
 import msgspec
 
 from common.money import request_cost_nanos
+from common.rates import summed
 from metering.usage import AttemptUsage
 from providers.adapters.base import COUNTED, REPORTED, TokenUsage
 from providers.schema import Call
@@ -39,6 +40,7 @@ def part_of_target(target: Target, usage: TokenUsage, *, charged: bool = True) -
         usage.source,
         price.version if price else None,
         charged,
+        usage.token_details,
     )
 
 
@@ -63,7 +65,9 @@ class Parts(msgspec.Struct, frozen=True):
         self, part: AttemptUsage, attempt: Attempt, call: Call, charges: Charges, held_for: HeldFor | None
     ) -> Parts:
         """Args: call, held_for: of the part after it; charges: of all parts up to it."""
-        usage = TokenUsage(part.input_tokens, part.output_tokens, part.cached_tokens, part.usage_source)
+        usage = TokenUsage(
+            part.input_tokens, part.output_tokens, part.cached_tokens, part.usage_source, part.token_details
+        )
         joined, cost_nanos = self.joined(usage, part.cost_nanos)
         return Parts(joined, cost_nanos, charges, self.first or attempt, call, held_for)
 
@@ -77,6 +81,7 @@ class Parts(msgspec.Struct, frozen=True):
             mine.output_tokens + usage.output_tokens,
             mine.cached_tokens + usage.cached_tokens,
             REPORTED if mine.source == usage.source == REPORTED else COUNTED,
+            summed(mine.token_details, usage.token_details),
         )
         return total, self.cost_nanos + cost_nanos
 

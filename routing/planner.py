@@ -11,16 +11,16 @@ import time
 
 import msgspec
 
-from common.errors import ModelNotFound, NoProviderAvailable
 from nodes.fleet import Fleet, Load
-from providers.schema import Call
+from providers.schema import NO_PREFERENCES, Call, Preferences
 from providers.targets import OWN, Credential, Target
 from providers.transport import Deadlines
 from routing.canary_draw import is_canary, unserved, without_canaries
 from routing.facts import BudgetUsed, MinuteIn, facts_of, minute_now, nothing_used
 from routing.fallbacks import fallen_back_to, in_tier, within_reach
-from routing.filters import EJECTED, FILTERS, REASONS, reject_place, unusable_keys
+from routing.filters import EJECTED, FILTERS, reject_place, unusable_keys
 from routing.health import Health, weighted_key
+from routing.plan_refusals import nobody_serves, not_found
 from routing.plans import MOST_ATTEMPTS, Candidate, Plan, Rejected
 from routing.resolving import Wanted, wanted_by
 from routing.scorers import SCORERS, FairShares, RoundRobin
@@ -65,7 +65,7 @@ class Planner:
 
         Raises:
             ModelNotFound: no name of the call is known; the message names near ones.
-            NoProviderAvailable: known, but nobody may serve it now; with each one's reason.
+            NOBODY_SERVES: known, but nobody may serve it, now or ever; with each one's reason.
         """
         wanted = wanted_by(
             call,
@@ -75,7 +75,7 @@ class Planner:
             ),
         )
         if not wanted:
-            raise _not_found(call, snapshot)
+            raise not_found(call, snapshot)
         rejected: list[Rejected] = []
         down = _drills_now(snapshot.drills) if snapshot.drills else snapshot.drills
         candidates: list[Candidate] = []
@@ -89,7 +89,7 @@ class Planner:
         if not candidates:
             if (canary := wanted[0].route) is not None and is_canary(canary):
                 return unserved(self.plan(call, without_canaries(snapshot), now, key_id), canary)
-            raise _unavailable(call, rejected)
+            raise nobody_serves(call, rejected)
         if len(candidates) > MOST_ATTEMPTS and not call.preferences.order:
             within_reach(candidates, MOST_ATTEMPTS)
         first = wanted[0]
@@ -180,7 +180,19 @@ class Planner:
         if len(kept) > 1:
             kept = self._sorted(wanted, kept, now)
         ordered = [entry[3] for entry in kept]
-        return _preferred_first(ordered, call.preferences.order) if call.preferences.order else ordered
+        return ordered if call.preferences is NO_PREFERENCES else self._as_preferred(ordered, call.preferences)
+
+    def _as_preferred(self, candidates: list[Candidate], preferences: Preferences) -> list[Candidate]:
+        """Whoever is known to be slower than preferred goes last; what is named first goes first all the same."""
+        if preferences.min_throughput is not None or preferences.max_latency_s is not None:
+            candidates = sorted(candidates, key=lambda candidate: self._is_slow(candidate.target, preferences))
+        return _preferred_first(candidates, preferences.order) if preferences.order else candidates
+
+    def _is_slow(self, target: Target, preferences: Preferences) -> bool:
+        speed = self._health.speed(target.id)
+        least, most_s = preferences.min_throughput, preferences.max_latency_s
+        starts_late = most_s is not None and speed.ttft_s is not None and speed.ttft_s > most_s
+        return starts_late or (least is not None and speed.tokens_per_s is not None and speed.tokens_per_s < least)
 
     def _sorted(self, wanted: Wanted, kept: list[_Ranked], now: float) -> list[_Ranked]:
         kept.sort(key=_order)
@@ -260,32 +272,3 @@ def _preferred_first(candidates: list[Candidate], order: tuple[str, ...]) -> lis
         return min(rank.get(target.name, len(rank)), rank.get(target.connection_slug, len(rank)))
 
     return sorted(candidates, key=position)
-
-
-def _not_found(call: Call, snapshot: OrgSnapshot) -> ModelNotFound:
-    near = snapshot.near(call.models[0])
-    hint = f" Did you mean {', '.join(repr(name) for name in near)}?" if near else ""
-    return ModelNotFound(
-        f"The model '{call.model}' does not exist or is not served to this organisation.{hint}",
-        param="model",
-        metadata={"near": near} if near else None,
-    )
-
-
-def _unavailable(call: Call, rejected: list[Rejected]) -> NoProviderAvailable:
-    reasons = [
-        {
-            "target": item.target,
-            "reason": item.reason,
-            "message": f"{item.target} {REASONS[item.reason]}",
-            **({"retry_after_s": round(item.until_s, 3)} if item.until_s is not None else {}),
-        }
-        for item in rejected
-    ]
-    waits = [item.until_s for item in rejected if item.until_s is not None]
-    said = "; ".join(str(reason["message"]) for reason in reasons[:5]) or "no target serves it"
-    return NoProviderAvailable(
-        f"No target can serve '{call.model}' now: {said}.",
-        retry_after_s=max(min(waits), 0.001) if waits else None,
-        metadata={"rejected": reasons},
-    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
 import orjson
@@ -22,7 +24,19 @@ from routing.plans import Plan
 from routing.replies import JSON_TYPE, Reply
 
 DONE = b"data: [DONE]\n\n"
+_PLAIN = "".join(map(chr, range(ord(" "), ord("~") + 1))).replace("%", "")
+_MOST_NAMES = 4096
 NO_HEAD: Mapping[str, Any] = MappingProxyType({})
+
+
+@lru_cache(_MOST_NAMES)
+def in_header(name: str) -> bytes:
+    """As a header holds it, of whichever alphabet: what is not ASCII as UTF-8 in percent. `from_header` reads it."""
+    return quote(name, safe=_PLAIN).encode()
+
+
+def from_header(value: str) -> str:
+    return unquote(value)
 
 
 def json_reply(status: int, value: Any, request_id: str, headers: Headers | None = None) -> Reply:
@@ -43,12 +57,12 @@ def answer_headers(
 ) -> Headers:
     headers = [
         (b"x-request-id", request_id.encode()),
-        (b"x-shareai-target", target.encode("latin-1", "replace")),
+        (b"x-shareai-target", in_header(target)),
         (b"x-shareai-attempts", b"%d" % attempts),
         (b"x-shareai-overhead-ms", b"%.2f" % (overhead_s * 1000)),
     ]
     if route:
-        headers.append((b"x-shareai-route", route.encode("latin-1", "replace")))
+        headers.append((b"x-shareai-route", in_header(route)))
     if ttft_s is not None:
         headers.append((b"x-shareai-ttft-ms", b"%d" % round(ttft_s * 1000)))
     return headers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+from common.rates import tier_at
 from providers.schema import Call
 from providers.targets import Target
 from routing.health import Health, weighted_key
@@ -24,7 +25,8 @@ def expected_cost_nanos(call: Call, target: Target) -> float:
         return float("inf")
     input_tokens = call.prompt_bytes / EXPECTED_BYTES_PER_TOKEN
     output_tokens = min(call.max_tokens or EXPECTED_OUTPUT_TOKENS, EXPECTED_OUTPUT_TOKENS)
-    tokens_nanos = input_tokens * target.price.input_nanos + output_tokens * target.price.output_nanos
+    rates = target.price if target.price.finer is None else tier_at(target.price, int(input_tokens))
+    tokens_nanos = input_tokens * rates.input_nanos + output_tokens * rates.output_nanos
     return tokens_nanos / TOKENS_PER_PRICE + target.price.request_nanos
 
 

@@ -19,7 +19,7 @@ from metering.holdings import Holding
 from metering.tokens import count_tokens
 from metering.usage import HIT, UsageRecord
 from providers.adapters.base import COUNTED, NONE, TokenUsage
-from providers.schema import Call
+from providers.schema import CHAT, Call
 from providers.targets import Target
 from routing.failover import Attempt, Trail
 from routing.parts import NO_PARTS, Charges, cost_of, part_of
@@ -260,6 +260,7 @@ class Settlement:
             output_tokens=usage.output_tokens,
             cost_nanos=cost_nanos,
             usage_source=usage.source,
+            token_details=usage.token_details,
             billing_reason=billing_reason,
             price_version=target.price.version if target and target.price else None,
             attempts=tuple(trail.attempts),
@@ -300,7 +301,7 @@ def prompt_tokens(call: Call) -> int:
 
 def _prompt_text(call: Call) -> str:
     body = call.body
-    if "messages" not in body:
+    if call.endpoint != CHAT:
         return _flat(body.get("prompt", body.get("input", "")))
     return "\n".join(_flat(message.get("content")) for message in body["messages"])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from operator import mul
 from typing import Any
@@ -30,6 +30,8 @@ MOST_FILTERS_OF_ONE = 64
 """So many different prompts of one organisation are indexed, the ones used last, and so many questions of each."""
 
 MOST_FILTERS = 1024
+BEGINNING = b"-"
+"""Of what others asked nothing has been read."""
 
 
 class Similar(msgspec.Struct, frozen=True, gc=False):
@@ -79,39 +81,67 @@ def similarity(first: Vector[float], second: Vector[float]) -> float:
     return sum(map(mul, first, second)) if len(first) == len(second) else 0.0
 
 
+class _Known:
+    """The questions of one filter, by the keys of their answers. `heard`: how far it was read what others asked."""
+
+    __slots__ = ("heard", "questions")
+
+    def __init__(self, heard: bytes) -> None:
+        self.heard = heard
+        self.questions: OrderedDict[bytes, Vector[float]] = OrderedDict()
+
+    def add(self, digest: bytes, vector: Vector[float]) -> None:
+        self.questions[digest] = vector
+        self.questions.move_to_end(digest)
+        while len(self.questions) > MOST_ALIKE:
+            self.questions.popitem(last=False)
+
+
 class Index:
     """What was asked lately, by organisation and by what has to be equal. Bounded."""
 
     def __init__(self) -> None:
-        self._filters: OrderedDict[tuple[int, bytes], OrderedDict[bytes, Vector[float]]] = OrderedDict()
+        self._filters: OrderedDict[tuple[int, bytes], _Known] = OrderedDict()
         self._of_org: dict[int, int] = {}
 
     def add(self, org_id: int, named: bytes, vector: Vector[float], digest: bytes) -> None:
         """`digest` is the key of the entry that answers it, or will."""
-        key = (org_id, named)
-        known = self._filters.get(key)
-        if known is None:
-            known = self._filters[key] = OrderedDict()
-            self._of_org[org_id] = self._of_org.get(org_id, 0) + 1
-            self._make_room(org_id)
-        self._filters.move_to_end(key)
-        known[digest] = vector
-        known.move_to_end(digest)
-        while len(known) > MOST_ALIKE:
-            known.popitem(last=False)
+        self._of(org_id, named).add(digest, vector)
+
+    def hear(self, org_id: int, named: bytes, heard: bytes, questions: Iterable[tuple[bytes, Vector[float]]]) -> None:
+        """What other processes were asked, which was read as far as `heard`."""
+        known = self._of(org_id, named)
+        known.heard = heard
+        for digest, vector in questions:
+            if digest not in known.questions:
+                known.add(digest, vector)
+
+    def heard(self, org_id: int, named: bytes) -> bytes:
+        known = self._filters.get((org_id, named))
+        return known.heard if known else BEGINNING
 
     def vector(self, org_id: int, named: bytes, digest: bytes) -> Vector[float] | None:
         """Of the very same question, if it was asked lately."""
         known = self._filters.get((org_id, named))
-        return known.get(digest) if known else None
+        return known.questions.get(digest) if known else None
 
     def alike(self, org_id: int, named: bytes, vector: Vector[float], threshold: float) -> list[tuple[float, bytes]]:
         """What is at least so similar, the most similar first."""
         known = self._filters.get((org_id, named))
         if not known:
             return []
-        found = ((similarity(vector, other), digest) for digest, other in list(known.items()))
+        found = ((similarity(vector, other), digest) for digest, other in list(known.questions.items()))
         return sorted((entry for entry in found if entry[0] >= threshold), reverse=True)
+
+    def _of(self, org_id: int, named: bytes) -> _Known:
+        key = (org_id, named)
+        known = self._filters.get(key)
+        if known is None:
+            known = self._filters[key] = _Known(BEGINNING)
+            self._of_org[org_id] = self._of_org.get(org_id, 0) + 1
+            self._make_room(org_id)
+        self._filters.move_to_end(key)
+        return known
 
     def _make_room(self, org_id: int) -> None:
         if self._of_org[org_id] > MOST_FILTERS_OF_ONE:

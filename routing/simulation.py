@@ -15,14 +15,16 @@ from datetime import datetime
 
 import msgspec
 
-from common.errors import ModelNotFound, NoProviderAvailable
+from common.errors import ModelNotFound
 from common.money import request_cost_nanos
+from common.rates import TokenDetails
 from nodes.fleet import Fleet, Presence
 from providers.schema import CHAT, EMBEDDINGS, Call
 from providers.targets import Target
 from providers.transport import Deadlines
 from routing.facts import minute_of
 from routing.health import Health
+from routing.plan_refusals import NOBODY_SERVES
 from routing.planner import Planner
 from routing.plans import Candidate, Plan
 from routing.scorers import EXPECTED_BYTES_PER_TOKEN
@@ -55,6 +57,7 @@ class Past(msgspec.Struct, frozen=True):
     cost_nanos: int
     first_token_ms: float | None
     met: tuple[Met, ...]
+    token_details: TokenDetails | None = None
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -220,7 +223,7 @@ class Simulator:
     def _outcome(self, past: Past) -> _Outcome:
         try:
             plan = self._planner.plan(self._call(past), self._snapshot, NOW, past.key_id)
-        except (NoProviderAvailable, ModelNotFound):
+        except (*NOBODY_SERVES, ModelNotFound):
             return _Outcome(0, 1.0, None, True)
         self._rules[str(plan.rule)] += 1
         self._would_answer[plan.candidates[0].target.name] += 1

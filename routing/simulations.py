@@ -22,7 +22,7 @@ from accounts.roles import Permission
 from common.ids import new_id
 from routing.drafts import snapshot_with
 from routing.models import RouteDraft, Simulation
-from routing.past import batches, rows_of
+from routing.past import Kept, batches, rows_of
 from routing.simulation import Evidence, Simulator
 
 logger = logging.getLogger(__name__)
@@ -108,14 +108,15 @@ def _simulate(simulation: Simulation) -> None:
     rows = rows_of(organization, simulation.traffic, simulation.begins_at, simulation.ends_at)
     if not _goes_on(simulation.pk, total=rows.count(), done=0):
         return
-    evidence = Evidence()
+    evidence, kept = Evidence(), Kept()
     for batch in batches(rows, keys):
         for past in batch:
             evidence.note(past)
+        kept.keep(batch)
         if not _goes_on(simulation.pk, done=0):
             return
     simulator, done = Simulator(simulation.name, snapshot, evidence), 0
-    for batch in batches(rows, keys):
+    for batch in kept.again() or batches(rows, keys):
         for past in batch:
             simulator.take(past)
         done += len(batch)

@@ -19,7 +19,7 @@ from metering.budgets import PURSE, Budget, Budgets, span_of
 from metering.holdings import Holding, Short, Wish
 from metering.rounds import Stand
 from metering.treasury import Treasury
-from providers.schema import Call
+from providers.schema import TOKEN_LIMITS, Call
 from providers.targets import OWN
 from routing.paying import LEAST_TOKENS, Wanted, only, pay_otherwise, payers_of, serve_free, wishes_of
 from routing.plans import Plan
@@ -63,7 +63,8 @@ class Spending:
                 wishes = wishes_of(wanted)
             held = await self._treasury.hold_or_wait(wishes)
         if isinstance(held, Holding):
-            held.charge_too(self._treasury.accounts_of(wanted.uncovered))
+            if wanted.uncovered:
+                held.charge_too(self._treasury.accounts_of(wanted.uncovered))
             settlement.holding = held
         if wanted.is_clamped:
             settlement.limit_headers = [*settlement.limit_headers, (CLAMPED, b"%d" % wanted.max_tokens)]
@@ -142,8 +143,9 @@ def _bounded(wanted: Wanted) -> Call:
     call = wanted.call
     if wanted.max_tokens in (0, call.max_tokens) or not any(bound for _, bound in wishes_of(wanted)):
         return call
-    name = "max_completion_tokens" if call.body.get("max_completion_tokens") is not None else "max_tokens"
-    return msgspec.structs.replace(call, body={**call.body, name: wanted.max_tokens}, max_tokens=wanted.max_tokens)
+    names = [name for name in TOKEN_LIMITS if call.body.get(name) is not None] or ["max_tokens"]
+    body = {**call.body, **dict.fromkeys(names, wanted.max_tokens)}
+    return msgspec.structs.replace(call, body=body, max_tokens=wanted.max_tokens)
 
 
 def refusal_of(budget: Budget, bound: int, stand: Stand | None) -> BudgetExceeded:

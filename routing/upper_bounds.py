@@ -5,13 +5,14 @@ No tokenizer makes more tokens than there are bytes, and an upstream is told how
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from accounts.scopes import MODEL, TOKENS
+from common.rates import FinerRates, tiers_within
 from metering.budgets import PURSE, Budget
-from providers.schema import EMBEDDINGS, Call
+from providers.schema import COMPLETIONS, EMBEDDINGS, Call
 from providers.targets import OWN, Price, Target
 from routing.plans import Candidate
 
@@ -19,6 +20,7 @@ TOKENS_OF_AN_IMAGE = 50_000
 UNSTATED_TOKENS = 4_096
 """What a request may write that does not say, of a model that does not say either: all of them can that much."""
 _MILLION = 1_000_000
+_UNSAID = (None, None)
 
 
 class Size(msgspec.Struct, frozen=True, gc=False):
@@ -43,7 +45,9 @@ def is_sold(target: Target, org_id: int) -> bool:
     price = target.price
     if target.org_id == org_id:
         return False
-    return price is None or bool(price.output_nanos or price.input_nanos or price.request_nanos)
+    if price is None or price.finer is not None:
+        return True
+    return bool(price.output_nanos or price.input_nanos or price.request_nanos)
 
 
 def output_limit(call: Call, candidates: Iterable[Candidate]) -> int:
@@ -62,8 +66,16 @@ def size_of(call: Call, max_tokens: int) -> Size:
 
 
 def choices_of(call: Call) -> int:
-    counts = [call.body.get(name) for name in ("n", "best_of")]
-    return max([1, *(count for count in counts if isinstance(count, int) and not isinstance(count, bool))])
+    """Answers to all its prompts: of several, each is answered as often as was asked for."""
+    counts = call.body.get("n"), call.body.get("best_of")
+    choices = 1 if counts == _UNSAID else max(1, *(count or 1 for count in counts))
+    return choices * _prompts_of(call)
+
+
+def _prompts_of(call: Call) -> int:
+    """A list of numbers is one prompt, in tokens."""
+    prompt = call.body.get("prompt") if call.endpoint == COMPLETIONS else None
+    return max(1, sum(not isinstance(one, int) for one in prompt)) if isinstance(prompt, list) else 1
 
 
 def bound_of(budget: Budget, size: Size, targets: Iterable[Target]) -> int:
@@ -81,7 +93,12 @@ def cost_bound(size: Size, target: Target) -> int:
     price = target.price
     if price is None:
         return 0
-    exact = size.of(target) * input_rate(price) + size.output_tokens * price.output_nanos
+    if price.finer is None:
+        input_rate = max(price.input_nanos, price.cached_input_nanos or 0)
+        exact = size.of(target) * input_rate + size.output_tokens * price.output_nanos
+    else:
+        prompt = _prompt_of(size, target, price.finer)
+        exact = max(prompt * i + size.output_tokens * o for i, o in _dearest(price, prompt))
     return -(-exact // _MILLION) + price.request_nanos
 
 
@@ -96,14 +113,27 @@ def output_within(budget: Budget, available: int, size: Size, choices: int, targ
         if budget.unit == TOKENS:
             least = min(least, (available - size.of(target)) // choices)
         elif target.price is not None:
-            left = (available - target.price.request_nanos) * _MILLION - size.of(target) * input_rate(target.price)
-            rate = target.price.output_nanos * choices
-            least = min(least, left // rate if rate and left >= 0 else least if left >= 0 else 0)
+            has = (available - target.price.request_nanos) * _MILLION
+            finer = target.price.finer
+            prompt = size.of(target) if finer is None else _prompt_of(size, target, finer)
+            for input_rate, output_rate in _dearest(target.price, prompt):
+                left, rate = has - prompt * input_rate, output_rate * choices
+                least = min(least, left // rate if rate and left >= 0 else least if left >= 0 else 0)
     return least
 
 
-def input_rate(price: Price) -> int:
-    return max(price.input_nanos, price.cached_input_nanos or 0)
+def _dearest(price: Price, input_tokens: int) -> Sequence[tuple[int, int]]:
+    """What a token of the prompt and one of the answer cost at most, for each tier that the prompt can reach."""
+    if price.finer is None:
+        return ((max(price.input_nanos, price.cached_input_nanos or 0), price.output_nanos),)
+    tiers = tiers_within(price, input_tokens)
+    return [(tier.dearest_input_nanos, tier.dearest_output_nanos) for tier in tiers]
+
+
+def _prompt_of(size: Size, target: Target, finer: FinerRates) -> int:
+    """Who prices prompts beyond what the model is said to take does take them."""
+    last = finer.tiers[-1].above_tokens if finer.tiers else 0
+    return size.prompt_tokens if last >= (target.context_tokens or 0) else size.of(target)
 
 
 def _can_write(target: Target) -> int:

@@ -8,6 +8,7 @@ urlpatterns = [
     path("v1/chat/completions", views.ChatCompletionsView.as_view()),
     path("v1/completions", views.CompletionsView.as_view()),
     path("v1/embeddings", views.EmbeddingsView.as_view()),
+    path("v1/compare", views.CompareView.as_view()),
     path("v1/models", views.ModelsView.as_view()),
     path("v1/models/<path:model>", views.ModelView.as_view()),
     path("v1/route/explain", views.ExplainView.as_view()),

@@ -11,13 +11,15 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.views import APIView
 
 from accounts.authentication import INFERENCE, Caller
-from common.errors import ModelNotFound, ShareAIError
+from common.errors import InvalidRequest, ModelNotFound, ShareAIError
 from common.jsongate import loads
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, parse
 from routing.asgi import GatewayRequest
 from routing.authentication import caller_of
 from routing.catalogue import key_of, model_of, models_of
+from routing.comparison import calls_of, compare
 from routing.explanation import explain, imagined
+from routing.flights import Headers
 from routing.gateway import check_models
 from routing.rendering import error_reply, json_reply
 from routing.replies import Reply, StreamReply
@@ -34,6 +36,7 @@ class GatewayView(APIView):
     """
 
     scope: ClassVar[str] = INFERENCE
+    http_method_names = ["get", "head", "post"]
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
@@ -61,12 +64,19 @@ class GatewayView(APIView):
         plane().last_used.note(caller.key_id)
 
     def handle_exception(self, exc: Exception) -> Reply:  # type: ignore[override]
+        headers: Headers = []
+        if isinstance(exc, MethodNotAllowed):
+            headers = [(b"allow", ", ".join(self.allowed_methods).encode())]
         if isinstance(exc, APIException):
             exc = ShareAIError(
                 str(exc.detail), code=str(exc.default_code), type="invalid_request_error", status=exc.status_code
             )
         assert isinstance(exc, ShareAIError)
-        return error_reply(exc, self.gateway_request.request_id)
+        return error_reply(exc, self.gateway_request.request_id, headers)
+
+
+def _small_number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and len(text) < 4 else 0
 
 
 async def _loaded(payload: bytes) -> dict[str, Any]:
@@ -76,20 +86,23 @@ async def _loaded(payload: bytes) -> dict[str, Any]:
     return await asyncio.get_running_loop().run_in_executor(None, loads, payload)
 
 
+def _user_agent(request: GatewayRequest) -> str:
+    return (request.header("user-agent") or "")[:120]
+
+
 class CallView(GatewayView):
     """An endpoint that is served by an upstream."""
 
     endpoint: ClassVar[str] = ""
 
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
-        retries = request.header("x-stainless-retry-count") or "0"
         call = parse(
             self.endpoint,
             await _loaded(request.payload),
             request_id=request.request_id,
             body_bytes=len(request.payload),
-            sdk_retry=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
-            user_agent=(request.header("user-agent") or "")[:120],
+            sdk_retry=_small_number(request.header("x-stainless-retry-count")),
+            user_agent=_user_agent(request),
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
@@ -112,6 +125,26 @@ class CompletionsView(CallView):
 
 class EmbeddingsView(CallView):
     endpoint = EMBEDDINGS
+
+
+class CompareView(GatewayView):
+    """One prompt, two to four models, side by side."""
+
+    async def post(self, request: GatewayRequest, caller: Caller) -> Reply:
+        if IDEMPOTENCY_KEY in request.by_name:
+            raise InvalidRequest("A comparison takes no Idempotency-Key: it is several requests.")
+        calls = calls_of(
+            await _loaded(request.payload),
+            len(request.payload),
+            user_agent=_user_agent(request),
+            wants_trace=request.header("x-shareai-metadata") == "enabled",
+            cache_control=request.header("cache-control") or "",
+            headers=request.scope["headers"],
+        )
+        here = plane()
+        serves = here.transcripts if caller.logs_content else here.gateway
+        told = await compare(calls, caller, request.flight, here.flights, serves)
+        return json_reply(200, {"id": request.request_id, **told}, request.request_id)
 
 
 class ExplainView(GatewayView):

@@ -113,7 +113,7 @@ class Plane:
             self.spending,
             Hedger(failover, health, self._fleet, budget, self.flights),
         )
-        cache.similarity = Similarity(Embedder(self.gateway, self.flights))
+        cache.similarity = Similarity(Embedder(self.gateway, self.flights), self._shelf.questions)
         self._contents: ContentLog = open_content_log(fingerprint.of)
         self.transcripts = Transcripts(self.gateway, self.snapshots, self._contents.keep)
         self.errands = Errands(self.transcripts, self.flights, KeptReplies(settings.REDIS_URL))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 
+import httpx
 import pytest
 from django.db import DatabaseError, connection
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
 
 from accounts import roles
 from accounts.audit import Actor
 from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
+from tests.emptying import empty_tables
+from tests.migrated import wait_until_made
 
 PASSWORD = "correct horse battery staple"
 NEVER_TRUNCATED = {
@@ -22,20 +28,52 @@ NEVER_TRUNCATED = {
     "ledger_entry": "ledger_entry_no_truncate",
 }
 
+WAITING = {"agent", "chaos", "e2e", "installers", "nodes_e2e", "routing"}
+"""Folders whose tests mostly wait: for processes, for browsers, for time to pass."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits begins first, beside what computes: else it is all that is left at the end, and nobody computes."""
+    items.sort(key=lambda item: WAITING.isdisjoint(item.nodeid.split("/")[:2]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authorities_are_read_once() -> Iterator[None]:
+    """httpx reads all certificate authorities for each client and each single call, for 20 ms of computing."""
+    read = httpx.create_ssl_context
+
+    @cache
+    def kept(trust_env: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
+        return read(trust_env=trust_env)
+
+    def context(verify: object = True, cert: object = None, trust_env: bool = True) -> ssl.SSLContext:
+        if verify is not True or cert is not None:
+            return read(verify, cert, trust_env)
+        return kept(trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", context)
+        yield
+
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:
     """The test database, made also for tests that commit without the marker of pytest-django.
 
-    Tests that ask to be cleaned up get it by TRUNCATE, which audit trail and ledger refuse everywhere else.
+    Tests that ask to be cleaned up get it by TRUNCATE too, which audit trail and ledger refuse everywhere else.
     """
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        if migrated := wait_until_made():
+            connection.settings_dict["TEST"]["TEMPLATE"] = migrated
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=())
         with connection.cursor() as cursor:
             for table, trigger in NEVER_TRUNCATED.items():
                 cursor.execute(f"GRANT TRUNCATE ON {table} TO CURRENT_USER")
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
+        yield
     with django_db_blocker.unblock(), suppress(DatabaseError):
         # A gateway of the tests may still hold a connection; the engines are thrown away in any case.
         teardown_databases(made, verbosity=0)

@@ -103,6 +103,7 @@ class GatewayProcess:
         words = ["uvicorn", "console.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]
         words += ["--workers", str(self._workers), "--ws", "console.websocket:TakeoverProtocol", "--no-access-log"]
         words += ["--loop", "uvloop", "--http", "console.wire:PatientProtocol"]
+        words += ["--timeout-worker-healthcheck", "30"]  # or one that is suspended for long is killed
         words += ["--timeout-graceful-shutdown", str(self._grace_s)] if self._grace_s is not None else []
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(

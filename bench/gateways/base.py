@@ -23,13 +23,17 @@ PEER_CASES = ("unary", "stream", "paced")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a started gateway answers, and under which model name it serves each case."""
+    """Where a started gateway answers, and under which model name it serves each case.
+
+    `case_headers` replace `headers` of the same name, in their case alone.
+    """
 
     port: int
     models: Mapping[str, str]  # case → model; a case that is absent is not measured
     headers: Mapping[str, str] = field(default_factory=dict)
     host: str = "127.0.0.1"
     path: str = "/v1/chat/completions"
+    case_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:

@@ -37,7 +37,9 @@ class ShareAI(Gateway):
         seed = self._seed(env, upstream_url)
         child = self.spawn(served(port, self.folder / "bin/python"), env=env, cwd=_ROOT)
         child.wait_until(lambda: answers_get(port, "/health/ready"), self.name)
-        return Endpoint(port, _models(seed), {"Authorization": f"Bearer {seed['api_key']}"})
+        keys = seed.get("api_keys")
+        own = {case: _bearer(key) for case, key in keys.items()} if isinstance(keys, dict) else {}
+        return Endpoint(port, _models(seed), _bearer(seed["api_key"]), case_headers=own)
 
     def stop(self) -> None:
         super().stop()
@@ -61,7 +63,7 @@ class ShareAI(Gateway):
         """`manage.py bench_seed` makes an organisation, a key and a model with three targets.
 
         Its last line is {"api_key": ..., "model": ...}; "models" may add case → model for the cases that
-        need a model of their own (cache_hit, tunnel).
+        need a model of their own (cache_hit, tunnel), and "api_keys" case → key likewise (governed).
         """
         output = self._manage(env, "bench_seed", "--upstream", upstream_url)
         try:
@@ -84,6 +86,10 @@ def served(port: int, python: Path | str = sys.executable) -> list[str]:
         *("--http", "console.wire:PatientProtocol", "--ws", "console.websocket:TakeoverProtocol"),
         *("--log-level", "warning", "--no-access-log", "--no-server-header"),
     ]
+
+
+def _bearer(key: object) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
 
 
 def _models(seed: Mapping[str, object]) -> dict[str, str]:

@@ -20,7 +20,9 @@ from ledger.posting import Cursor, LockedAccount, lock_accounts, post_all
 CLAWBACK = "clawback"
 PAYERS = """
 SELECT c.org_id, sum(c.charge_nanos - c.written_off_nanos)::bigint FROM billing_charge c
-JOIN ledger_transfer t ON t.id = c.transfer_id
+JOIN ledger_transfer t ON t.id = CASE WHEN c.revision = 0 THEN c.transfer_id ELSE (
+    SELECT transfer_id FROM billing_charge f WHERE f.request_id = c.request_id AND f.revision = 0
+) END
 WHERE c.target_id = %s AND c.owner_id = %s AND (t.posted_at AT TIME ZONE 'UTC')::date = %s
 GROUP BY c.org_id ORDER BY c.org_id
 """
@@ -105,7 +107,7 @@ def _sources(
     exchanged = _part(lot.exchanged, share)
     if exchanged:
         exchanged = min(exchanged, free((kinds.TOKENS, lot.org_id)))
-    return _Sources(min(_part(lot.escrow, share), lot.waiting), exchanged, donated)
+    return _Sources(min(_part(lot.escrow - lot.taken_escrow, share), lot.waiting), exchanged, donated)
 
 
 def _note(lot: Lot, sources: _Sources) -> None:

@@ -214,7 +214,7 @@ def csv_rows(organization: Organization, since: date) -> Iterator[tuple[Any, ...
         fee = lot.paid - lot.earned
         nanos = lot.paid, fee, lot.earned, lot.escrow, lot.exchanged, lot.donated, lot.taken, lot.matured
         yield (
-            lot.day.isoformat(), _harmless(node), _harmless(model), lot.requests, lot.input_tokens, lot.output_tokens,
+            lot.day.isoformat(), node, model, lot.requests, lot.input_tokens, lot.output_tokens,
             *map(usd_text, nanos), matures_on(lot.day).isoformat(),
         )  # fmt: skip
 
@@ -239,11 +239,6 @@ def _reasons(node: Node, is_offered: bool, is_priced: bool) -> list[str]:
         "no_price": is_offered and not is_priced,
     }
     return [reason for reason, is_so in said.items() if is_so]
-
-
-def _harmless(text: str) -> str:
-    """Spreadsheets take a text that begins so for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
 
 
 def begun_of(organization: Organization) -> Begun:

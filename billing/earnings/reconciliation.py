@@ -31,11 +31,14 @@ INVARIANTS = (
         SELECT 'lot ' || l.id, 'earned ' || l.earned || ', its charges say ' || coalesce(c.earned, 0)
         FROM earnings_lot l LEFT JOIN (
             SELECT g.owner_id, g.target_id, (t.posted_at AT TIME ZONE 'UTC')::date AS day,
-                sum(g.owner_nanos) AS earned, sum(g.charge_nanos - g.written_off_nanos) AS paid
-            FROM billing_charge g JOIN ledger_transfer t ON t.id = g.transfer_id
+                sum(greatest(g.owner_nanos, 0)) AS earned, sum(g.charge_nanos - g.written_off_nanos) AS paid,
+                -sum(least(g.owner_nanos, 0)) AS taken
+            FROM billing_charge g JOIN ledger_transfer t ON t.id = CASE WHEN g.revision = 0 THEN g.transfer_id ELSE (
+                SELECT transfer_id FROM billing_charge f WHERE f.request_id = g.request_id AND f.revision = 0
+            ) END
             WHERE g.owner_id IS NOT NULL GROUP BY 1, 2, 3
         ) c ON c.owner_id = l.org_id AND c.target_id = l.target_id AND c.day = l.day
-        WHERE (l.earned, l.paid) IS DISTINCT FROM (coalesce(c.earned, 0), coalesce(c.paid, 0))
+        WHERE (l.earned, l.paid) IS DISTINCT FROM (coalesce(c.earned, 0), coalesce(c.paid, 0)) OR l.taken < c.taken
         UNION ALL
         SELECT 'cause ' || d.cause_id, 'was given ' || d.given || ', the ledger says ' || coalesce(e.given, 0)
         FROM (SELECT cause_id, sum(nanos - taken) AS given FROM earnings_donation GROUP BY 1) d

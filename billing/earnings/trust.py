@@ -73,8 +73,8 @@ def records_of(org_ids: Collection[int], now: datetime) -> dict[int, Record]:
     """One for each, also for those that answered nothing yet."""
     lots = Lot.objects.filter(org__in=org_ids).order_by().values_list("org_id")
     recent = Coalesce(Sum("requests", filter=Q(day__gte=(now - OVER).date())), 0)
-    tokens = Sum("input_tokens") + Sum("output_tokens")
-    rows = lots.annotate(all=Sum("requests"), recent=recent, all_tokens=tokens, days=Count("day", distinct=True))
+    answered = Sum("input_tokens") + Sum("output_tokens")
+    rows = lots.annotate(all=Sum("requests"), recent=recent, answered=answered, days=Count("day", distinct=True))
     found = {org_id: Record(*sums) for org_id, *sums in rows}
     return {org_id: found.get(org_id, Record()) for org_id in org_ids}
 

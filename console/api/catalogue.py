@@ -17,6 +17,7 @@ from nodes.models import NodeModel
 from providers.models import ServedModel
 from providers.states import Condition, TargetState
 from providers.targets import CLOUD, Target
+from providers.tiers import KIND_PRICES, PriceTier
 from routing.models import Route
 
 _HEALTHIEST_FIRST = (Health.HEALTHY, Health.DEGRADED, Health.DOWN)
@@ -30,6 +31,11 @@ class Price:
     cached_input_price: Decimal | None
     output_price: Decimal
     request_price: Decimal
+    cache_write_price: Decimal | None = None
+    audio_input_price: Decimal | None = None
+    reasoning_price: Decimal | None = None
+    audio_output_price: Decimal | None = None
+    price_tiers: Sequence[PriceTier] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +163,14 @@ def _machine(
 def _price(row: ServedModel) -> Price | None:
     if row.input_price is None or row.output_price is None:
         return None
-    return Price(row.input_price, row.cached_input_price, row.output_price, row.request_price)
+    return Price(
+        row.input_price,
+        row.cached_input_price,
+        row.output_price,
+        row.request_price,
+        **{name: getattr(row, name) for name in KIND_PRICES},
+        price_tiers=row.price_tiers,
+    )
 
 
 def _model(name: str, is_route: bool, targets: Sequence[TargetEntry], evidence: Evidence) -> ModelEntry:

@@ -73,7 +73,7 @@ class MemberShown(Shown):
     object = Kind("member")
     id = serializers.CharField(source="public_id")
     email = serializers.EmailField(source="user.email")
-    name = serializers.CharField(source="user.name")
+    name = serializers.CharField(source="user.name", allow_blank=True)
     role = serializers.ChoiceField(list(roles.ROLES))
     created_at = serializers.DateTimeField()
 

@@ -9,8 +9,11 @@ from console.health import Health
 from providers.drafts import CAPABILITIES, KINDS, MOST_KEYS, MOST_MODELS
 from providers.models import Connection
 from providers.presets import CUSTOM, PRESETS
+from providers.targets import QUANTIZATIONS
+from providers.tiers import MOST_TIERS
 
 _MOST_TOKENS = 100_000_000
+TIERS = "A request whose prompt has more than `above_tokens` costs the tier's prices, with all its tokens."
 
 
 class ProviderKeyShown(Shown):
@@ -28,6 +31,19 @@ class ProviderKeyShown(Shown):
     created_at = serializers.DateTimeField()
 
 
+class PriceTierShown(Shown):
+    """US dollars for a million tokens. null: as other input or output of the tier."""
+
+    above_tokens = serializers.IntegerField()
+    input_price = serializers.CharField()
+    output_price = serializers.CharField()
+    cached_input_price = serializers.CharField(allow_null=True, default=None)
+    cache_write_price = serializers.CharField(allow_null=True, default=None)
+    audio_input_price = serializers.CharField(allow_null=True, default=None)
+    reasoning_price = serializers.CharField(allow_null=True, default=None)
+    audio_output_price = serializers.CharField(allow_null=True, default=None)
+
+
 class ProviderModelShown(Shown):
     id = serializers.CharField(source="model_id")
     upstream_id = serializers.CharField()
@@ -38,6 +54,11 @@ class ProviderModelShown(Shown):
     cached_input_price = Usd(allow_null=True)
     output_price = Usd(allow_null=True)
     request_price = Usd(help_text="US dollars for a request.")
+    cache_write_price = Usd(allow_null=True)
+    audio_input_price = Usd(allow_null=True)
+    reasoning_price = Usd(allow_null=True)
+    audio_output_price = Usd(allow_null=True)
+    price_tiers = PriceTierShown(many=True)
     price_source = serializers.ChoiceField(["manual", "catalog", "none"])
     price_version = serializers.IntegerField()
     context_tokens = serializers.IntegerField(allow_null=True)
@@ -48,6 +69,8 @@ class ProviderModelShown(Shown):
 class ProviderOptionsShown(Shown):
     auth_header = serializers.CharField(required=False)
     api_version = serializers.CharField(required=False)
+    data_collection = serializers.CharField(required=False)
+    quantization = serializers.CharField(required=False)
 
 
 class ProviderShown(Shown):
@@ -82,6 +105,17 @@ class TestShown(Shown):
     error_code = serializers.CharField(required=False)
 
 
+class PriceTierWish(Body):
+    above_tokens = Whole(min_value=1, max_value=_MOST_TOKENS)
+    input_price = Usd()
+    output_price = Usd()
+    cached_input_price = Usd(required=False, allow_null=True)
+    cache_write_price = Usd(required=False, allow_null=True)
+    audio_input_price = Usd(required=False, allow_null=True)
+    reasoning_price = Usd(required=False, allow_null=True)
+    audio_output_price = Usd(required=False, allow_null=True)
+
+
 class NewModel(Body):
     id = Text(max_length=200, help_text="The public name.")
     upstream_id = Text(max_length=200, required=False, help_text="The provider's name for it; the same by default.")
@@ -92,6 +126,13 @@ class NewModel(Body):
     cached_input_price = Usd(required=False, allow_null=True)
     output_price = Usd(required=False, allow_null=True)
     request_price = Usd(required=False, allow_null=True, help_text="US dollars for a request.")
+    cache_write_price = Usd(required=False, allow_null=True, help_text="null: as other input.")
+    audio_input_price = Usd(required=False, allow_null=True, help_text="null: as other input.")
+    reasoning_price = Usd(required=False, allow_null=True, help_text="null: as other output.")
+    audio_output_price = Usd(required=False, allow_null=True, help_text="null: as other output.")
+    price_tiers = serializers.ListField(
+        child=PriceTierWish(), required=False, max_length=MOST_TIERS, help_text=f"The whole list. {TIERS}"
+    )
     context_tokens = Whole(required=False, allow_null=True, min_value=1, max_value=_MOST_TOKENS)
     max_output_tokens = Whole(required=False, allow_null=True, min_value=1, max_value=_MOST_TOKENS)
     capabilities = serializers.ListField(child=serializers.ChoiceField(sorted(CAPABILITIES)), required=False)
@@ -100,6 +141,15 @@ class NewModel(Body):
 class ProviderOptionWishes(Body):
     auth_header = Text(required=False, allow_blank=True, max_length=60)
     api_version = Text(required=False, allow_blank=True, max_length=40)
+    data_collection = serializers.ChoiceField(
+        ["allow", "deny"],
+        required=False,
+        allow_blank=True,
+        help_text="`deny`: it keeps nothing of what it is asked, so requests that deny collection may go there.",
+    )
+    quantization = serializers.ChoiceField(
+        list(QUANTIZATIONS), required=False, allow_blank=True, help_text="Of its models, as requests ask for it."
+    )
 
 
 class ProviderChanges(Body):

@@ -18,10 +18,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from allauth.core.exceptions import ReauthenticationRequired
+from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.defaults import page_not_found
 from django.views.defaults import server_error as server_error_page
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -45,6 +47,7 @@ from common.ids import new_request_id
 logger = logging.getLogger(__name__)
 
 PREFIX = "/api/"
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 DATABASE_AWAY = (OperationalError, InterfaceError)
 _DATABASE_RETRY_S = 2
 
@@ -133,6 +136,16 @@ def server_error(request: HttpRequest) -> HttpResponse:
         answer[name.decode()] = value.decode()
     answer["x-request-id"], answer["Cache-Control"] = new_request_id(), "no-store"
     return answer
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's `handler404`. An SDK whose base URL is not quite right reads JSON, and how to put it right."""
+    if not any(name in request.headers for name in KEY_HEADERS):
+        return page_not_found(request, exception)
+    refusal = NotFound(
+        f"There is nothing at {request.path[:200]}. An SDK's base URL here is {settings.GATEWAY_URL}/v1."
+    )
+    return JsonResponse(refusal.body(), status=refusal.status, headers={"x-request-id": new_request_id()})
 
 
 def _refused_page(request: HttpRequest, refusal: ShareAIError) -> HttpResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,15 +13,48 @@ from rest_framework.response import Response
 from accounts.errors import InvalidField
 from accounts.models import ApiKey, Organization
 from accounts.roles import Permission
+from common.money import usd_of_millionths
+from common.rates import KINDS, Line
 from console.api.fields import Kind, PageQuery, Shown, UsdOfNanos
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
 from console.api.pages import Page, opened, sealed
 from console.api.usage import Moment
+from console.bill import Bill, bills_of
 from metering.models import Usage
 from metering.queries import RequestFilters, get_request, list_requests
 
 STATUS_CLASSES = {"2xx": 2, "4xx": 4, "5xx": 5}
+
+
+class TokenDetailsShown(Shown):
+    """Tokens that may cost otherwise than the rest; null where there were none."""
+
+    cache_write = serializers.IntegerField(default=0, help_text="Of the input.")
+    audio_input = serializers.IntegerField(default=0, help_text="Of the input.")
+    reasoning = serializers.IntegerField(default=0, help_text="Of the output.")
+    audio_output = serializers.IntegerField(default=0, help_text="Of the output.")
+
+
+class BillLineShown(Shown):
+    kind = serializers.ChoiceField(KINDS)
+    tokens = serializers.IntegerField()
+    price = UsdOfNanos(source="rate_nanos", help_text="US dollars for a million tokens.")
+    cost_usd = serializers.SerializerMethodField(help_text="Exact: only the sum is rounded, to nine decimals.")
+
+    def get_cost_usd(self, line: Line) -> str:
+        return usd_of_millionths(line.nanos_times_million)
+
+
+class BillShown(Shown):
+    """What one target is paid, by the version of its price that held."""
+
+    target = serializers.CharField()
+    price_version = serializers.IntegerField()
+    above_tokens = serializers.IntegerField(help_text="Where the price tier begins that the prompt met; 0: none.")
+    lines = BillLineShown(many=True)
+    request_usd = UsdOfNanos(source="request_nanos")
+    cost_usd = UsdOfNanos(source="nanos")
 
 
 class AttemptUsageShown(Shown):
@@ -33,6 +67,7 @@ class AttemptUsageShown(Shown):
     usage_source = serializers.CharField(help_text="`reported` by the target, or `counted` here.")
     price_version = serializers.IntegerField(allow_null=True)
     charged = serializers.BooleanField(help_text="Whether it is part of what the request costs.")
+    token_details = TokenDetailsShown(default=None, allow_null=True)
 
 
 class AttemptShown(Shown):
@@ -73,7 +108,14 @@ class RequestShown(Shown):
     sdk_retry = serializers.IntegerField()
     user_agent = serializers.CharField(allow_blank=True)
     metadata = serializers.DictField(child=serializers.CharField(), allow_null=True)
+    token_details = TokenDetailsShown(allow_null=True)
+    bill = serializers.SerializerMethodField(help_text="What it cost, line by line, for each target that is paid.")
     attempts = AttemptShown(many=True)
+
+    @extend_schema_field(BillShown(many=True))
+    def get_bill(self, usage: Usage) -> Any:
+        bills: dict[str, list[Bill]] = self.context["bills"]
+        return BillShown(bills[usage.request_id], many=True).data
 
     def get_key(self, usage: Usage) -> str | None:
         keys: dict[int | None, str] = self.context["keys"]
@@ -109,7 +151,9 @@ class RequestsView(ResourceView):
         filters = _filters(self.organization, query)
         found = list_requests(self.organization, filters, cursor, query["limit"])
         page = Page(found.requests, sealed([found.next_cursor], mark) if found.next_cursor else None)
-        return self.answered(page, RequestShown, keys=_key_names(self.organization, found.requests))
+        return self.answered(
+            page, RequestShown, keys=_key_names(self.organization, found.requests), bills=bills_of(found.requests)
+        )
 
 
 class RequestView(ResourceView):
@@ -120,7 +164,8 @@ class RequestView(ResourceView):
     def get(self, request: Request, request_id: str) -> Response:
         """By the id in the header `x-request-id` of its answer."""
         found = get_request(self.organization, request_id)
-        return Response(RequestShown(found, context={"keys": _key_names(self.organization, [found])}).data)
+        context = {"keys": _key_names(self.organization, [found]), "bills": bills_of([found])}
+        return Response(RequestShown(found, context=context).data)
 
 
 def _filters(organization: Organization, query: Mapping[str, Any]) -> RequestFilters:

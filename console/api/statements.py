@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from django.http import HttpResponse
@@ -18,6 +16,7 @@ from console import monthly
 from console.api.fields import Kind, Query, Shown, SignedUsdOfNanos, UsdOfNanos
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
+from console.downloads import csv_download
 
 
 class MovementShown(Shown):
@@ -103,8 +102,4 @@ class StatementView(ResourceView):
         row = self.find(MonthlyStatement.objects.of(self.organization), public_id=statement_id)
         if query["format"] == "json":
             return Response(StatementRowShown(row).data)
-        text = io.StringIO()
-        csv.writer(text).writerows(monthly.csv_rows(monthly.shown(row)))
-        answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="statement-{row.month:%Y-%m}.csv"'
-        return answer
+        return csv_download(f"statement-{row.month:%Y-%m}.csv", monthly.csv_rows(monthly.shown(row)))

@@ -12,6 +12,7 @@ from console.api.fields import Kind, PageQuery, Shown, Usd
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
 from console.api.pages import page_of_list
+from console.api.provider_shapes import TIERS, PriceTierShown
 from console.api.target_health import CONDITIONS
 from providers.states import Condition
 from providers.targets import CLOUD, GUEST, OWN
@@ -24,6 +25,11 @@ class PriceShown(Shown):
     cached_input_price = Usd(allow_null=True)
     output_price = Usd()
     request_price = Usd()
+    cache_write_price = Usd(allow_null=True, help_text="null: as other input.")
+    audio_input_price = Usd(allow_null=True, help_text="null: as other input.")
+    reasoning_price = Usd(allow_null=True, help_text="null: as other output.")
+    audio_output_price = Usd(allow_null=True, help_text="null: as other output.")
+    price_tiers = PriceTierShown(many=True, help_text=TIERS)
 
 
 class HealthShown(Shown):

@@ -119,6 +119,7 @@ urlpatterns = [
     path("billing/statements/<slug:statement_id>", statements.StatementView.as_view()),
     path("usage/exports", usage_exports.UsageExportsView.as_view()),
     path("usage/exports/<slug:export_id>", usage_exports.UsageExportView.as_view()),
+    path("usage/exports/<slug:export_id>/retry", usage_exports.UsageExportRetryView.as_view()),
     path("usage/exports/<slug:export_id>/file", usage_exports.UsageExportFileView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("insight/prompts", insight.PromptsView.as_view()),

@@ -111,6 +111,21 @@ class UsageExportView(ResourceView):
         return self.find(UsageExport.objects.of(self.organization).select_related("org"), public_id=export_id)
 
 
+class UsageExportRetryView(ResourceView):
+    tag = "Usage"
+    needs = {"POST": (Permission.VIEW_USAGE,)}
+
+    @described("retryUsageExport", "Try an export again", answer=ExportShown)
+    @idempotent
+    def post(self, request: Request, export_id: str) -> Response:
+        """One that has failed goes on where it ended; another stays as it is."""
+        found = self.find(UsageExport.objects.of(self.organization).select_related("org"), public_id=export_id)
+        if exports.retry(found, self.actor):
+            hand_over_export(found.pk)
+        found.refresh_from_db()
+        return Response(ExportShown(found).data)
+
+
 class UsageExportFileView(ResourceView):
     tag = "Usage"
     needs = {"GET": (Permission.VIEW_USAGE,)}

@@ -16,6 +16,7 @@ from console.embedded.wishes import HOST, Wishes
 HERALD = "run"
 MACHINE = "machine"
 GRACE_S = 3  # for answers under way when it is stopped; the supervisor kills after five
+STILL_S = 30  # a worker that answers nothing for so long is replaced; uvicorn's five seconds end whoever merely waits
 URL_NAMES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
 ROOT_IS_FINE = "ignore:You're running the worker with superuser privileges"  # tasks come as JSON, not as pickles
 CELERY = (sys.executable, "-W", ROOT_IS_FINE, "-m", "celery", "--quiet", "-A", "console.celery")
@@ -91,7 +92,9 @@ def _web(wishes: Wishes) -> list[str]:
         "console.wire:PatientProtocol",
     ]
     words += ["--log-level", "warning", "--no-access-log", "--no-server-header"]
-    return words + (["--workers", str(wishes.web_workers)] if wishes.web_workers > 1 else [])
+    if wishes.web_workers > 1:
+        words += ["--workers", str(wishes.web_workers), "--timeout-worker-healthcheck", str(STILL_S)]
+    return words
 
 
 def _herald(wishes: Wishes, engines: Sequence[Engine], begin: Begin) -> list[str]:

@@ -47,7 +47,8 @@ class ConsoleForm(forms.Form):
 class Lines(forms.CharField):
     """A text area, one entry a line; cleaned to a list without blanks."""
 
-    def __init__(self, *args: Any, rows: int = 3, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, rows: int = 3, splits_at_commas: bool = True, **kwargs: Any) -> None:
+        self._splits_at_commas = splits_at_commas
         kwargs.setdefault(
             "widget", forms.Textarea(attrs={"rows": rows, "class": "input-code", "spellcheck": "false"})
         )
@@ -56,4 +57,6 @@ class Lines(forms.CharField):
 
     def clean(self, value: Any) -> list[str]:
         text = super().clean(value)
-        return [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
+        if self._splits_at_commas:
+            text = text.replace(",", "\n")
+        return [line.strip() for line in text.splitlines() if line.strip()]

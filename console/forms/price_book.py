@@ -8,14 +8,14 @@ from typing import Any, Self
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from console.forms.base import ConsoleForm
+from console.forms.finer_prices import FinerPriceForm, initial_of_finer
 from providers.models import ServedModel
 
 _PRICES = ("input_price", "cached_input_price", "output_price", "request_price")
 _TYPED: dict[str, Any] = {"min_value": 0, "max_digits": 16, "required": False}
 
 
-class PriceForm(ConsoleForm):
+class PriceForm(FinerPriceForm):
     """Nothing typed means the catalogue's price again, if it has one."""
 
     input_price = forms.DecimalField(label=_("Input"), decimal_places=6, **_TYPED)
@@ -27,7 +27,8 @@ class PriceForm(ConsoleForm):
 
     @classmethod
     def of(cls, model: ServedModel) -> Self:
-        return cls(initial={name: _plain(getattr(model, name)) for name in _PRICES})
+        plain = {name: _plain(getattr(model, name)) for name in _PRICES}
+        return cls(initial=plain | initial_of_finer(model))
 
 
 def _plain(price: Decimal | None) -> str:

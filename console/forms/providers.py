@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ConsoleForm, Lines
+from console.forms.finer_prices import FinerPriceForm, initial_of_finer
 from providers.drafts import CAPABILITIES
 from providers.models import Connection, ServedModel
 from providers.presets import KeyNeed, Preset
+from providers.targets import DATA_COLLECTION, QUANTIZATION, QUANTIZATIONS, UNKNOWN
 
 _SECRET = {"class": "input-code masked", "autocomplete": "off", "spellcheck": "false"}
 _PRICE_HELP = _("US dollars per million tokens. Both empty: the catalogue's price.")
 
 
+_OPTIONS = ("auth_header", "api_version", DATA_COLLECTION, QUANTIZATION)
+
+
 class ConnectionForm(ConsoleForm):
     """For a new connection and for changing one; `preset` decides which fields are needed."""
 
-    renames = {"options.auth_header": "auth_header", "options.api_version": "api_version"}
+    renames = {f"options.{name}": name for name in _OPTIONS}
 
     name = forms.CharField(label=_("Name"), max_length=80, widget=forms.TextInput({"autocomplete": "off"}))
     base_url = forms.CharField(
@@ -45,6 +51,17 @@ class ConnectionForm(ConsoleForm):
     api_version = forms.CharField(
         label=_("API version"), required=False, widget=forms.TextInput({"class": "input-code"})
     )
+    data_collection = forms.ChoiceField(
+        label=_("What it keeps of requests"),
+        required=False,
+        choices=(("", _("Not known")), ("deny", _("Nothing")), ("allow", _("It may keep them"))),
+        help_text=_("Requests with data_collection: deny go where nothing is kept, and to your own machines."),
+    )
+    quantization = forms.ChoiceField(
+        label=_("Quantization"),
+        required=False,
+        choices=(("", _("Not known")), *((word, word) for word in QUANTIZATIONS if word != UNKNOWN)),
+    )
 
     def __init__(self, *args: Any, preset: Preset, is_new: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,9 +71,10 @@ class ConnectionForm(ConsoleForm):
         if not preset.auth_header or preset.id not in ("custom", "azure"):
             del self.fields["auth_header"], self.fields["api_version"]
 
-    def options(self) -> dict[str, str]:
-        names = ("auth_header", "api_version")
-        return {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
+    def options(self, kept: Mapping[str, str] | None = None) -> dict[str, str]:
+        """`kept` are the stored ones: those that this form does not show stay as they are."""
+        hidden = {name: value for name, value in (kept or {}).items() if name in _OPTIONS and name not in self.fields}
+        return hidden | {name: self.cleaned_data[name] for name in _OPTIONS if self.cleaned_data.get(name)}
 
 
 def initial_of_preset(preset: Preset) -> dict[str, Any]:
@@ -68,8 +86,7 @@ def initial_of(connection: Connection) -> dict[str, Any]:
         "name": connection.name,
         "base_url": connection.base_url,
         "priority": connection.priority,
-        "auth_header": connection.options.get("auth_header", ""),
-        "api_version": connection.options.get("api_version", ""),
+        **{name: connection.options.get(name, "") for name in _OPTIONS},
     }
 
 
@@ -80,7 +97,7 @@ class AddKeyForm(ConsoleForm):
     label = forms.CharField(label=_("Label"), max_length=60, required=False)
 
 
-class ModelForm(ConsoleForm):
+class ModelForm(FinerPriceForm):
     """One served model."""
 
     id = forms.CharField(
@@ -115,6 +132,7 @@ def initial_of_model(model: ServedModel) -> dict[str, Any]:
         {"id": model.model_id}
         | {name: getattr(model, name) for name in plain}
         | {name: _plain(getattr(model, name)) for name in prices}
+        | initial_of_finer(model)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -61,6 +62,19 @@ def download(request: HttpRequest, visit: Visit, public_id: str) -> StreamingHtt
 @page(Permission.VIEW_USAGE)
 def delete(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     exports.discard(get_object_or_404(UsageExport.objects.of(visit.organization), public_id=public_id), visit.actor)
+    return redirect("activity-exports")
+
+
+@require_POST
+@page(Permission.VIEW_USAGE)
+def retry(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
+    """Goes on with one that has failed."""
+    export = get_object_or_404(UsageExport.objects.of(visit.organization), public_id=public_id)
+    try:
+        if exports.retry(export, visit.actor):
+            hand_over_export(export.pk)
+    except InvalidField as refusal:
+        messages.error(request, " ".join(text for texts in refusal.fields.values() for text in texts))
     return redirect("activity-exports")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import date, datetime, time, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -22,8 +25,8 @@ _EXPORTED = 10_000
 @require_GET
 @page(Permission.VIEW_AUDIT)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
-    words, kind, before = (request.GET.get(name, "").strip() for name in ("q", "kind", "before"))
-    found = _matching(visit, words, kind)
+    asked, before = _asked(request), request.GET.get("before", "").strip()
+    found = _matching(visit, asked)
     if before.isdecimal():
         found = found.filter(sequence__lt=int(before))
     events = list(found[: _PAGE + 1])
@@ -31,12 +34,14 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     older["before"] = str(events[_PAGE - 1].sequence) if len(events) > _PAGE else ""
     context = {
         "events": [(event, changes_of(event)) for event in events[:_PAGE]],
-        "q": words,
-        "kind": kind,
+        "asked": asked,
+        "query": urlencode(asked._asdict()),
+        "exported": _EXPORTED,
         "kinds": _kinds(visit),
         "older": f"?{older.urlencode()}" if older["before"] else "",
         "is_first_page": not before,
-        "is_filtered": bool(words or kind),
+        "is_filtered": any(asked),
+        "is_more_than_a_file": found[_EXPORTED : _EXPORTED + 1].exists(),
     }
     return render(request, "audit/index.html", context)
 
@@ -52,8 +57,7 @@ def verify(request: HttpRequest, visit: Visit) -> HttpResponse:
 @require_GET
 @page(Permission.VIEW_AUDIT)
 def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
-    words, kind = (request.GET.get(name, "").strip() for name in ("q", "kind"))
-    events = _matching(visit, words, kind)[:_EXPORTED]
+    events = _matching(visit, _asked(request))[:_EXPORTED]
     as_json = request.GET.get("format") == "jsonl"
     lines = audit_export.export_json_lines(events) if as_json else audit_export.export_csv(events)
     kind_of_text, ending = ("application/jsonl", "jsonl") if as_json else ("text/csv", "csv")
@@ -62,15 +66,42 @@ def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
     return response
 
 
-def _matching(visit: Visit, words: str, kind: str) -> QuerySet[AuditEvent]:
+class Asked(NamedTuple):
+    """As it stands in the address. `since` and `until` are days, both included, or what somebody typed."""
+
+    q: str
+    kind: str
+    since: str
+    until: str
+
+
+def _asked(request: HttpRequest) -> Asked:
+    return Asked(*(request.GET.get(name, "").strip()[:200] for name in Asked._fields))
+
+
+def _matching(visit: Visit, asked: Asked) -> QuerySet[AuditEvent]:
     found = AuditEvent.objects.of(visit.organization).order_by("-sequence")
-    if kind:
-        found = found.filter(object_type=kind)
-    if words:
+    if asked.kind:
+        found = found.filter(object_type=asked.kind)
+    if words := asked.q:
         found = found.filter(
             Q(actor_label__icontains=words) | Q(object_label__icontains=words) | Q(action__icontains=words)
         )
+    zone = ZoneInfo(visit.organization.time_zone)
+    if (first := _day(asked.since)) is not None:
+        found = found.filter(at__gte=datetime.combine(first, time.min, zone))
+    if (last := _day(asked.until)) is not None:
+        found = found.filter(at__lt=datetime.combine(last + timedelta(days=1), time.min, zone))
     return found
+
+
+def _day(text: str) -> date | None:
+    """None for what is no day, which then narrows nothing."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if date.min < day < date.max - timedelta(days=1) else None
 
 
 def _kinds(visit: Visit) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -10,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -26,6 +25,7 @@ from billing import autotopup, cards, client, details, statements, topups
 from billing.errors import PaymentGone, PaymentsAway, PaymentsOff
 from billing.models import TopUp
 from common.money import usd_text
+from console.downloads import csv_download
 from console.forms.billing import SpendingForm, TopUpForm, VoucherForm
 from console.visit import Visit, page
 
@@ -104,28 +104,16 @@ def portal(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 @require_GET
 @page(Permission.VIEW_BILLING)
-def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+def export(request: HttpRequest, visit: Visit) -> HttpResponse:
     entries = statements.entries(visit.organization, _kind(request))[:_EXPORTED]
-    response = StreamingHttpResponse(list(csv_lines(entries)), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="billing-{timezone.now():%Y-%m-%d}.csv"'
-    return response
+    return csv_download(f"billing-{timezone.now():%Y-%m-%d}.csv", _csv_rows(entries))
 
 
-class _Line:
-    """What `csv.writer` writes to: gives the line back."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def csv_lines(entries: Iterable[Any]) -> Iterator[str]:
-    writer = csv.writer(_Line())
-    yield writer.writerow(["posted_at", "kind", "amount_usd", "balance_usd", "reference", "reason"])
+def _csv_rows(entries: Iterable[Any]) -> Iterator[tuple[str, ...]]:
+    yield ("posted_at", "kind", "amount_usd", "balance_usd", "reference", "reason")
     for entry in entries:
         money = usd_text(entry.amount), usd_text(entry.balance_after)
-        reason = f"'{entry.reason}" if entry.reason[:1] in {"=", "+", "-", "@"} else entry.reason
-        said = (entry.posted_at.isoformat(), entry.kind, *money, entry.business_id, reason)
-        yield writer.writerow(said)
+        yield (entry.posted_at.isoformat(), entry.kind, *money, entry.business_id, entry.reason)
 
 
 def shown(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -29,6 +28,7 @@ from billing.earnings.splitting import Choice
 from common.money import NANOS_PER_USD, usd_from_nanos
 from console import earning_words as words
 from console.demo_earnings import GUESTS
+from console.downloads import csv_download
 from console.earning_start import Estimate, estimated, start_steps
 from console.forms.earnings import AnswerForm, EstimateForm, ProgrammeForm, RecognitionForm
 from console.visit import Visit, page, wants_fragment
@@ -103,10 +103,7 @@ def estimate(request: HttpRequest, visit: Visit) -> HttpResponse:
 @page(Permission.VIEW_EARNINGS)
 def export(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Every lot: a machine, a model, a day."""
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="earnings-{timezone.now():%Y-%m-%d}.csv"'
-    csv.writer(response).writerows(figures.csv_rows(visit.organization, _ALL))
-    return response
+    return csv_download(f"earnings-{timezone.now():%Y-%m-%d}.csv", figures.csv_rows(visit.organization, _ALL))
 
 
 @never_cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from accounts.models import ApiKey
 from accounts.roles import Permission
 from common.errors import InvalidRequest
 from console.activity import name_of, names_of
+from console.bill import bills_of, corrected_nanos
+from console.downloads import csv_download
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
 from console.visit import Visit, page, wants_fragment
@@ -89,11 +90,8 @@ def export(request: HttpRequest, visit: Visit) -> HttpResponse:
     """The first page of what the filters leave, as CSV."""
     form = LogFilterForm(request.GET or None, keys=_keys(visit), models=model_names(visit))
     filters = form.filters() if form.is_valid() else RequestFilters()
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="requests-{timezone.now():%Y-%m-%d}.csv"'
     found = list_requests(visit.organization, filters, limit=_EXPORTED)
-    csv.writer(response).writerows(request_csv_rows(found.requests))
-    return response
+    return csv_download(f"requests-{timezone.now():%Y-%m-%d}.csv", request_csv_rows(found.requests))
 
 
 @require_GET
@@ -112,6 +110,8 @@ def detail_context(visit: Visit, request_id: str) -> dict[str, Any]:
         "attempts": _timeline(usage),
         "curl": _curl(usage),
         "may_play": visit.allows(Permission.USE_PLAYGROUND),
+        "bills": bills_of([usage])[usage.request_id],
+        "corrected_nanos": corrected_nanos(usage),
         "input_uncached": usage.input_tokens - usage.cached_tokens,
         "is_kept": is_kept(visit.organization, request_id),
         "may_read": visit.allows(Permission.VIEW_CONTENT),

@@ -29,6 +29,15 @@ _LOOK_BACK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
+class LongPrice:
+    """What a request costs whose prompt has more tokens: the first tier."""
+
+    above_tokens: int
+    input_price: Decimal
+    output_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """A provider, or a machine, that serves a model. `target` is how a route names the two together.
 
@@ -51,6 +60,7 @@ class Server:
     is_simulated: bool = False
     bare: bool = True
     uptime: float | None = None
+    long_price: LongPrice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,15 @@ def _provider(served: ServedModel, uptime: float | None) -> Server:
         capabilities=tuple(served.capabilities),
         is_simulated=served.connection.simulated,
         uptime=uptime,
+        long_price=_long_price(served),
     )
+
+
+def _long_price(served: ServedModel) -> LongPrice | None:
+    if not served.price_tiers:
+        return None
+    tier = served.price_tiers[0]
+    return LongPrice(tier["above_tokens"], Decimal(tier["input_price"]), Decimal(tier["output_price"]))
 
 
 def _machine(target: Target, row: NodeModel, organization: Organization) -> Server:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from django.contrib import messages
@@ -22,6 +22,7 @@ from billing.client import CENT_NANOS
 from billing.errors import PaymentsAway, PaymentsOff, PayoutRefused
 from billing.models import Payee, Payout
 from common.money import usd_text
+from console.downloads import csv_download
 from console.forms.billing import BankForm, OnboardForm
 from console.visit import Visit, page
 
@@ -144,12 +145,7 @@ def export(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 
 def _csv(name: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> HttpResponse:
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    writer = csv.writer(response)
-    writer.writerow(columns)
-    writer.writerows(tuple(f"'{cell}" if cell[:1] in {"=", "+", "@"} else cell for cell in row) for row in rows)
-    return response
+    return csv_download(f"{name}.csv", chain([columns], rows))
 
 
 def _shown(request: HttpRequest, visit: Visit, form: OnboardForm | None = None, status: int = 200) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The Playground: one model, streamed by the same gateway as everybody's calls.
+"""The Playground: one model, or several side by side, streamed by the same gateway as everybody's calls.
 
 The page itself calls `/v1` with a key that lives a quarter of an hour and only in the page's memory: a session never
 opens the gateway.
@@ -23,6 +23,7 @@ from console.offers import is_pinned, model_names
 from console.visit import Visit, page
 from metering.models import Usage
 from metering.queries import get_request
+from routing.comparison import MOST
 
 KEY_LIVES = timedelta(minutes=15)
 
@@ -30,11 +31,12 @@ KEY_LIVES = timedelta(minutes=15)
 @require_GET
 @page(Permission.USE_PLAYGROUND)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """`?model=a&model=b` asks both, side by side."""
     models = model_names(visit)
-    asked = request.GET.get("model", "")
-    if asked not in models and is_pinned(visit, asked):
-        models = [asked, *models]
-    context = {"models": models, "chosen": asked if asked in models else "", "base_url": f"{settings.PUBLIC_URL}/v1"}
+    asked = list(dict.fromkeys(request.GET.getlist("model")))[:MOST]
+    models = [name for name in asked if name not in models and is_pinned(visit, name)] + models
+    chosen = [name for name in asked if name in models] or models[:1]
+    context = {"models": models, "chosen": chosen, "base_url": f"{settings.PUBLIC_URL}/v1"}
     return render(request, "playground/index.html", context)
 
 
@@ -68,6 +70,8 @@ def facts(request: HttpRequest, visit: Visit, request_id: str) -> HttpResponse:
         "attempts": usage.attempt_count,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
+        "cache": usage.cache,
+        "cost_nanos": usage.cost_nanos,
         "cost": figures.usd(usage.cost_nanos),
         "cost_exact": figures.usd_exact(usage.cost_nanos),
     }

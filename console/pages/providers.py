@@ -106,7 +106,7 @@ def edit(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
             changed = services.update_connection(
                 connection,
                 visit.actor,
-                options=form.options() if "auth_header" in form.fields else None,
+                options=form.options(connection.options),
                 **_entered(form),
             )
             _tell_of_change(request, changed)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from accounts.errors import InvalidField
+from accounts.models import ApiKey
 from accounts.roles import Permission
 from common.errors import CodedError
 from console.forms.drills import DrillForm
@@ -14,8 +17,10 @@ from console.forms.simulations import SimulationForm
 from console.offers import names_among
 from console.pages.simulations import drafts_to_simulate
 from console.visit import Visit, page
+from routing.drafts import explain_draft
 from routing.drills import names_to_drill, running_drills
-from routing.models import Simulation
+from routing.explanation import Explanation
+from routing.models import RouteDraft, Simulation
 from routing.tester import explain_call, targets_now
 
 _SHOWN_SIMULATIONS = 5
@@ -25,7 +30,8 @@ _SHOWN_SIMULATIONS = 5
 @page(Permission.VIEW)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     asked, targets = "model" in request.GET, targets_now(visit.organization).values()
-    form = RouteTestForm(request.GET if asked else None)
+    keys = dict(ApiKey.objects.of(visit.organization).filter(revoked_at=None).values_list("public_id", "name"))
+    form = RouteTestForm(request.GET if asked else None, keys=keys)
     context: dict[str, object] = {
         "form": form,
         "names": names_among(visit, targets),
@@ -40,7 +46,19 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         context["drill_form"] = DrillForm(names=names, auto_id="drill_%s")
     if asked and form.is_valid():
         try:
-            context["told"] = explain_call(visit.organization, form.call())
+            context["told"] = _told(visit, form)
         except CodedError as refusal:
             form.absorb(refusal)
     return render(request, "route_tester/index.html", context, status=422 if form.errors else 200)
+
+
+def _told(visit: Visit, form: RouteTestForm) -> Explanation:
+    """Raises: CodedError: there is no such call, or no such draft."""
+    call, key = form.call(), form.cleaned_data["key"]
+    if not form.cleaned_data["draft"]:
+        return explain_call(visit.organization, call, key)
+    drafts = RouteDraft.objects.of(visit.organization).select_related("org")
+    draft = drafts.filter(name=call.models[0]).first()
+    if draft is None:
+        raise InvalidField.one("draft", _("There is no draft of “%(name)s”.") % {"name": call.models[0]})
+    return explain_draft(draft, call, key)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
@@ -12,6 +10,7 @@ from accounts.roles import Permission
 from billing import details
 from billing.models import MonthlyStatement
 from console import monthly
+from console.downloads import csv_download
 from console.visit import Visit, page
 
 _MOST = 120
@@ -36,7 +35,4 @@ def show(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
 @page(Permission.VIEW_BILLING)
 def download(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     row = get_object_or_404(MonthlyStatement.objects.of(visit.organization), public_id=public_id)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="statement-{row.month:%Y-%m}.csv"'
-    csv.writer(response).writerows(monthly.csv_rows(monthly.shown(row)))
-    return response
+    return csv_download(f"statement-{row.month:%Y-%m}.csv", monthly.csv_rows(monthly.shown(row)))

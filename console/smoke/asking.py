@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from time import perf_counter
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import msgspec
@@ -85,7 +86,7 @@ def _answer_of(response: httpx.Response, ms: int) -> Answer:
         code=str(error.get("code") or ""),
         message=str(error.get("message") or "")[:300],
         scope=str((error.get("metadata") or {}).get("scope") or ""),
-        target=headers.get("x-shareai-target", ""),
+        target=unquote(headers.get("x-shareai-target", "")),
         attempts=int(headers.get("x-shareai-attempts", 0)),
         cost_nanos=nanos_from_usd(Decimal(headers.get("x-shareai-cost", "0"))),
         cache=headers.get("x-shareai-cache", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from accounts.limits import KINDS
 from accounts.roles import ROLE_NAMES, ROLES
 from accounts.scopes import TOKENS
 from accounts.subjects import label_of
+from billing.bank_payouts import REFERENCE
 from billing.client import CENT_NANOS
 from console import figures, payment_words
 from console import words as vocabulary
@@ -35,6 +37,9 @@ register.filter("usd", figures.usd)
 register.filter("usd_down", figures.usd_down)
 register.filter("usd_exact", figures.usd_exact)
 register.filter("compact", figures.compact)
+register.filter("thousands", figures.thousands)
+register.filter("line_usd", lambda line: figures.usd_of_line(line.nanos_times_million))
+register.filter("token_kind", vocabulary.token_kind)
 register.filter("duration", figures.duration)
 register.filter("share", figures.percent)
 register.filter("microseconds", figures.microseconds)
@@ -48,6 +53,7 @@ register.filter("action", vocabulary.action)
 register.filter("object_type", vocabulary.object_type)
 register.filter("cents", lambda cents: figures.usd((cents or 0) * CENT_NANOS))
 register.filter("decline_word", payment_words.decline)
+register.filter("bank_reference", lambda reference: reference.removeprefix(REFERENCE))
 register.filter("payout_reason", payment_words.payout_reason)
 register.filter("rung", vocabulary.rung)
 register.filter("system", vocabulary.system)
@@ -142,6 +148,12 @@ def price(value: Any) -> str:
     text = f"{value:,.6f}".rstrip("0").rstrip(".")
     whole, _dot, decimals = text.partition(".")
     return f"${whole}.{decimals:0<2}" if decimals else f"${whole}"
+
+
+@register.filter
+def price_text(value: str) -> str:
+    """As `price`, of a tier, which holds its prices as text."""
+    return price(Decimal(value) if value else None)
 
 
 @register.filter

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from common.rates import TokenDetails
 from providers.failures import UpstreamFailure
 from providers.schema import Call
 from providers.targets import Credential, Target
@@ -28,6 +29,7 @@ class TokenUsage(msgspec.Struct, frozen=True):
     output_tokens: int = 0
     cached_tokens: int = 0
     source: str = NONE
+    token_details: TokenDetails | None = None
 
 
 class Completion(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from common.rates import TokenDetails, details_within
 from providers.adapters.base import (
     REPORTED,
     Adapter,
@@ -24,8 +25,8 @@ from providers.adapters.base import (
 from providers.adapters.openai_stream import OpenAIStreamDecoder
 from providers.failures import Kind, UpstreamFailure, kind_of_status
 from providers.prefill import how_to_go_on
-from providers.schema import EMBEDDINGS, Call, upstream_body
-from providers.targets import Credential, Target
+from providers.schema import CHAT, EMBEDDINGS, Call, upstream_body
+from providers.targets import LIMIT_NAME, Credential, Target
 from providers.transport import UpstreamRequest
 
 MOST_TOKENS = 50_000_000
@@ -42,7 +43,15 @@ _HEADERS_STREAM = (_JSON, _ACCEPT_STREAM, _AGENT, _IDENTITY)
 
 
 class _Details(msgspec.Struct):
+    """Of a prompt; as far as they name the same, of an answer too."""
+
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+_NO_DETAILS = _Details()
 
 
 class _Usage(msgspec.Struct):
@@ -50,6 +59,7 @@ class _Usage(msgspec.Struct):
     completion_tokens: int | None = None
     total_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
 
 
 class _Message(msgspec.Struct):
@@ -85,16 +95,32 @@ _decode_answer = msgspec.json.Decoder(_Answer, strict=True).decode
 def usage_of(usage: _Usage | None) -> TokenUsage | None:
     """The reported usage, or None when there is none or it cannot be true.
 
-    Negative or absurd figures are not believed; the gateway then counts by itself.
+    Negative or absurd figures, and nothing at all, are not believed; the gateway then counts by itself.
     """
     if usage is None:
         return None
     input_, output = usage.prompt_tokens, usage.completion_tokens or 0
-    if input_ is None or not 0 <= input_ <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS:
+    if input_ is None or not 0 <= input_ <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS or input_ == output == 0:
         return None
     details = usage.prompt_tokens_details
-    cached = (details.cached_tokens if details else None) or 0
-    return TokenUsage(input_, output, min(max(cached, 0), input_), REPORTED)
+    cached = min(max((details.cached_tokens if details else None) or 0, 0), input_)
+    told = _details_of(details, usage.completion_tokens_details, input_ - cached, output)
+    return TokenUsage(input_, output, cached, REPORTED, told)
+
+
+def _details_of(prompt: _Details | None, answer: _Details | None, uncached: int, output: int) -> TokenDetails | None:
+    prompt, answer = prompt or _NO_DETAILS, answer or _NO_DETAILS
+    figures = (prompt.cache_write_tokens, prompt.audio_tokens, answer.reasoning_tokens, answer.audio_tokens)
+    if not any(figures):
+        return None
+    return details_within(uncached, output, TokenDetails(*(figure or 0 for figure in figures)))
+
+
+def _rename_limit(body: dict[str, Any], name: str) -> None:
+    """A limit that the gateway set, or an older client, reaches models that refuse its older name."""
+    limit = body.pop("max_tokens", None)
+    if limit is not None:
+        body[name] = limit
 
 
 class OpenAIAdapter(Adapter):
@@ -103,6 +129,8 @@ class OpenAIAdapter(Adapter):
         if credential is not None:
             headers = headers + credential.headers
         body = upstream_body(call, target.upstream_id)
+        if (limit := target.options.get(LIMIT_NAME)) and call.endpoint == CHAT:
+            _rename_limit(body, limit)
         if call.continues:
             body |= how_to_go_on(target.options.get("runtime", ""))
         return UpstreamRequest(_path(call, target), headers, orjson.dumps(body))

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from common.rates import TokenDetails, details_within
 from common.sse import EventTooLarge, SSEDecoder
 from providers.adapters.base import REPORTED, StreamDecoder, TokenUsage
 from providers.failures import Kind, UpstreamFailure
@@ -250,9 +251,22 @@ def usage_of_event(usage: Any) -> TokenUsage | None:
     input_, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    if not _is_count(input_) or not _is_count(output):
+    if not _is_count(input_) or not _is_count(output) or input_ == output == 0:
         return None
-    return TokenUsage(input_, output, min(cached, input_) if _is_count(cached) else 0, REPORTED)
+    cached = min(cached, input_) if _is_count(cached) else 0
+    return TokenUsage(input_, output, cached, REPORTED, _details_of(usage, input_ - cached, output))
+
+
+def _details_of(usage: dict[str, Any], uncached: int, output: int) -> TokenDetails | None:
+    prompt, answer = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    prompt, answer = prompt if isinstance(prompt, dict) else {}, answer if isinstance(answer, dict) else {}
+    told = (
+        prompt.get("cache_write_tokens"), prompt.get("audio_tokens"),
+        answer.get("reasoning_tokens"), answer.get("audio_tokens"),
+    )  # fmt: skip
+    if not any(told):
+        return None
+    return details_within(uncached, output, TokenDetails(*(one if _is_count(one) else 0 for one in told)))
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -14,15 +14,42 @@ function pythonArguments(body) {
     .join("\n");
 }
 
-export function asCode(baseUrl, body) {
+function asCurl(url, body) {
   const shown = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
+  return [
+    `curl ${url} \\`,
+    `  -H "Authorization: Bearer $OPENAI_API_KEY" \\`,
+    `  -H "Content-Type: application/json" \\`,
+    `  -d '${shown}'`,
+  ].join("\n");
+}
+
+// One prompt at several models. The SDKs know nothing of it, but take any address below their base_url.
+export function asComparison(baseUrl, body) {
   return {
-    curl: [
-      `curl ${baseUrl}/chat/completions \\`,
-      `  -H "Authorization: Bearer $OPENAI_API_KEY" \\`,
-      `  -H "Content-Type: application/json" \\`,
-      `  -d '${shown}'`,
-    ].join("\n"),
+    curl: asCurl(`${baseUrl}/compare`, body),
+    python: `import os
+from openai import OpenAI
+
+client = OpenAI(base_url=${JSON.stringify(baseUrl)}, api_key=os.environ["OPENAI_API_KEY"])
+
+compared = client.post("/compare", cast_to=object, body=${python(body)})
+for one in compared["data"]:
+    print(one["model"], one["duration_ms"], one["cost_usd"])`,
+    javascript: `import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: ${JSON.stringify(baseUrl)}, apiKey: process.env.OPENAI_API_KEY });
+
+const compared = await client.post("/compare", { body: ${JSON.stringify(body, null, 2)} });
+for (const one of compared.data) {
+  console.log(one.model, one.duration_ms, one.cost_usd);
+}`,
+  };
+}
+
+export function asCode(baseUrl, body) {
+  return {
+    curl: asCurl(`${baseUrl}/chat/completions`, body),
     python: `import os
 from openai import OpenAI
 

@@ -3,18 +3,27 @@ import { events } from "./sse.js";
 
 export const time = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
 
-async function* pieces(answer, wanted) {
+async function* deltas(answer, wanted) {
   if (!wanted.stream) {
     const whole = await answer.json();
-    yield whole.choices[0].message.content ?? "";
+    yield whole.choices[0].message;
     return;
   }
   for await (const data of events(answer.body)) {
     if (data === "[DONE]") return;
     const chunk = JSON.parse(data);
     if (chunk.error) throw new Error(chunk.error.message);
-    yield chunk.choices?.[0]?.delta?.content ?? "";
+    yield chunk.choices?.[0]?.delta ?? {};
   }
+}
+
+// A call of a tool comes whole, or its arguments in pieces under its number.
+function note(calls, pieces) {
+  pieces.forEach((piece, place) => {
+    const call = (calls[piece.index ?? place] ??= { name: "", arguments: "" });
+    call.name += piece.function?.name ?? "";
+    call.arguments += piece.function?.arguments ?? "";
+  });
 }
 
 export class Gateway {
@@ -33,7 +42,8 @@ export class Gateway {
     return this.key.text;
   }
 
-  // Tells the text so far with each piece, and at the first one. Resolves to {requestId, text, error, stopped}.
+  // Tells the text and the tool calls so far with each piece, and the time of the first one.
+  // Resolves to {requestId, text, calls, error, stopped, firstMs, totalMs}.
   async ask(wanted, { signal, onFirst = () => {}, onText = () => {} }) {
     const startedAt = performance.now();
     const headers = { "Content-Type": "application/json", Authorization: `Bearer ${await this.freshKey()}` };
@@ -47,17 +57,23 @@ export class Gateway {
       return { requestId, error: refusal?.error?.message ?? this.noAnswer };
     }
     let text = "";
-    let stopped = false;
+    let firstMs;
+    const calls = [];
     try {
-      for await (const piece of pieces(answer, wanted)) {
-        if (piece && !text) onFirst(performance.now() - startedAt);
+      for await (const delta of deltas(answer, wanted)) {
+        const piece = delta.content ?? "";
+        if (firstMs === undefined && (piece || delta.tool_calls)) {
+          firstMs = performance.now() - startedAt;
+          onFirst(firstMs);
+        }
         text += piece;
-        onText(text);
+        note(calls, delta.tool_calls ?? []);
+        onText(text, calls);
       }
     } catch (error) {
-      if (error.name !== "AbortError") return { requestId, text, error: error.message };
-      stopped = true;
+      if (error.name !== "AbortError") return { requestId, text, calls, error: error.message, firstMs };
+      return { requestId, text, calls, stopped: true, firstMs, totalMs: performance.now() - startedAt };
     }
-    return { requestId, text, stopped, totalMs: performance.now() - startedAt };
+    return { requestId, text, calls, stopped: false, firstMs, totalMs: performance.now() - startedAt };
   }
 }

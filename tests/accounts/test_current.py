@@ -2,6 +2,7 @@ import pytest
 from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import PermissionDenied
 
 from accounts import current, roles
 from accounts.errors import OrganizationGone
@@ -87,6 +88,13 @@ def test_a_forwarded_address_counts_only_from_own_proxies(alice, request_of, set
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
     forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.1, 198.51.100.2", "REMOTE_ADDR": "192.0.2.8"}
     assert current.actor_of(request_of(alice, **forwarded)).ip == ip
+
+
+def test_a_request_that_passed_by_a_proxy_has_no_address(alice, request_of, settings):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 3
+    forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.1, 198.51.100.2", "REMOTE_ADDR": "192.0.2.8"}
+    with pytest.raises(PermissionDenied):
+        current.actor_of(request_of(alice, **forwarded))
 
 
 def test_a_visitor_proved_nothing(request_of, make_user):

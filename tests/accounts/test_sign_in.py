@@ -46,6 +46,7 @@ class TestByPassword:
         page = browser.get(LOGIN)
         assert page.context["form"].fields.keys() == {"login", "password", "remember"}
         assert REQUEST_CODE in page.content.decode()
+        assert "<title>Sign in · ShareAI</title>" in page.content.decode()
 
     @pytest.mark.parametrize(("remember", "until_closed"), [({}, True), ({"remember": "on"}, False)])
     def test_it_is_remembered_when_asked_for(self, browser, erin, remember, until_closed):

@@ -270,12 +270,13 @@ async def test_a_reader_who_stops_holds_up_nobody_else(home: Home, console: Cons
     async with home.running():
         link = await console.connected()
         await link.until(ready)
-        await link.open(CHAT, faulty("endless-tokens", stream=True))  # never read
+        number, _ = await link.open(CHAT, faulty("endless-tokens", stream=True))  # never read
         for _ in range(5):
             assert (await link.ask(CHAT, faulty("fine")))[0] == 200
         log = [one for one in faults.log if one.model == "endless-tokens"]
         sent_bytes = log[-1].sent_bytes
         assert sent_bytes < 8 << 20
+        link.cancel(number)  # else the agent waits for its end before its own
 
 
 async def test_sixty_four_at_once(home: Home, console: Console, faults: FaultUpstream):
@@ -303,6 +304,7 @@ async def test_more_than_it_may_take_is_refused(home: Home, console: Console, fa
         with pytest.raises(Broken) as broken:
             await link.ask(CHAT, faulty("fine"))
         assert (broken.value.code, broken.value.reason) == (Code.REFUSED_STREAM, "full")
+        link.cancel(number)  # else the agent waits for its end before its own
 
 
 @pytest.mark.parametrize(

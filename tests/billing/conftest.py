@@ -23,6 +23,7 @@ from metering.ingest import insert
 from metering.usage import UsageRecord
 from providers.models import ServedModel
 from providers.services import create_connection
+from tests.emptying import empty
 from tests.metering.records import usage_record
 
 
@@ -33,8 +34,7 @@ def _invariants_hold_after(request) -> Iterator[None]:
     for name in databases[:1]:
         request.getfixturevalue(name)
     if databases:
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE metering_usage")
+        empty("metering_usage")
     yield
     if databases and not request.node.get_closest_marker("breaks_invariants"):
         with connection.cursor() as cursor:

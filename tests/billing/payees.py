@@ -18,7 +18,7 @@ DOLLAR = 10**9
 _TARGETS_FROM = 1_000_000
 
 
-def earn(organization: Organization, nanos: int, number: int = 0) -> None:
+def earn(organization: Organization, nanos: int, number: int = 0, *, is_matured: bool = True) -> None:
     """One request for that price, charged, earned and matured, as the books say it. Its caller paid from a gift."""
     promo, wallet = ensure_account(kinds.PROMO), ensure_account(kinds.WALLET, organization)
     escrow = ensure_account(kinds.REWARDS_ESCROW, organization)
@@ -26,7 +26,8 @@ def earn(organization: Organization, nanos: int, number: int = 0) -> None:
     name = f"{organization.public_id}:{number}"
     post(Draft(f"gift:{name}", "credit", {promo.pk: -nanos, wallet.pk: nanos}))
     settled = post(Draft(f"settled:{name}", "settlement", {wallet.pk: -nanos, escrow.pk: nanos}))
-    post(Draft(f"matured:{name}", "maturity", {escrow.pk: -nanos, rewards.pk: nanos}))
+    if is_matured:
+        post(Draft(f"matured:{name}", "maturity", {escrow.pk: -nanos, rewards.pk: nanos}))
     target_id, now = -(_TARGETS_FROM + 10 * organization.pk + number), timezone.now()
     PriceVersion.objects.create(
         target_id=target_id, version=1, owner_id=organization.pk, input_nanos=0, output_nanos=0, request_nanos=nanos
@@ -38,7 +39,7 @@ def earn(organization: Organization, nanos: int, number: int = 0) -> None:
     )  # fmt: skip
     Lot.objects.create(
         org=organization, target_id=target_id, day=now.date(), requests=1, paid=nanos, earned=nanos, escrow=nanos,
-        matured=nanos,
+        matured=nanos if is_matured else 0,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,11 +11,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.audit import Actor
-from billing.models import Charge
+from billing import monthly
+from billing.models import Charge, MonthlyStatement
+from billing.monthly import Document
 from billing.rerating import rerate
+from common.money import usd_text
 from ledger.models import Entry
-from metering import retention, rollups
-from metering.reports import DAY, usage_report
+from metering import exports, retention, rollups
+from metering.reports import DAY, Narrowed, usage_report
 from providers.serving import update_model
 from tests.billing.conftest import COST, record
 from tests.billing.test_settlement import answered_by
@@ -81,6 +85,45 @@ def test_an_answer_of_several_targets_counts_with_all_its_parts(acme, fund, used
         (row,) = usage_report(acme, now - DAY, now + timedelta(seconds=1))
         assert row.charged_nanos == taken(acme) == 2_800_000
         rollups.roll_up()
+
+
+def test_an_own_target_and_one_that_is_sold_each_count_with_their_part(acme, alice, fund, used, sold, client_of):
+    fund(acme, 10 * COST)
+    own = {"target_id": 999_999, "version": 1, "input": 1000, "output": 50, "cost": 700}
+    cloud = {"target_id": sold.pk, "version": 1, "input": 1000, "output": 100, "cost": 1_400_000}
+    huge = cloud | {"input": 10**12, "cost": 3}  # set aside: nobody pays it
+    lost = own | {"charged": False}  # a hedge that was forestalled
+    now = timezone.now()
+    record(
+        used("req_1", started_at=now.isoformat(), **answered_by(own, cloud)),
+        used("req_2", started_at=now.isoformat(), **answered_by(cloud, own)),
+        used("req_3", started_at=now.isoformat(), **answered_by(own, huge)),
+        used("req_4", started_at=now.isoformat(), **answered_by(own, own)),
+        used("req_5", started_at=now.isoformat(), attempts=answered_by(lost, cloud)["attempts"][:1], cost_nanos=COST),
+    )
+    for _ in range(2):
+        (row,) = usage_report(acme, now - DAY, now + timedelta(seconds=1))
+        assert row.charged_nanos == taken(acme) == 2 * 1_400_000 + COST
+        assert row.own_nanos == 5 * 700
+        for group in GROUPS:
+            total = client_of(alice).get(f"{reverse('activity')}?group={group}").context["total"]
+            assert total.spend_nanos == taken(acme) + 5 * 700
+        rollups.roll_up()
+
+
+def test_an_export_and_a_statement_tell_of_each_part(acme, fund, used, sold):
+    fund(acme, 10 * COST)
+    own = {"target_id": 999_999, "version": 1, "input": 1000, "output": 50, "cost": 700}
+    cloud = {"target_id": sold.pk, "version": 1, "input": 1000, "output": 100, "cost": 1_400_000}
+    now = timezone.now()
+    record(used("req_1", started_at=now.isoformat(), target="mine/fast", **answered_by(cloud, own)))
+    begun = exports.begin(acme, Actor.system("tests"), now - DAY, now + DAY, "json", Narrowed())
+    (line,) = json.loads(exports.piece(begun.pk, 0))
+    assert line["charged_usd"] == usd_text(taken(acme)) == "0.001400000"
+    assert line["cost_usd"] == usd_text(1_400_700)
+    monthly.close_of(acme, now + 40 * DAY)
+    (said,) = Document.of(MonthlyStatement.objects.of(acme).earliest("month")).usage
+    assert (said.target, said.requests, said.nanos) == ("t", 1, 1_400_000)
 
 
 def test_each_period_is_what_its_requests_were_charged(acme, traffic):

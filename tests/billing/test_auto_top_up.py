@@ -165,6 +165,24 @@ def test_a_decline_is_told_and_puts_the_next_attempt_off(
     assert balances() == {}
 
 
+def test_a_reached_cap_is_told_once_a_month(low, double, acme, as_alice, django_capture_on_commit_callbacks):
+    wishes, now = Wishes(True, "30", "20", "30"), timezone.now()
+    autotopup.set_rule(acme, as_alice, wishes)
+    assert autotopup.run(now) == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        assert [autotopup.run(now), autotopup.run(now)] == [0, 0]
+    [told] = mail.outbox
+    assert told.subject == "Acme: automatic top-up has reached its cap for this month"
+    assert "$20.00 of at most $30.00. Another $20.00" in told.body
+    assert told.to == ["alice@acme.test"]
+    with django_capture_on_commit_callbacks(execute=True):
+        autotopup.set_rule(acme, as_alice, wishes)
+        autotopup.run(now)
+    assert len(mail.outbox) == 2
+    assert len(payments_of(double)) == 1
+    assert autotopup.run((now.replace(day=1) + timedelta(days=32)).replace(day=2)) == 1
+
+
 def test_after_the_last_decline_it_is_off_until_a_person_turns_it_on(low, double, acme, as_alice, balances):
     behave(double, test_cards.DECLINED_LATER)
     now = timezone.now()

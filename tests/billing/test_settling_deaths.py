@@ -13,7 +13,7 @@ from django.db.models import Sum
 from billing.models import Charge
 from billing.settlement import settler
 from ledger.models import Account
-from metering import wiring
+from metering import copying, wiring
 from metering.journal import Journal
 from metering.models import Usage
 from metering.recorder import Recorder
@@ -55,7 +55,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def test_killed_workers_settle_each_request_once(transactional_db, wallet, sold, journal: Journal) -> None:
+def test_killed_workers_settle_each_request_once(
+    transactional_db, wallet, sold, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "AT_LEAST", 1)
     directory, claimed = journal.directory, 0
     for round_ in range(KILLS):
         workers = [worker(directory, f"{name}{round_}", wallet.org_id, sold.pk) for name in NAMES]

@@ -18,6 +18,7 @@ class Used(msgspec.Struct, frozen=True):
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    token_details: None = None
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -25,6 +26,7 @@ class Price(msgspec.Struct, frozen=True):
     output_nanos: int = 0
     cached_input_nanos: int | None = None
     request_nanos: int = 0
+    finer: None = None
 
 
 # Amounts

@@ -13,6 +13,7 @@ from django.test import override_settings
 
 from console.checks import TAG
 
+PASSABLE = "q8ZrT2vLw0YpXn5BsKd7MhJf3GcAe9UiVo1R4tQxWzNy6"
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -29,6 +30,9 @@ def test_the_settings_of_the_tests_are_fine():
     [
         ("DEBUG", True, "shareai.E001"),
         ("SECRET_KEY", "django-insecure", "shareai.E002"),
+        ("SECRET_KEY", "django-insecure-" + PASSABLE, "shareai.E002"),
+        ("SECRET_KEY", "Change-me-" + PASSABLE, "shareai.E002"),
+        ("SECRET_KEY", "ab" * 40, "shareai.E002"),
         ("ALLOWED_HOSTS", ["example.org", "*"], "shareai.E003"),
         ("KEYRING", "", "shareai.E004"),
         ("KEYRING", "1:short", "shareai.E004"),
@@ -39,6 +43,11 @@ def test_the_settings_of_the_tests_are_fine():
 def test_each_insecure_setting_is_an_error(setting, value, name):
     with override_settings(**{setting: value}):
         assert name in found()
+
+
+def test_a_random_secret_is_one():
+    with override_settings(SECRET_KEY=PASSABLE):
+        assert found() == set()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from accounts import apikeys, keys
 from accounts.audit import Actor
-from accounts.models import ApiKey, Organization, User
+from accounts.models import ApiKey, Limit, Organization, User
 from billing.earnings.models import Cause
 from billing.statements import balance
 from common.money import NANOS_PER_USD
@@ -157,6 +157,18 @@ def test_the_benchmark_gets_three_targets_per_model(settings, capsys):
         assert len(serving) == 3
         assert all(target.price and target.credentials for target in serving)
     assert said["model"] == "bench-unary"
+
+
+def test_the_benchmark_gets_a_key_under_limits_of_three_scopes_and_a_budget(settings, capsys):
+    settings.EGRESS_ALLOW = "127.0.0.1:9300"
+    call_command("bench_seed", "--upstream", "http://127.0.0.1:9300/v1")
+    said = json.loads(capsys.readouterr().out)
+    key = ApiKey.objects.get(public_id=apikeys.parse(said["api_keys"]["governed"]).public_id)
+    rows = {row.scope: row for row in Limit.objects.of(key.org)}
+    assert {scope for scope, row in rows.items() if row.rpm} == {"organisation", "member", "key"}
+    assert rows["organisation"].budgets.count() == 1
+    assert len([t for t in load_targets(key.org_id) if t.model_id == said["models"]["governed"]]) == 3
+    assert not Limit.objects.filter(org__slug=said["organization"]).exists()
 
 
 def test_a_machine_gets_a_token_once_and_a_lost_database_brings_another(seed, tmp_path: Path):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from console.wire import PatientProtocol
+from console.wire import MOST_FIELDS, MOST_HEAD_BYTES, PatientProtocol
 from routing.flights import WRITER
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -33,8 +33,13 @@ LARGE = b"x" * (32 << 20)
 
 async def answers(scope, receive, send) -> None:
     headers = [(b"content-length", b"2"), (b"x-said", scope["query_string"].replace(b"%0A", b"\n"))]
+    headers += [(b"x-caller", scope["client"][0].encode()), (b"x-scheme", scope["scheme"].encode())]
     if scope["path"] == "/whole" and scope["extensions"][WRITER].answer(200, headers, b"ok"):
         return
+    while scope["path"] == "/patient" and (await receive()).get("more_body"):
+        pass
+    if scope["path"] == "/still":
+        time.sleep(2 * ImpatientProtocol.head_deadline_s)  # as if the process were suspended
     if scope["path"] == "/large":
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]}
@@ -49,7 +54,9 @@ async def answers(scope, receive, send) -> None:
 def port() -> Iterator[int]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(answers, http=ImpatientProtocol, log_level="error", lifespan="off")
+        config = uvicorn.Config(
+            answers, http=ImpatientProtocol, log_level="error", lifespan="off", timeout_keep_alive=60
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -85,6 +92,16 @@ def test_a_connection_that_says_nothing_is_closed(wire):
 def test_half_a_head_is_closed(wire):
     wire.sendall(REQUEST[:20])
     assert wire.recv(1000) == b""
+
+
+def test_what_came_while_the_process_stood_still_is_answered(port, wire):
+    time.sleep(0.05)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as other:
+        other.sendall(REQUEST.replace(b"/ ", b"/still "))
+        time.sleep(0.1)
+        wire.sendall(REQUEST)
+        assert other.recv(1000).startswith(b"HTTP/1.1 200")
+    assert wire.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_a_second_request_is_bounded_as_well(wire):
@@ -130,7 +147,15 @@ def test_a_whole_answer_is_one_write_and_the_next_request_is_served(wire):
         wire.sendall(REQUEST.replace(b"/ ", b"/whole?a ", 1))
         answer = wire.recv(1000)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
-        assert answer.endswith(b"x-said: a\r\n\r\nok")
+        assert b"\r\nx-said: a\r\n" in answer
+        assert answer.endswith(b"\r\n\r\nok")
+
+
+def test_nobody_is_believed_another_address(wire):
+    claims = b"X-Forwarded-For: 10.1.1.1\r\nX-Forwarded-Proto: https\r\n\r\n"
+    wire.sendall(REQUEST.replace(b"/ ", b"/whole?a ", 1).replace(b"\r\n\r\n", b"\r\n" + claims))
+    answer = wire.recv(1000)
+    assert b"x-caller: 127.0.0.1\r\nx-scheme: http\r\n" in answer
 
 
 def test_two_requests_in_one_piece_are_answered_in_their_order(wire):
@@ -162,3 +187,57 @@ def test_no_value_becomes_a_second_header(wire):
 def test_a_head_alone_is_answered_without_a_body(wire):
     wire.sendall(REQUEST.replace(b"GET / ", b"HEAD /whole?a ", 1))
     assert wire.recv(1000).endswith(b"\r\n\r\n")
+
+
+def test_a_head_that_does_not_end_is_refused_before_it_fills_the_memory(wire):
+    wire.sendall(b"GET / HTTP/1.1\r\nHost: here\r\nX-Long: ")
+    for _ in range(MOST_HEAD_BYTES // 8192):
+        wire.sendall(b"a" * 8192)
+        time.sleep(0.005)
+    assert wire.recv(1000).startswith(b"HTTP/1.1 431 ")
+    assert wire.recv(1000) == b""
+
+
+def test_a_head_in_many_pieces_below_the_bound_is_answered(wire):
+    wire.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n")
+    for number in range(6):
+        wire.sendall(b"X-%d: " % number + b"a" * 8000 + b"\r\n")
+        time.sleep(0.01)
+    wire.sendall(b"\r\n")
+    assert wire.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_trailers_without_end_are_not_gathered(wire):
+    wire.sendall(b"POST /patient HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n")
+    with pytest.raises(ConnectionError):
+        _say_for_long(wire, b"a: b\r\n" * MOST_FIELDS)
+
+
+def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(wire):
+    wire.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1000000\r\n\r\n")
+    assert wire.recv(1000).endswith(b"ok")
+    with pytest.raises(ConnectionError):
+        _say_for_long(wire, b"a")
+
+
+def _say_for_long(wire: socket.socket, word: bytes) -> None:
+    for _ in range(400):
+        wire.sendall(word)
+        time.sleep(0.01)
+
+
+def test_whoever_sends_a_body_that_was_not_read_is_served_again(wire):
+    wire.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n01234")
+    assert wire.recv(1000).endswith(b"ok")
+    wire.sendall(b"56789" + REQUEST)
+    assert wire.recv(1000).endswith(b"ok")
+
+
+def test_who_waits_for_leave_to_send_a_body_and_is_answered_without_is_let_go(wire):
+    head = b"POST /whole?a HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    wire.sendall(head)
+    got = b""
+    while part := wire.recv(1000):
+        got += part
+    assert got.startswith(b"HTTP/1.1 200")
+    assert got.endswith(b"ok")

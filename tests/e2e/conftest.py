@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,12 +22,16 @@ from tests.stack import GatewayProcess, Tenant, make_tenant
 
 PROJECT = Path(__file__).resolve().parents[2]
 ARTIFACTS = PROJECT / "test-artifacts"
+PICTURES = os.environ.get("SHAREAI_PICTURES") == "1"
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+ASK_AXE = (
+    """rules => axe.run(document, {runOnly: rules, resultTypes: ["violations"]}).then(result => result.violations)"""
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -140,13 +145,18 @@ def sign_in(context: BrowserContext, gateway: GatewayProcess, tenant: Tenant) ->
 def violations(page: Page) -> list[str]:
     """What axe-core finds on the page as it stands."""
     page.evaluate(AXE.read_text())
-    found = page.evaluate("rules => axe.run(document, {runOnly: rules}).then(result => result.violations)", RULES)
+    found = page.evaluate(ASK_AXE, RULES)
     return [f"{each['id']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
 
 
-def keep(page: Page, name: str) -> None:
+def keep(page: Page, name: str, *, full_page: bool = False) -> None:
+    """Waits for the fonts; SHAREAI_PICTURES=1 keeps a picture of what is then seen."""
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+    if not PICTURES:
+        return
     ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{re.sub(r'[^a-z0-9-]+', '-', name.lower()).strip('-')}.png")
+    file = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")
+    page.screenshot(path=ARTIFACTS / f"{file}.png", full_page=full_page)
 
 
 def overflows(page: Page) -> bool:

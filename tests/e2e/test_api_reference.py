@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 
 class Visit:
@@ -20,12 +21,19 @@ class Visit:
         page.on("request", lambda request: self.asked.add(urlsplit(request.url).netloc))
 
 
-@pytest.fixture
-def visit(context) -> Visit:
+def visit_in(context: BrowserContext) -> Visit:
     visit = Visit(context.new_page())
     visit.page.goto("/docs/api")
     expect(visit.page.get_by_role("heading", name="Rotate a key")).to_be_attached(timeout=30_000)
     return visit
+
+
+@pytest.fixture(scope="module")
+def visit(browser, gateway) -> Iterator[Visit]:
+    """One for all tests that look at it as it stands: the page is large."""
+    context = browser.new_context(base_url=gateway.url, viewport={"width": 1360, "height": 860})
+    yield visit_in(context)
+    context.close()
 
 
 @pytest.mark.parametrize("heading", ["Chat", "Embed texts", "Create a key", "Add a provider"])
@@ -40,7 +48,8 @@ def test_everything_comes_from_this_server(visit, gateway):
     assert visit.page.get_by_alt_text("redocly logo").count() == 0
 
 
-def test_its_search_finds_an_operation(visit):
+def test_its_search_finds_an_operation(context):
+    visit = visit_in(context)
     visit.page.get_by_placeholder("Search...").fill("rotate")
     found = visit.page.locator("[role=search] ~ * , [data-role='search:results']").get_by_text("Rotate a key").first
     expect(found).to_be_visible()

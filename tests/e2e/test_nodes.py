@@ -18,10 +18,9 @@ from providers.adapters.base import COUNTED, REPORTED, TokenUsage
 from routing.health_control import hold_open
 from tests.console.pages import machines
 from tests.e2e.conftest import keep, overflows, violations
-from tests.fakes.upstream import FaultUpstream
+from tests.e2e.desk import desk
 from tests.figures import note
 from tests.nodes.machine import Machine
-from tests.nodes_e2e.machines import Machine as Owned
 
 LOOKS = (("light", "en"), ("dark", "th"))
 """Each theme and each language once: what a theme can break, a language does not mend."""
@@ -123,41 +122,20 @@ def test_from_the_wizard_to_an_answer_of_one_s_own_machine(page, sign_in, gatewa
     """The real agent, enrolled with the page's token over the real tunnel, in front of a model server."""
     sign_in()
     began = monotonic()
-    page.goto("/nodes/new")
-    page.get_by_role("button", name="Show the command").click()
-    token = re.search("sai-node-[0-9a-f]+", page.get_by_role("tabpanel").inner_text())[0]
-    with FaultUpstream(name="Local", keys=[""], models=("local-model",)) as server:
-        machine = Owned(tmp_path / "machine", "local-model")
-        words = [
-            "enroll",
-            gateway.url,
-            "--allow-http",
-            "--no-discover",
-            "--name",
-            "Desk",
-            "--server",
-            server.base_url,
-        ]
-        done = machine._do(words, token)
-        assert done.returncode == 0, done.stderr
-        expect(page.locator("[data-rung=found][data-state=done]")).to_be_visible()
-        machine.start()
-        try:
-            page.locator("[data-rung=routable][data-state=done]").wait_for(timeout=30_000)
-            page.get_by_role("button", name="Send").click()
-            expect(page.locator(".try-answer .turn-facts")).to_contain_text("total")
-            expect(page.locator(".try-answer .turn-text")).not_to_be_empty()
-            note("the wizard is opened, until one's own machine has answered in it", monotonic() - began)
-            assert violations(page) == []
-            keep(page, "wizard answered")
-            page.get_by_role("link", name="The machine's page").click()
-            expect(page.get_by_text("this organisation", exact=True)).to_be_visible(timeout=15_000)
-            expect(page.get_by_text("Online")).to_be_visible()
-            keep(page, "nodes detail of a real machine")
-            page.goto("/playground?model=node/desk/local-model")
-            expect(page.get_by_label("Model or route")).to_have_value("node/desk/local-model")
-        finally:
-            machine.stop()
+    with desk(page, gateway, tmp_path):
+        page.locator("[data-rung=routable][data-state=done]").wait_for(timeout=30_000)
+        page.get_by_role("button", name="Send").click()
+        expect(page.locator(".try-answer .turn-facts")).to_contain_text("total")
+        expect(page.locator(".try-answer .turn-text")).not_to_be_empty()
+        note("the wizard is opened, until one's own machine has answered in it", monotonic() - began)
+        assert violations(page) == []
+        keep(page, "wizard answered")
+        page.get_by_role("link", name="The machine's page").click()
+        expect(page.get_by_text("this organisation", exact=True)).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("Online")).to_be_visible()
+        keep(page, "nodes detail of a real machine")
+        page.goto("/playground?model=node/desk/local-model")
+        expect(page.get_by_label("Model or route 1")).to_have_value("node/desk/local-model")
 
 
 def test_each_system_has_its_line_and_one_s_own_comes_first(browser, page, sign_in, gateway, context):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
+from accounts.audit import Actor
+from accounts.models import User
+from billing import freezing, payees, vouchers
+from providers.services import create_connection, delete_connection
 from routing.drafts import save_draft
 from routing.services import put_route
+from tests.billing.payees import earn
 from tests.e2e.conftest import keep, overflows, violations
 
+SYSTEM = Actor.system("tests")
 PAGES = (
     "/", "/playground", "/keys", "/keys/new", "/models", "/routes", "/routes/new", "/routes/show/fast",
     "/routes/edit/fast",
@@ -92,6 +100,49 @@ def test_every_page_fits_a_phone(page, sign_in, traffic):
         keep(page, f"phone {address.strip('/') or 'home'}")
         if found := violations(page) + (["overflow"] if overflows(page) else []):
             faults[address] = found
+    assert not faults
+
+
+STAFF_PAGES = (
+    "/prices", "/prices/{model}", "/staff/vouchers", "/staff/vouchers/new", "/staff/vouchers/{voucher}",
+    "/staff/payouts", "/staff/payouts/{payout}/paid", "/staff/payouts/{payout}/failed", "/staff/banks/{bank}",
+)  # fmt: skip
+
+
+@pytest.fixture
+def staff(tenant) -> Iterator[dict[str, str]]:
+    """Something of everything that staff look at: a price with tiers, a voucher, a payout, a bank."""
+    User.objects.filter(pk=tenant.owner.pk).update(is_staff=True)
+    tenant.owner.refresh_from_db()
+    tiers = [{"above_tokens": 200_000, "input_price": "6", "output_price": "22.5"}]
+    price = {"input_price": "3", "output_price": "15", "cache_write_price": "3.75", "price_tiers": tiers}
+    sold = create_connection(
+        None, SYSTEM, preset="custom", name="Vendor", base_url="https://llm.example/v1",
+        api_keys=["sk-upstream-0123456789abcdef"], models=[{"id": f"long-{tenant.org.pk}", **price}],
+    ).served_models.get()  # fmt: skip
+    voucher = vouchers.make_batch(2, 5 * 10**9, uses=2, reason="Launch", made_by="sam@operator.test")[0].voucher
+    earn(tenant.org, 40 * 10**9)
+    payees.set_bank(tenant.org, tenant.actor, payees.Bank("Acme Ltd", "TH00 1234 5678 9012", "BKKBTHBK"))
+    payees.verify(tenant.org, SYSTEM, is_right=True)
+    payout = freezing.request(tenant.org, tenant.actor)
+    yield {
+        "model": sold.public_id, "voucher": voucher.public_id, "payout": payout.public_id,
+        "bank": tenant.org.public_id,
+    }  # fmt: skip
+    delete_connection(sold.connection, SYSTEM)
+
+
+@pytest.mark.parametrize(("theme", "language"), LOOKS)
+def test_every_page_of_staff_is_sound(page, sign_in, staff, theme, language):
+    sign_in(theme=theme, language=language)
+    faults = {}
+    for address in STAFF_PAGES:
+        for width in (1360, 390):
+            page.set_viewport_size({"width": width, "height": 860})
+            page.goto(address.format_map(staff))
+            keep(page, f"{address.strip('/')} {theme} {language} {width}".replace("/", "-"))
+            if found := violations(page) + (["overflow"] if overflows(page) else []):
+                faults[address, width] = found
     assert not faults
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import httpx
@@ -108,6 +109,64 @@ def test_the_playground_shows_the_call_as_code(page, sign_in):
     code = page.get_by_role("tabpanel").inner_text()
     compile(code, "snippet", "exec")
     assert "temperature=0.4" in code
+
+
+def test_the_playground_compares_side_by_side(page, sign_in, tenant, upstreams):
+    """The dear one answers more slowly; the third does not answer at all."""
+    dear = {"id": "dear-chat", "upstream_id": "sim-chat", "input_price": "100", "output_price": "200"}
+    tenant.connect(upstreams[1].base_url, [dear], name="Dear")
+    sign_in()
+    page.goto("/playground?model=sim-chat&model=dear-chat")
+    lanes = page.locator(".lane")
+    expect(lanes).to_have_count(2)
+    page.get_by_label("Your message").fill("Which of you is cheaper?")
+    page.get_by_label("Your message").press("Enter")
+    line = page.locator("[data-compared] tbody tr")
+    expect(line).to_have_count(2)
+    expect(line.nth(0)).to_contain_text("cheapest")
+    expect(line.nth(1)).to_contain_text("+$")
+    for lane, name in ((lanes.nth(0), "sim-chat"), (lanes.nth(1), "dear-chat")):
+        expect(lane.get_by_role("heading", name=name)).to_be_visible()
+        expect(lane.locator(".turn-model .turn-text")).not_to_be_empty()
+        expect(lane.locator(".turn-facts").last).to_contain_text("$")
+    assert violations(page) == []
+    keep(page, "path playground compared")
+    page.get_by_role("button", name="View as code").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("/v1/compare")
+    page.get_by_role("tab", name="Python").click()
+    compile(page.get_by_role("tabpanel").inner_text(), "snippet", "exec")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Compare with another").click()
+    expect(lanes).to_have_count(3)
+    for _ in range(2):
+        page.get_by_role("button", name="Compare without it").last.click()
+    expect(lanes).to_have_count(1)
+    expect(page.get_by_role("button", name="Compare without it")).to_have_count(0)
+    expect(lanes.get_by_role("log")).to_contain_text("Which of you is cheaper?")
+
+
+def test_the_playground_asks_for_tools_and_a_schema(page, sign_in, upstreams):
+    sign_in()
+    for upstream in upstreams:
+        upstream.log.clear()
+    page.goto("/playground")
+    page.get_by_label("Your message").fill("Weather?")
+    page.locator("summary", has_text="Tools").click()
+    page.get_by_label("Tools", exact=True).fill("{not json")
+    page.get_by_role("button", name="Send").click()
+    assert page.locator("#tools").evaluate("field => field.validationMessage") == "This is no JSON list of tools."
+    assert not any(upstream.log.posts for upstream in upstreams)
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    page.get_by_label("Tools", exact=True).fill(json.dumps([tool]))
+    page.get_by_label("Answer as").select_option("JSON of a schema")
+    page.get_by_label("JSON schema").fill('{"type": "object"}')
+    page.get_by_role("button", name="View as code").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text('"json_schema"')
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".turn-model .turn-facts")).to_contain_text("$")
+    sent = next(upstream.log.posts for upstream in upstreams if upstream.log.posts)[0].body
+    assert (sent["tools"], sent["response_format"]["type"]) == ([tool], "json_schema")
 
 
 def test_a_session_does_not_open_the_gateway(page, sign_in, gateway):

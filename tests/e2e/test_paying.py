@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from billing import autotopup, payouts
 from tests.billing.payees import DOLLAR, earn
-from tests.e2e.conftest import ARTIFACTS, violations
+from tests.e2e.conftest import keep, violations
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.stack import GatewayProcess
 
@@ -50,7 +50,7 @@ def stripe(double, gateway, settings) -> PaymentDouble:
 
 
 def look(page: Page, name: str) -> None:
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+    keep(page, name, full_page=True)
     assert violations(page) == []
 
 

@@ -10,7 +10,14 @@ import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from accounts.models import Organization
 from common.ids import new_id
@@ -23,8 +30,10 @@ from ledger.transfers import post, reverse
 from tests.ledger.conftest import own_findings
 
 IS_LONG = os.environ.get("SHAREAI_LONG") == "1"
+STEPS = 200_000 if IS_LONG else 5_000
 STEPS_EACH = 100
-EXAMPLES = 2_000 if IS_LONG else 50
+EXAMPLES = STEPS // (80 if IS_LONG else 90)  # some end early, by chance more or fewer of them
+EMPTIED_AFTER = 20
 AMOUNTS = st.integers(1, 20) | st.integers(1, 10**12)
 PREPAID = 3  # of the five accounts, the first three
 INDEX = st.integers(0, 4)
@@ -45,6 +54,9 @@ class LesseeModel:
 
 
 class LedgerMachine(RuleBasedStateMachine):
+    machines = steps = 0
+    """Steps of all machines: each changed the ledger, or was refused by it."""
+
     @initialize()
     def open_accounts(self) -> None:
         org = Organization.objects.create(public_id=new_id("org"), name="Machine", slug=uuid4().hex)
@@ -100,10 +112,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def top_up(self, amount: int, sink: int) -> None:
         self.post_something(4, sink, amount)
 
+    @precondition(lambda self: self.posted)
     @rule(pick=PICK, alter=st.booleans())
     def replay(self, pick: int, alter: bool) -> None:
-        if not self.posted:
-            return
         draft = list(self.posted.values())[pick % len(self.posted)]
         if alter:
             other = Draft(draft.business_id, draft.kind, {id: -amount for id, amount in draft.moves.items()})
@@ -112,10 +123,9 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             assert not post(draft).is_new
 
+    @precondition(lambda self: self.posted)
     @rule(pick=PICK)
     def take_back(self, pick: int) -> None:
-        if not self.posted:
-            return
         draft = list(self.posted.values())[pick % len(self.posted)]
         opposite = {account: -amount for account, amount in draft.moves.items()}
         if draft.business_id in self.reversed:
@@ -141,10 +151,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.held[id] += amount
         self.holds[name] = HoldModel(id, amount)
 
+    @precondition(lambda self: self.holds)
     @rule(pick=PICK, sink=INDEX, amount=AMOUNTS)
     def capture(self, pick: int, sink: int, amount: int) -> None:
-        if not self.holds:
-            return
         name, hold = list(self.holds.items())[pick % len(self.holds)]
         draft = hold.draft or self.draft(self.ids.index(hold.account), sink, amount)
         if hold.state == "captured":
@@ -162,10 +171,9 @@ class LedgerMachine(RuleBasedStateMachine):
             hold.state, hold.draft = "captured", draft
             self.posted[draft.business_id] = draft
 
+    @precondition(lambda self: self.holds)
     @rule(pick=PICK)
     def release(self, pick: int) -> None:
-        if not self.holds:
-            return
         name, hold = list(self.holds.items())[pick % len(self.holds)]
         if hold.state == "captured":
             with pytest.raises(HoldEnded):
@@ -183,10 +191,9 @@ class LedgerMachine(RuleBasedStateMachine):
             leases.begin(cursor, lessee)
         self.lessees[lessee] = LesseeModel()
 
+    @precondition(lambda self: self.lessees)
     @rule(pick=PICK, account=INDEX, wanted=AMOUNTS, at_least=AMOUNTS)
     def lease(self, pick: int, account: int, wanted: int, at_least: int) -> None:
-        if not self.lessees:
-            return
         id = self.ids[account]
         lessee, model = list(self.lessees.items())[pick % len(self.lessees)]
         free = self.free(id)
@@ -200,10 +207,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.held[id] += got
         model.amounts[id] = model.amounts.get(id, 0) + got
 
+    @precondition(lambda self: self.lessees)
     @rule(pick=PICK, account=INDEX, amount=AMOUNTS)
     def give_back(self, pick: int, account: int, amount: int) -> None:
-        if not self.lessees:
-            return
         id = self.ids[account]
         lessee, model = list(self.lessees.items())[pick % len(self.lessees)]
         with transaction.atomic(), connection.cursor() as cursor:
@@ -212,10 +218,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.held[id] -= back
         model.amounts[id] = model.amounts.get(id, 0) - back
 
+    @precondition(lambda self: self.lessees)
     @rule(pick=PICK, account=INDEX, sink=INDEX, amount=AMOUNTS)
     def settle(self, pick: int, account: int, sink: int, amount: int) -> None:
-        if not self.lessees:
-            return
         id = self.ids[account]
         lessee, model = list(self.lessees.items())[pick % len(self.lessees)]
         draft = self.draft(account, sink, amount)
@@ -231,10 +236,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.apply(draft.moves)
         self.posted[draft.business_id] = draft
 
+    @precondition(lambda self: self.lessees)
     @rule(pick=PICK)
     def bury(self, pick: int) -> None:
-        if not self.lessees:
-            return
         lessee = list(self.lessees)[pick % len(self.lessees)]
         with transaction.atomic(), connection.cursor() as cursor:
             leases.drained(cursor, lessee)
@@ -246,13 +250,19 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def accounts_are_as_counted(self) -> None:
         if hasattr(self, "ids"):
+            LedgerMachine.steps += 1
             found = Account.objects.filter(pk__in=self.ids).values_list("pk", "balance", "held")
             assert {pk: (balance, held) for pk, balance, held in found} == {
                 id: (self.balance[id], self.held[id]) for id in self.ids
             }
 
     def teardown(self) -> None:
+        """The proof reads the whole ledger, which is therefore emptied now and then."""
         assert own_findings() == []
+        LedgerMachine.machines += 1
+        if LedgerMachine.machines % EMPTIED_AFTER == 0:
+            with connection.cursor() as cursor:
+                cursor.execute("TRUNCATE ledger_account, ledger_transfer, ledger_lessee CASCADE")
 
 
 def test_any_order_of_anything(transactional_db):
@@ -266,3 +276,4 @@ def test_any_order_of_anything(transactional_db):
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert LedgerMachine.steps >= STEPS

@@ -42,6 +42,7 @@ FAULTS = {
     "a balance changed": ("UPDATE ledger_account SET balance = balance + 1 WHERE kind = 'wallet'", {"I3"}),
     "a balance after changed": ("UPDATE ledger_entry SET balance_after = 0 WHERE amount = -3", {"I3"}),
     "more held than there is": ("UPDATE ledger_account SET held = balance + 1 WHERE kind = 'wallet'", {"I4", "I6"}),
+    "less than nothing held": ("UPDATE ledger_account SET held = -1 WHERE kind = 'wallet'", {"I4", "I6"}),
     "held for nobody": ("UPDATE ledger_account SET held = held + 1 WHERE kind = 'wallet'", {"I6"}),
     "a hold forgotten": ("DELETE FROM ledger_hold", {"I6"}),
     "a hold neither open nor ended": ("UPDATE ledger_hold SET ended_at = now()", {"I6"}),
@@ -81,6 +82,15 @@ def test_a_planted_fault_is_found(ledger, fault):
 
 
 @pytest.mark.breaks_invariants
+def test_a_hold_of_which_more_was_taken_than_it_held_is_found(ledger, revenue):
+    holds.capture("hold:1", Draft("call:2", "usage", {ledger.pk: -5, revenue.pk: 5}))
+    execute(RULES_OFF)
+    execute("UPDATE ledger_hold SET amount = 4")
+    execute(RULES_ON)
+    assert [(found.invariant, found.detail) for found in reconcile()] == [("I6", "captured 4 at most, taken 5")]
+
+
+@pytest.mark.breaks_invariants
 @pytest.mark.parametrize(
     ("table", "trigger"),
     [("ledger_entry", "ledger_entry_append_only"), ("accounts_auditevent", "audit_append_only")],
@@ -100,7 +110,9 @@ def test_a_privilege_that_came_back_is_found(ledger):
 
 
 @pytest.mark.breaks_invariants
-def test_the_hourly_task_reports_what_it_finds(ledger, caplog):
+def test_the_hourly_task_reports_what_it_finds(ledger, caplog, settings):
+    hourly = [one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values() if one["schedule"] == 3600]
+    assert reconcile_task.name in hourly
     execute("UPDATE ledger_account SET held = held + 1 WHERE kind = 'wallet'")
     reconcile_task()
     assert "I6 does not hold" in caplog.text

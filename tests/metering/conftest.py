@@ -14,20 +14,16 @@ from metering.ingest import BatchHook, insert
 from metering.journal import Journal
 from metering.recorder import Recorder
 from metering.usage import UsageRecord
+from tests.emptying import empty
 from tests.metering.outage import Wire
 
 
 @pytest.fixture
 def usage(transactional_db: None) -> Iterator[None]:
     """The usage table, empty before and after: Django does not flush what it does not manage."""
-    _truncate()
+    empty("metering_usage")
     yield
-    _truncate()
-
-
-def _truncate() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE metering_usage")
+    empty("metering_usage")
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from decimal import Decimal
 from itertools import count as counting
 
 import pytest
+from django.db import ProgrammingError
 
 from accounts.audit import Actor
 from accounts.errors import InvalidField
+from accounts.models import AuditEvent
 from metering import exports, tasks
 from metering.models import ExportPiece, UsageExport
 from metering.reports import Narrowed, usage_report
@@ -76,6 +78,30 @@ def test_another_worker_goes_on_where_one_was_lost(usage, org, small_pieces):
     export.refresh_from_db()
     assert export.state == "done"
     assert len(text_of(export).splitlines()) == 26
+
+
+def test_what_fails_again_and_again_is_given_up_and_tried_again(usage, org, small_pieces, monkeypatch):
+    fill(org, 25)
+    export = exports.begin(org, ACTOR, *SPAN, "csv", Narrowed())
+    assert not exports.retry(export, ACTOR)
+    assert exports.work(export.pk, for_s=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "_READ", "SELECT no_such_function() WHERE {narrowed}")
+        for _attempt in range(exports.MOST_FAILURES):
+            assert UsageExport.objects.get().is_open
+            with pytest.raises(ProgrammingError):
+                exports.work(export.pk, for_s=0)
+    export.refresh_from_db()
+    assert (export.state, export.done) == (UsageExport.FAILED, 10)
+    assert exports.left_alone(NOON + timedelta(days=99_999)) == []
+    assert exports.retry(export, ACTOR)
+    assert AuditEvent.objects.of(org).filter(action="usage_export.retried").count() == 1
+    tasks.write_export(export.pk)
+    export.refresh_from_db()
+    assert (export.state, export.done, export.failures) == (UsageExport.DONE, 25, 0)
+    assert [row["request_id"] for row in csv.DictReader(io.StringIO(text_of(export)))] == [
+        f"req_{number:05}" for number in range(25)
+    ]
 
 
 def test_after_its_day_it_is_gone(usage, org):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from accounts.models import Organization
 from common import ids
+from common.cells import csv_line
 from common.errors import InvalidRequest
 from metering import queries, rollups
 from metering.models import Usage
@@ -174,7 +176,7 @@ def test_csv_is_exact_and_harmless(org: Organization) -> None:
         usage_record("req_2", org_id=org.pk, model="m", cost_nanos=12_000_000_034, ttft_ms=10, status=500),
     )
     log = queries.list_requests(org, RequestFilters(from_=moment)).requests
-    names, first, second = queries.request_csv_rows(log)
+    names, first, second = csv.reader(map(csv_line, queries.request_csv_rows(log)))
     assert dict(zip(names, first, strict=True))["cost_usd"] == "12.000000034"
     assert dict(zip(names, second, strict=True))["model"] == "'=cmd()"
 

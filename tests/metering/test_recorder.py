@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from metering import wiring
+from metering import copying, wiring
 from metering.journal import Journal
 from metering.models import DirtyBucket, Usage
 from metering.usage import UsageRecord
@@ -22,6 +22,11 @@ from tests.metering.records import NOON, usage_record
 
 OF_THE_JOURNAL = {"kind", "lessee", "charges"}
 COLUMNS = [name for name in UsageRecord.__struct_fields__ if name not in OF_THE_JOURNAL]
+
+
+@pytest.fixture(autouse=True, params=[1, copying.AT_LEAST], ids=["copied", "inserted"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "AT_LEAST", request.param)
 
 
 def recorded_ids() -> list[str]:
@@ -41,7 +46,11 @@ def line(record: UsageRecord) -> bytes:
 
 
 def test_keeps_every_column(journal: Journal, start_recorder: StartRecorder) -> None:
-    record = usage_record("req_1", metadata={"team": "ไทย"}, sdk_retry=2, error_code="upstream_timeout")
+    attempt = msgspec.structs.replace(usage_record().attempts[0], detail='said "no"\t\\N')
+    record = usage_record(
+        "req_1", metadata={"team": "ไทย", "tab\t": "\\"}, sdk_retry=2, error_code="upstream_timeout", key_id=None,
+        user_agent='a"b\\N\r\n', model="\\N", attempts=(attempt,),
+    )  # fmt: skip
     journal.append(record)
     assert start_recorder(journal).stop(timeout_s=10)
     row = Usage.objects.get()
@@ -113,6 +122,21 @@ def test_replaying_changes_nothing(journal: Journal, start_recorder: StartRecord
         eventually(lambda path=path: not path.exists())
     assert recorded_ids() == sorted(f"req_{number}" for number in range(20))
     assert Counter(handed) == Counter(f"req_{number}" for number in range(20))
+
+
+def test_a_batch_of_which_some_is_recorded_adds_the_rest(journal: Journal, start_recorder: StartRecorder) -> None:
+    lines = [line(usage_record(f"req_{number:03}")) for number in range(copying.AT_ONCE + 9)]
+    handed: list[str] = []
+
+    def note(cursor: psycopg.Cursor, records: Sequence[UsageRecord]) -> None:
+        handed.extend(record.request_id for record in records)
+
+    recorder = start_recorder(journal, note)
+    for name, some in {"1-dead-000000": lines[5:9], "2-dead-000000": [*lines, lines[0]]}.items():
+        path = orphan(journal.directory, *some, name=name)
+        eventually(lambda path=path: not path.exists())
+    assert recorder.stats.recorded == len(lines)
+    assert Counter(handed) == Counter(recorded_ids()) == Counter(f"req_{number:03}" for number in range(len(lines)))
 
 
 def test_a_hook_is_part_of_the_transaction(journal: Journal, start_recorder: StartRecorder) -> None:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from console.embedded.postgres import postgres
-from metering import wiring
+from metering import copying, wiring
 from metering.journal import Journal
 from metering.models import Usage
 from metering.recorder import Recorder
@@ -49,8 +49,9 @@ def said_before_killed(writers: dict[str, subprocess.Popen[bytes]]) -> dict[str,
 
 @pytest.mark.parametrize("ships", [False, True], ids=["writing", "writing and shipping"])
 def test_killed_workers_lose_nothing_and_repeat_nothing(
-    ships: bool, tmp_path: Path, start_recorder: StartRecorder
+    ships: bool, tmp_path: Path, start_recorder: StartRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(copying, "AT_LEAST", 1)
     journal = Journal(tmp_path)
     recorder = start_recorder(journal)
     conninfo = [wiring.conninfo()] if ships else []
@@ -79,6 +80,7 @@ def make_tables(connection: psycopg.Connection) -> None:
     connection.execute(import_module("metering.migrations.0002_usage_table").CREATE)
     connection.execute(import_module("metering.migrations.0005_usage_tells_of_the_cache").ADD)
     connection.execute(import_module("metering.migrations.0008_usage_knows_its_prompt").ADD)
+    connection.execute(import_module("metering.migrations.0013_token_details").ADD)
     connection.execute("CREATE TABLE metering_dirtybucket (org_id bigint NOT NULL, hour timestamptz NOT NULL)")
 
 

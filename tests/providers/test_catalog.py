@@ -31,7 +31,13 @@ def test_nothing_is_made_up():
 def test_long_prompts_that_cost_more_are_told():
     price = catalog.find_price("anthropic", "claude-sonnet-4-5")
     assert price is not None
-    assert price.tiered
+    assert (price.input, price.output, price.kinds["cache_write_price"]) == (3, 15, Decimal("3.75"))
+    assert price.tiers == [
+        {
+            "above_tokens": 200_000, "input_price": "6", "output_price": "22.5", "cached_input_price": "0.6",
+            "cache_write_price": "7.5",
+        }
+    ]  # fmt: skip
 
 
 def test_a_price_that_changes_with_the_hour_is_the_dearest_of_the_day():

@@ -155,3 +155,13 @@ def test_keys_are_trimmed_and_counted_once():
 def test_an_unknown_kind_of_connection_is_named():
     with pytest.raises(UnknownPreset, match="acme-cloud"):
         drafts.preset_named("acme-cloud")
+
+
+@pytest.mark.parametrize(("name", "word"), [("data_collection", "deny"), ("quantization", "fp8")])
+def test_what_a_provider_is_like(name: str, word: str):
+    assert drafts.clean_options({name: word}) == {name: word}
+    assert drafts.clean_options({name: ""}) == {}
+    with pytest.raises(InvalidConnection) as refusal:
+        drafts.clean_options({name: "whatever"})
+    assert refusal.value.param == f"options.{name}"
+    assert word in refusal.value.message

@@ -26,7 +26,7 @@ def test_no_token_left_is_nothing_to_go_on_with():
 
 
 def test_of_two_names_of_the_limit_each_that_was_sent_is_lowered():
-    body = continued(call(stream=True, max_tokens=9, max_completion_tokens=7), "one", 2).body
+    body = continued(call(stream=True, max_tokens=7, max_completion_tokens=7), "one", 2).body
     assert (body["max_tokens"], body["max_completion_tokens"]) == (5, 5)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import orjson
 import pytest
 
 from providers import services
+from providers.adapters import ADAPTERS
 from providers.models import ServedModel
+from providers.schema import CHAT, COMPLETIONS, parse
 from providers.sources import load_targets, price_of
 from providers.targets import Price
 
@@ -53,6 +56,25 @@ def test_a_local_server_needs_no_key(acme, connect):
     connect(preset="ollama", base_url="https://llm.example/v1", api_keys=[])
     [target] = load_targets(acme.pk)
     assert (target.credentials, target.options) == ((), {})
+
+
+def test_openai_is_given_the_limit_by_the_name_that_its_newer_models_know(acme, connect):
+    """Whoever gives no limit gets one from the gateway where money is held, which must not be refused."""
+    connect(preset="openai", base_url="", models=[{"id": "gpt-5-mini"}])
+    [target] = load_targets(acme.pk)
+    adapter = ADAPTERS[target.adapter]
+    for body, sent in (
+        ({"max_tokens": 9}, {"max_completion_tokens": 9}),
+        ({"max_completion_tokens": 9}, {"max_completion_tokens": 9}),
+        ({"max_tokens": 9, "max_completion_tokens": 9}, {"max_completion_tokens": 9}),
+        ({}, {}),
+    ):
+        asked = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hi"}]} | body
+        call = parse(CHAT, asked, request_id="req_1", body_bytes=100)
+        told = orjson.loads(adapter.request(call, target, None).body)
+        assert {name: told[name] for name in told if "tokens" in name} == sent
+    legacy = parse(COMPLETIONS, {"model": "m", "prompt": "p", "max_tokens": 9}, request_id="req_1", body_bytes=100)
+    assert orjson.loads(adapter.request(legacy, target, None).body)["max_tokens"] == 9
 
 
 @pytest.mark.parametrize(

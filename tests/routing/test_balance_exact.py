@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.audit import Actor
 from accounts.organizations import set_spending
 from billing import credits
-from billing.models import Charge, Unsettled
+from billing.models import Charge
 from common.ids import new_id
 from common.money import NANOS_PER_USD
 from ledger import kinds
@@ -26,13 +26,11 @@ from ledger.drafts import Draft
 from ledger.invariants import reconcile
 from ledger.models import Account
 from ledger.transfers import post
-from metering.models import Usage
 from providers.models import Connection
 from providers.services import create_connection, delete_connection
 from routing.services import put_route
 from tests.fakes.upstream import FaultUpstream, Manners
 from tests.ownredis import eventually
-from tests.routing.test_faults import BAD_USAGE
 from tests.stack import GatewayProcess, Tenant, make_tenant
 
 RUNS = 20 if os.environ.get("SHAREAI_LONG") == "1" else 1
@@ -249,20 +247,3 @@ def test_credits_are_no_backup_of_models_for_which_they_are_not_meant(fleet, acm
     earn(acme, 10 * TOKEN_NANOS)
     give(acme, TEN)
     assert [served_with(fleet, acme) for _ in range(2)] == [200, served]
-
-
-@pytest.mark.parametrize("fault", BAD_USAGE)
-def test_usage_that_cannot_be_true_costs_at_most_what_was_held(fleet, acme, upstream, fault):
-    """The gateway counts for itself then; an answer that is no JSON is none. Nothing stays held, nothing is lost."""
-    give(acme, TEN)
-    upstream.fail(fault)
-    try:
-        answer = ask(fleet, acme, 5)
-    finally:
-        upstream.heal()
-    assert answer.status_code == (502 if fault == "bad-usage-nan" else 200)
-    eventually(lambda: Usage.objects.filter(org_id=acme.org.pk).exists(), 10)
-    charged = sum(Charge.objects.filter(org_id=acme.org.pk).values_list("charge_nanos", flat=True))
-    assert 0 <= charged <= BOUND_NANOS
-    eventually(lambda: settled(acme, charged), 10)
-    assert (written_off(acme), Unsettled.objects.filter(org_id=acme.org.pk).count()) == (0, 0)

@@ -87,6 +87,7 @@ def test_the_narrowest_rule_counts(cache, ttl_s):
         ("no-cache, max-age=60", Freshness(False)),
         ("max-age=-1", Freshness()),
         ("max-age=soon, only-if-cached", Freshness()),
+        ("max-age=" + "9" * 5000, Freshness(max_age_s=9_999_999_999)),
     ],
 )
 def test_cache_control(said, meant):

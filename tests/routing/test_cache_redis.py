@@ -13,6 +13,8 @@ from providers.adapters.base import TokenUsage
 from routing.cache_entries import Entry, packed, unpacked
 from routing.cache_services import put_policy
 from routing.cache_store import Memory, Shelf, key_of
+from routing.services import put_route
+from tests.fakes.embeddings import EmbeddingServer
 from tests.routing.conftest import allow_of
 from tests.routing.test_cache import PRICED, ask, found
 from tests.routing.test_outages import BACK_WITHIN_S, OwnRedis, eventually
@@ -30,10 +32,16 @@ def own_redis() -> Iterator[OwnRedis]:
 
 
 @pytest.fixture(scope="module")
-def gateways(django_db_setup, django_db_blocker, upstream_servers, own_redis, tmp_path_factory):
+def embeddings() -> Iterator[EmbeddingServer]:
+    with EmbeddingServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gateways(django_db_setup, django_db_blocker, upstream_servers, embeddings, own_redis, tmp_path_factory):
     """Two of one process each, sharing nothing but PostgreSQL and Redis."""
     with django_db_blocker.unblock():
-        allow = allow_of(upstream_servers)
+        allow = f"{allow_of(upstream_servers)}, 127.0.0.1:{embeddings.port}"
         folders = [tmp_path_factory.mktemp("shared") for _ in range(TWO)]
         processes = [GatewayProcess(folder, egress_allow=allow, REDIS_URL=own_redis.url) for folder in folders]
         for process in processes:
@@ -64,6 +72,19 @@ def test_the_second_process_gives_what_the_first_kept(https, upstreams, stream):
     one, other = https
     assert [found(ask(http, stream=stream)) for http in (one, other, other)] == ["MISS", "HIT", "HIT"]
     assert len(upstreams.a.log.posts) == 1
+
+
+def test_the_second_process_compares_with_what_the_first_was_asked(https, tenant, upstreams, embeddings, settings):
+    settings.EGRESS_ALLOW = f"{allow_of(upstreams)}, 127.0.0.1:{embeddings.port}"
+    tenant.connect(embeddings.base_url, [{"id": "embed", "kind": "embedding"}])
+    put_route(tenant.org, tenant.actor, "faq", {"targets": [{"target": "sim-chat"}]})
+    semantic = {"model": "embed", "threshold": 0.8}
+    put_policy(tenant.org, tenant.actor, scope="route", subject="faq", ttl_s=600, semantic=semantic)
+    asked = ["What is the capital of France?", "Please tell: what is the capital of France?"]
+    bodies = [{"model": "faq", "messages": [{"role": "user", "content": text}]} for text in asked]
+    answers = [http.post("/v1/chat/completions", json=body) for http, body in zip(https, bodies, strict=True)]
+    assert [answer.headers["x-shareai-cache"] for answer in answers] == ["MISS", "semantic"]
+    assert answers[0].json()["choices"] == answers[1].json()["choices"]
 
 
 @pytest.mark.parametrize("how", ["killed", "hanging"])

@@ -28,7 +28,7 @@ BODY = {"model": "sim-chat", "messages": [{"role": "user", "content": SECRET}]}
 
 @pytest.fixture
 def acme(tenant: Tenant, upstreams) -> Tenant:
-    tenant.connect(upstreams.a.base_url, ["sim-chat"])
+    tenant.connect(upstreams.a.base_url, ["sim-chat"], options={"data_collection": "deny"})
     return tenant
 
 

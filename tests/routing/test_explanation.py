@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from common.errors import ModelNotFound
@@ -51,6 +52,15 @@ def test_the_route_is_named_and_what_lies_beyond_the_last_attempt(planner, healt
     told = explain(planner, health, call("fast"), snapshot(*map(target, "abcd"), routes=(route,)), 0)
     assert (told.route, told.strategy, told.most_attempts) == ("fast", "priority", 3)
     assert [kept.is_within_attempts for kept in told.candidates] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("down", [["a"], ["a", "b"]])
+def test_one_that_two_legs_lead_to_is_dropped_once(planner, health, down):
+    route = RouteRecord("fast", "priority", (RouteTarget("a/m"), RouteTarget("m", tier=1)))
+    drills = dict.fromkeys(down, time.time() + 60)
+    known = msgspec.structs.replace(snapshot(target("a"), target("b"), routes=(route,)), drills=drills)
+    told = explain(planner, health, call("fast"), known, 0)
+    assert [one.target for one in told.dropped] == [f"{name}/m" for name in down]
 
 
 def test_what_becomes_of_broken_and_slow_streams(planner, health):

@@ -13,6 +13,7 @@ import pytest
 from demo.faults import MENU
 from demo.faults.catalogue import Kind
 from providers.services import update_connection
+from tests.figures import timed
 
 MODEL = "sim-chat"
 ASK = [{"role": "user", "content": "Tell me about failover."}]
@@ -120,7 +121,8 @@ def test_a_caller_who_leaves_an_endless_stream_ends_it_upstream(gateway, tenant,
     headers = {"Authorization": f"Bearer {tenant.api_key}"}
     with httpx.stream("POST", gateway.url + URL, json=BODY | {"stream": True}, headers=headers) as response:
         next(response.iter_bytes())
-    pair.a.log.wait_until(lambda log: not log.in_flight, PATIENCE_S)
+    with timed("a caller who leaves an endless stream ends it upstream after"):
+        pair.a.log.wait_until(lambda log: not log.in_flight, PATIENCE_S)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -166,9 +168,7 @@ def test_a_rejected_request_is_not_tried_elsewhere(client, pair, fault):
 
 
 def test_a_refused_connection(client, tenant, upstreams):
-    from tests.stack import free_port
-
-    dead = tenant.connect(upstreams.c.base_url, [MODEL])
+    tenant.connect(upstreams.c.base_url, [MODEL])
     tenant.connect(upstreams.b.base_url, [MODEL])
     upstreams.c.close()
     try:
@@ -176,8 +176,6 @@ def test_a_refused_connection(client, tenant, upstreams):
         assert raw.headers["x-shareai-target"].startswith("upstream-b/")
     finally:
         upstreams.c.__enter__()
-    assert dead.pk
-    assert free_port()
 
 
 def test_when_all_fail_the_answer_says_what_was_tried(http, pair):

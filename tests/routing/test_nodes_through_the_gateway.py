@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from accounts.limits import set_limits
+from accounts.scopes import ORGANISATION
 from nodes.enrolment import create_token
 from nodes.models import Node, NodeModel
 from nodes.services import pause_node, revoke_node
@@ -21,6 +24,7 @@ from tests.fakes.node import Exchange, FakeNode
 from tests.fakes.upstream import KEY
 from tests.fakes.wirelog import settled
 from tests.nodes.machine import Machine
+from tests.routing.hearing import let_all_hear
 from tests.stack import GatewayProcess, Tenant
 
 MODEL = "ok"
@@ -117,6 +121,24 @@ async def test_both_processes_answer_from_a_machine_that_is_connected_to_one(box
         assert {answer.status_code for answer in answers} == {200}
         assert len(node.seen) - before == MANY
         assert all(answer.json()["choices"][0]["message"]["content"] for answer in answers)
+
+
+async def test_ten_are_ten_over_keys_a_provider_and_a_machine(box, upstream):
+    """A day's window, for in a minute's the eleventh may come after six seconds."""
+    await asyncio.to_thread(box.tenant.connect, upstream.base_url, ["sim-chat"])
+    keys = [box.tenant.api_key, *[(await asyncio.to_thread(box.tenant.new_key))[1] for _ in range(2)]]
+    async with client_of(box) as client, serving(box, client, upstream.base_url):
+        org, actor = box.tenant.org, box.tenant.actor
+        await asyncio.to_thread(set_limits, org, actor, ORGANISATION, wishes={"rpd": 10})
+        await asyncio.to_thread(let_all_hear, box.gateway, box.tenant)
+        asked = [(keys[number % 3], ("sim-chat", box.name)[number % 2]) for number in range(42)]
+        answers = await asyncio.gather(*[
+            client.post(
+                "/v1/chat/completions", json=ASK | {"model": model}, headers={"Authorization": f"Bearer {key}"}
+            )
+            for key, model in asked
+        ])  # fmt: skip
+    assert Counter(answer.status_code for answer in answers) == {200: 10, 429: 32}
 
 
 async def test_both_processes_stream_from_it(box, upstream):

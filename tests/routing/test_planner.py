@@ -8,7 +8,15 @@ from collections import Counter
 import msgspec
 import pytest
 
-from common.errors import ModelNotFound, NoProviderAvailable
+from common.errors import (
+    CodedError,
+    ContextLengthExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    NoProviderAvailable,
+    ProviderNotAllowed,
+    UnsupportedParameter,
+)
 from providers.schema import EMBEDDINGS, parse
 from providers.targets import Credential, Price
 from providers.transport import Deadlines
@@ -34,7 +42,7 @@ def names(plan) -> list[str]:
 
 
 def reasons(plan_or_error) -> dict[str, str]:
-    if isinstance(plan_or_error, NoProviderAvailable):
+    if isinstance(plan_or_error, CodedError):
         return {item["target"]: item["reason"] for item in plan_or_error.metadata["rejected"]}
     return {item.target: item.reason for item in plan_or_error.rejected}
 
@@ -112,6 +120,45 @@ def test_the_requests_own_wishes(planner):
     assert names(planner.plan(strict, all_three, 0)) == ["c"]
 
 
+def test_who_denies_collection_is_served_where_nothing_is_kept(planner):
+    mute, open_, unknown = (
+        target("mute", options={"data_collection": "deny"}),
+        target("open", options={"data_collection": "allow"}),
+        target("unknown"),
+    )
+    own, guest = target("own", place="own"), target("guest", place="guest")
+    everybody = snapshot(mute, open_, unknown, own, guest)
+    plan = planner.plan(call(provider={"data_collection": "deny"}), everybody, 0)
+    assert set(names(plan)) == {"mute", "own"}
+    assert set(reasons(plan).values()) == {"may_collect"}
+    assert len(names(planner.plan(call(provider={"data_collection": "allow"}), everybody, 0))) > 2
+    with pytest.raises(ProviderNotAllowed):
+        planner.plan(call(provider={"data_collection": "deny"}), snapshot(unknown), 0)
+
+
+def test_quantizations_that_the_request_takes(planner):
+    eight, sixteen = (target(word, options={"quantization": word}) for word in ("fp8", "bf16"))
+    three = snapshot(eight, sixteen, target("untold"))
+    for wish, served in (({"fp8", "int4"}, {"fp8"}), ({"fp8", "bf16"}, {"fp8", "bf16"}), ({"unknown"}, {"untold"})):
+        plan = planner.plan(call(provider={"quantizations": sorted(wish)}), three, 0)
+        assert set(names(plan)) == served
+        assert set(reasons(plan).values()) == {"other_quantization"}
+    with pytest.raises(ProviderNotAllowed):
+        planner.plan(call(provider={"quantizations": ["fp32"]}), three, 0)
+
+
+@pytest.mark.parametrize("wish", [{"preferred_max_latency": 0.5}, {"preferred_min_throughput": 50}])
+def test_who_is_known_to_be_slower_than_preferred_goes_last(planner, health, wish):
+    slow, quick, unknown = target("slow", priority=1), target("quick", priority=2), target("unknown", priority=3)
+    health.speed(slow.id).note(2.0, 20, 4.0)
+    health.speed(quick.id).note(0.1, 200, 1.1)
+    three = snapshot(slow, quick, unknown)
+    assert names(planner.plan(call(), three, 0)) == ["slow", "quick", "unknown"]
+    assert names(planner.plan(call(provider=wish), three, 0)) == ["quick", "unknown", "slow"]
+    named = call(provider=wish | {"order": ["slow"]})
+    assert names(planner.plan(named, three, 0)) == ["slow", "quick", "unknown"]
+
+
 def test_max_price(planner):
     dear, cheap, unknown = target("dear", price=Price(5 * 10**9, 0)), target("cheap"), target("unknown", price=None)
     plan = planner.plan(call(provider={"max_price": {"prompt": "2"}}), snapshot(dear, cheap, unknown), 0)
@@ -144,9 +191,35 @@ def test_capabilities(planner):
 
 
 def test_an_embedding_model_serves_no_chat(planner):
-    with pytest.raises(NoProviderAvailable) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         planner.plan(call(), snapshot(target("a", kind="embedding")), 0)
     assert reasons(caught.value) == {"a/m": "wrong_kind"}
+    assert caught.value.param == "model"
+
+
+def test_what_the_request_itself_rules_out_is_no_outage(planner):
+    short, deaf = target("short", context_tokens=100), target("deaf", capabilities=frozenset({"vision"}))
+    tools = {"tools": [{"type": "function"}]}
+    for wish, targets, kind, param in (
+        (call(size=50_000), [short], ContextLengthExceeded, "messages"),
+        (call(**tools), [deaf], UnsupportedParameter, "tools"),
+        (call(**tools, size=50_000), [short, deaf], UnsupportedParameter, "tools"),
+        (call(provider={"only": ["nobody"]}), [short, deaf], ProviderNotAllowed, "provider"),
+        (call(provider={"max_price": {"prompt": "0.1"}}), [short, deaf], ProviderNotAllowed, "provider"),
+        (call(provider={"ignore": ["deaf"]}, size=50_000), [short, deaf], ContextLengthExceeded, "messages"),
+    ):
+        with pytest.raises(kind) as caught:
+            planner.plan(wish, snapshot(*targets), 0)
+        assert (caught.value.param, caught.value.retry_after_s) == (param, None)
+        assert reasons(caught.value).keys() == {one.name for one in targets}
+
+
+def test_where_another_could_serve_later_it_is_an_outage_all_the_same(planner, health):
+    short, able = target("short", context_tokens=100), target("able")
+    health.cool_down(able.id, able.credentials[0].id, 0, 30)
+    with pytest.raises(NoProviderAvailable) as caught:
+        planner.plan(call(size=50_000), snapshot(short, able), 0)
+    assert caught.value.retry_after_s == pytest.approx(30)
 
 
 def test_a_chat_model_embeds_when_it_was_found_to(planner):

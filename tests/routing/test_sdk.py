@@ -8,6 +8,9 @@ import struct
 import openai
 import pytest
 from openai import OpenAI
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from openai.types.completion_create_params import CompletionCreateParamsBase as LegacyParams
+from openai.types.embedding_create_params import EmbeddingCreateParams
 
 MODEL = "sim-chat"
 EMBED = "sim-embed"
@@ -38,6 +41,17 @@ SCHEMA = {
     },
 }
 
+MEDIA = (
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}},
+    {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}},
+)
+CALLED = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}],
+}
+
 FIELDS = {
     "plain": {},
     "system": {"messages": [{"role": "system", "content": "Be brief."}, *ASK]},
@@ -64,9 +78,44 @@ FIELDS = {
     "tools_none": {"tools": [TOOL], "tool_choice": "none"},
     "json_object": {"response_format": {"type": "json_object"}},
     "json_schema": {"response_format": SCHEMA},
+    "functions": {"functions": [{"name": "f", "parameters": {"type": "object"}}], "function_call": "none"},
+    "top_logprobs": {"logprobs": True, "top_logprobs": 2},
+    "prediction": {"prediction": {"type": "content", "content": "Well."}},
+    "audio": {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "mp3"}},
+    "prompt_cache": {
+        "prompt_cache_key": "k",
+        "prompt_cache_retention": "24h",
+        "prompt_cache_options": {"mode": "auto"},
+    },
+    "safety_identifier": {"safety_identifier": "someone"},
+    "verbosity": {"verbosity": "low"},
+    "web_search": {"web_search_options": {"search_context_size": "low"}},
+    "moderation": {"moderation": {"policy": {"input": {"mode": "score"}}}},
+    "media": {"messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *MEDIA]}]},
+    "tool_results": {"messages": [*ASK, CALLED, {"role": "tool", "tool_call_id": "call_1", "content": "24 °C"}]},
     "unknown_field": {"extra_body": {"some_vendor_field": {"a": 1}}},
     "routing_fields": {"extra_body": {"models": ["nothing-else"], "provider": {"sort": "price"}}},
 }
+
+
+LEGACY = {
+    "prompt": "Once upon a time",
+    "suffix": "The end.",
+    "best_of": 2,
+    "n": 2,
+    "echo": False,
+    "max_tokens": 5,
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "frequency_penalty": 0.1,
+    "presence_penalty": 0.1,
+    "logit_bias": {"50256": -100},
+    "logprobs": 1,
+    "seed": 7,
+    "stop": ["."],
+    "user": "someone",
+}
+EMBEDDED = {"dimensions": 8, "encoding_format": "float", "user": "someone"}
 
 
 @pytest.fixture
@@ -97,6 +146,14 @@ def test_each_request_field_streamed(sdk, upstreams, fields):
     assert len(reasons) == fields.get("n", 1)
     assert set(reasons) <= {"stop", "length", "tool_calls"}
     _assert_arrived(upstreams.a.log.last.body, fields)
+
+
+def test_no_field_of_the_sdk_is_left_out():
+    """A release of the SDK that knows another field fails here until it is in the matrix."""
+    asked = {name for fields in FIELDS.values() for name in fields} | {"model", "messages", "stream_options"}
+    assert set(CompletionCreateParamsBase.__annotations__) <= asked
+    assert set(LegacyParams.__annotations__) <= set(LEGACY) | {"model", "stream_options"}
+    assert set(EmbeddingCreateParams.__annotations__) <= {*EMBEDDED, "model", "input"}
 
 
 def _assert_arrived(received: dict, fields: dict) -> None:
@@ -159,6 +216,19 @@ def test_legacy_completions(sdk):
     assert answer.choices[0].text
     chunks = list(sdk.completions.create(model=MODEL, prompt="Once upon a time", max_tokens=8, stream=True))
     assert "".join(chunk.choices[0].text for chunk in chunks) == answer.choices[0].text
+
+
+def test_every_field_of_legacy_completions_arrives(sdk, upstreams):
+    answer = sdk.completions.create(model=MODEL, **LEGACY)
+    assert len(answer.choices) == LEGACY["n"]
+    received = upstreams.a.log.last.body
+    assert {name: received.get(name) for name in LEGACY} == LEGACY
+
+
+def test_every_field_of_embeddings_arrives(sdk, upstreams):
+    sdk.embeddings.create(model=EMBED, input="x", **EMBEDDED)
+    received = upstreams.a.log.last.body
+    assert {name: received.get(name) for name in EMBEDDED} == EMBEDDED
 
 
 @pytest.mark.parametrize("given", ["one text", ["two", "texts"], [[1, 2, 3]], [1, 2, 3]])

@@ -46,6 +46,9 @@ CASES: dict[str, Ask] = {
 }
 """Those that name an object."""
 
+SEVERAL = "v1/compare"
+"""Names several objects, and tells of each."""
+
 LISTS = {"v1/models": "/v1/models", "v1/key": "/v1/key"}
 OPEN = {"health/live": "/health/live", "health/ready": "/health/ready"}
 
@@ -90,7 +93,7 @@ def send(client: httpx.Client, ask: Ask) -> httpx.Response:
 
 def test_every_url_has_a_case():
     routes = {str(pattern.pattern) for pattern in urls.urlpatterns}
-    assert routes == CASES.keys() | LISTS.keys() | OPEN.keys()
+    assert routes == CASES.keys() | {SEVERAL} | LISTS.keys() | OPEN.keys()
 
 
 @pytest.mark.parametrize("ask", CASES.values(), ids=CASES)
@@ -110,9 +113,22 @@ def test_another_s_is_not_there(as_rival, upstreams, ask, name):
     assert not upstreams.a.log.posts
 
 
+@pytest.mark.parametrize("name", FOREIGN)
+def test_another_s_cannot_be_compared(as_rival, upstreams, name):
+    missing_name = name.replace("sesame", "simsim")
+    told = as_rival.post("/v1/compare", json=CHAT | {"models": [OWN, name, missing_name]}).json()
+    own, foreign, missing = told["data"]
+    assert (own["status"], foreign["status"], missing["status"]) == (200, 404, 404)
+    assert _told(foreign["error"], name) == _told(missing["error"], missing_name)
+    assert not upstreams.a.log.posts
+
+
 def _without(response: httpx.Response, name: str) -> dict[str, str]:
+    return _told(response.json()["error"], name)
+
+
+def _told(error: dict[str, Any], name: str) -> dict[str, str]:
     """A refusal without the name that was asked for, and without names of one's own that look like it."""
-    error = response.json()["error"]
     message = error["message"].partition(" Did you mean")[0].replace(name, "<name>")
     return {"code": error["code"], "type": error["type"], "param": error["param"], "message": message}
 
@@ -146,7 +162,7 @@ def test_lists_hold_its_own_only(as_rival, path):
 )
 def test_wishes_for_another_s_lead_nowhere(as_rival, upstreams, wish):
     response = as_rival.post("/v1/chat/completions", json=CHAT | {"model": OWN} | wish)
-    assert response.status_code in (200, 503)
+    assert response.status_code in (200, 403)
     assert not [mark for mark in MARKS if mark in response.text]
     assert not upstreams.a.log.posts
 
@@ -156,6 +172,7 @@ def test_nobody_sees_nothing(gateway, acme, ask):
     with httpx.Client(base_url=gateway.url) as nobody:
         assert send(nobody, ask.named(SECRET)).status_code == 401
         assert {nobody.get(path).status_code for path in LISTS.values()} == {401}
+        assert nobody.post("/v1/compare", json=CHAT | {"models": [SECRET, OWN]}).status_code == 401
 
 
 @pytest.mark.parametrize("path", OPEN.values(), ids=OPEN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,6 +11,7 @@ from accounts.audit import Actor
 from accounts.models import Organization
 from billing import bank_payouts, payees
 from billing.models import Payout
+from common.cells import csv_line
 from common.errors import CodedError
 
 OPERATOR = Actor.system("operator")
@@ -48,10 +48,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{one.public_id}  {one.org.slug}  ${one.cents / 100:.2f}  {one.method}  {about}")
 
     def _csv(self, options: dict[str, Any]) -> None:
-        writer = csv.writer(self.stdout, lineterminator="")
-        writer.writerow(bank_payouts.COLUMNS)
-        for row in bank_payouts.rows(options["period"]):
-            writer.writerow(row)
+        for row in (bank_payouts.COLUMNS, *bank_payouts.rows(options["period"])):
+            self.stdout.write(csv_line(row), ending="")
 
     def _confirm(self, options: dict[str, Any]) -> None:
         bank_payouts.confirm(options["payout"], options["reference"], OPERATOR)

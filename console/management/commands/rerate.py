@@ -1,4 +1,4 @@
-"""Charges a platform target's requests anew: `manage.py rerate 12 --price 3 --from 2026-11-01 --until 2026-11-03`."""
+"""Charges a sold target's requests anew: `manage.py rerate 12 --price 3 --from 2026-11-01 --until 2026-11-03`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ def moment(text: str) -> datetime:
 
 
 class Command(BaseCommand):
-    help = "Charges what a target of the platform served by another version of its price, by compensating transfers."
+    help = "Charges what a sold target served by another version of its price, by compensating transfers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("target", type=int, help="the id of the model's row, as on its usage")
+        parser.add_argument(
+            "target", type=int, help="as on its usage: the id of the model's row, negative for a machine's"
+        )
         parser.add_argument("--price", type=int, required=True, help="the version of the price to charge by")
         parser.add_argument("--from", dest="from_", type=moment, required=True, help="ISO 8601, in UTC")
         parser.add_argument("--until", type=moment, required=True, help="ISO 8601, in UTC; not included")

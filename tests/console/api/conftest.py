@@ -93,34 +93,39 @@ def log(acme) -> Callable[..., Usage]:
     """Writes one request of acme into the log, an ordinary one unless told otherwise."""
 
     def log(organization: Organization = acme, key: ApiKey | None = None, at: datetime | None = None, **fields: Any):
-        ordinary: dict[str, Any] = {
-            "request_id": new_request_id(),
-            "started_at": at or timezone.now(),
-            "org_id": organization.pk,
-            "key_id": key.pk if key else None,
-            "user_id": None,
-            "endpoint": "chat/completions",
-            "model": "fast",
-            "route": "fast",
-            "target": "upstream/small",
-            "status": 200,
-            "usage_source": "reported",
-            "billing_reason": "tokens",
-            "input_tokens": 100,
-            "cached_tokens": 10,
-            "output_tokens": 50,
-            "cost_nanos": 45_000,
-            "price_version": 1,
-            "attempts": [attempt("upstream/small")],
-            "attempt_count": 1,
-            "duration_ms": 400,
-            "ttft_ms": 120,
-            "overhead_us": 210,
-            "user_agent": "OpenAI/Python",
-        }
-        return recorded(ordinary | fields)
+        return logged(organization, key, at, **fields)
 
     return log
+
+
+def logged(organization: Organization, key: ApiKey | None = None, at: datetime | None = None, **fields: Any) -> Usage:
+    """One request in the log, an ordinary one unless told otherwise."""
+    ordinary: dict[str, Any] = {
+        "request_id": new_request_id(),
+        "started_at": at or timezone.now(),
+        "org_id": organization.pk,
+        "key_id": key.pk if key else None,
+        "user_id": None,
+        "endpoint": "chat/completions",
+        "model": "fast",
+        "route": "fast",
+        "target": "upstream/small",
+        "status": 200,
+        "usage_source": "reported",
+        "billing_reason": "tokens",
+        "input_tokens": 100,
+        "cached_tokens": 10,
+        "output_tokens": 50,
+        "cost_nanos": 45_000,
+        "price_version": 1,
+        "attempts": [attempt("upstream/small")],
+        "attempt_count": 1,
+        "duration_ms": 400,
+        "ttft_ms": 120,
+        "overhead_us": 210,
+        "user_agent": "OpenAI/Python",
+    }
+    return recorded(ordinary | fields)
 
 
 def recorded(fields: dict[str, Any]) -> Usage:

@@ -19,10 +19,13 @@ from accounts.models import AuditEvent, Invitation
 from console import words
 from console.models import SmokeRun
 from routing.drafts import save_draft
+from tests.console.api import standing
 from tests.console.api.routes import CALLS, Address, name_of
 from tests.console.api.test_rival import MARK, NEW_KEY, NEW_PROVIDER, World, ids_in, world  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.django_db
+
+cast, alice, acme, bob, mallory, rival = standing.FIXTURES
 
 NEW, CHANGED, GONE, NOTED = "new", "changed", "gone", "noted"
 """What an event says: only after, both, only before, or that something was done to what stays as it is."""
@@ -111,8 +114,10 @@ ELSEWHERE = {
     "POST payouts",
     "PATCH payouts/destination",
     "POST payouts/onboarding",
+    "POST usage/exports/<slug:export_id>/retry",
 }
-"""In tests of billing and payouts, with somebody to pay at and something to be paid."""
+"""In tests of billing and payouts, with somebody to pay at and something to be paid;
+in test_usage_exports.py, with an export that has failed."""
 
 WRITES = [call for call in CALLS if call[1] != "GET"]
 

@@ -36,6 +36,11 @@ def test_a_target_tells_price_and_place(api, two_providers):
         "cached_input_price": None,
         "output_price": "0.1",
         "request_price": "0",
+        "cache_write_price": None,
+        "audio_input_price": None,
+        "reasoning_price": None,
+        "audio_output_price": None,
+        "price_tiers": [],
     }
     assert (target["health"], target["first_token_p50_ms"]) == (None, None)
     assert one(api, "targets", "cheap/only-cheap")["price"] is None

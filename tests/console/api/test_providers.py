@@ -124,6 +124,27 @@ def test_a_change_is_made_as_a_whole_or_not_at_all(api, acme, provider):
     assert AuditEvent.objects.of(acme).count() == events
 
 
+def test_finer_prices_are_set_shown_and_refused_by_field(api, acme, provider):
+    tier = {"above_tokens": 200_000, "input_price": "6", "output_price": "22.50", "cached_input_price": None}
+    model = {
+        "id": "long", "input_price": "3", "output_price": "15", "cache_write_price": "3.75", "reasoning_price": 12,
+        "price_tiers": [{**tier, "above_tokens": 400_000}, tier],
+    }  # fmt: skip
+    changed = api.patch(f"providers/{provider}", {"models": [model]}).json()
+    [shown] = changed["models"]
+    assert (shown["cache_write_price"], shown["reasoning_price"], shown["audio_input_price"]) == ("3.75", "12", None)
+    assert [tier["above_tokens"] for tier in shown["price_tiers"]] == [200_000, 400_000]
+    assert (shown["price_tiers"][0]["output_price"], shown["price_tiers"][0]["cached_input_price"]) == ("22.5", None)
+    [target] = api.get("targets").json()["data"]
+    assert target["price"]["price_tiers"] == shown["price_tiers"]
+    wrong = {**model, "price_tiers": [tier, tier]}
+    answer = api.patch(f"providers/{provider}", {"models": [wrong]})
+    assert refused(answer, 400, "invalid_connection", "models.0.price_tiers.1.above_tokens")
+    without = {"id": "long", "price_tiers": [tier]}
+    answer = api.patch(f"providers/{provider}", {"models": [without]})
+    assert refused(answer, 400, "invalid_connection", "models.0.input_price")
+
+
 def test_a_deleted_provider_is_gone_with_its_keys(api, acme, provider):
     assert api.delete(f"providers/{provider}").status_code == 204
     assert api.get(f"providers/{provider}").status_code == 404

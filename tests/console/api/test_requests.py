@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.keys import create_key
+from providers.services import create_connection
 from tests.console.api.conftest import attempt, refused
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,30 @@ def test_nothing_internal_is_shown(api, log):
 def test_the_list_shows_what_one_shows(api, log):
     logged = log()
     assert api.get("requests").json()["data"] == [api.get(f"requests/{logged.request_id}").json()]
+
+
+def test_a_request_tells_what_it_cost_line_by_line(api, acme, as_alice, log):
+    tiers = [{"above_tokens": 200_000, "input_price": "6", "output_price": "22.5", "cached_input_price": "0.6"}]
+    sold = create_connection(
+        acme, as_alice, preset="custom", name="Own", base_url="https://llm.example/v1", api_keys=["sk-012345"],
+        models=[{"id": "x", "input_price": "3", "output_price": "15", "price_tiers": tiers, "request_price": "0.01"}],
+    ).served_models.get()  # fmt: skip
+    used = {"input_tokens": 200_001, "cached_tokens": 1, "output_tokens": 10, "token_details": {"reasoning": 4}}
+    logged = log(target="own/x", target_id=sold.pk, price_version=1, cost_nanos=1_210_225_600, **used)
+    shown = api.get(f"requests/{logged.request_id}").json()
+    assert shown["token_details"] == {"cache_write": 0, "audio_input": 0, "reasoning": 4, "audio_output": 0}
+    [bill] = shown["bill"]
+    assert [tuple(line.values()) for line in bill.pop("lines")] == [
+        ("input", 200_000, "6", "1.2"),
+        ("cached_input", 1, "0.6", "0.0000006"),
+        ("output", 6, "22.5", "0.000135"),
+        ("reasoning", 4, "22.5", "0.00009"),
+    ]
+    assert bill == {
+        "target": "own/x", "price_version": 1, "above_tokens": 200_000, "request_usd": "0.01",
+        "cost_usd": "1.2102256",
+    }  # fmt: skip
+    assert log(target_id=None).request_id in ids(api)
 
 
 def test_filters_narrow_the_list(api, acme, as_alice, log):

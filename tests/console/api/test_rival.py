@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.db import connection as database
 from django.http import HttpResponse
 
 from accounts import invitations, members
-from accounts.audit import Actor
 from accounts.keys import create_key
 from accounts.limits import set_limits
 from accounts.models import ApiKey, AuditEvent, Invitation, Limit, Membership, Organization
@@ -39,15 +40,19 @@ from routing.services import put_route
 from routing.simulations import start_simulation
 from tests.billing.payees import DOLLAR, account_at, earn
 from tests.console.activity import export_of, statement_of
-from tests.console.api.conftest import Api, add_provider
+from tests.console.api import standing
+from tests.console.api.conftest import Api, add_provider, logged, manager_of
 from tests.console.api.routes import ADDRESSES, CALLS, Address, name_of
 from tests.console.earning_rows import doubted_lot
 from tests.console.money import paid_out, paid_top_up, ways_to_pay
 from tests.console.pages.kept import keep
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.nodes.machine import Machine
+from tests.standing import Cast
 
 pytestmark = pytest.mark.django_db
+
+cast, alice, acme, bob, mallory, rival = standing.FIXTURES
 
 MARK = "zanzibar"
 """In every name of acme's, so that any leak shows."""
@@ -102,6 +107,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "billing/statements/<slug:statement_id>": ({"statement_id": "stmt_0"}, {}),
     "usage/exports": ({}, {"POST": {}}),
     "usage/exports/<slug:export_id>": ({"export_id": "exp_0"}, {}),
+    "usage/exports/<slug:export_id>/retry": ({"export_id": "exp_0"}, {}),
     "usage/exports/<slug:export_id>/file": ({"export_id": "exp_0"}, {}),
     "nodes/tokens": ({}, {"POST": {}}),
     "nodes/tokens/<slug:token_id>": ({"token_id": "ntok_0"}, {}),
@@ -168,8 +174,8 @@ class World:
     organization: Organization
     ids: dict[str, str]
 
-    def contents(self) -> dict[str, list[Any]]:
-        """All rows of acme. What the rival does must not change any."""
+    def contents(self) -> list[tuple[str, str]]:
+        """All rows of acme, by one question. What the rival does must not change any."""
         tenants = (
             *(
                 ApiKey,
@@ -191,14 +197,13 @@ class World:
             *(Lot, EarningsCase, Programme),
             *(AutoTopUp, BillingDetails, Payee, Payout, SavedCard, TopUp, VoucherUse),
         )
-        rows = {
-            model.__name__: list(model.objects.of(self.organization).order_by("pk").values()) for model in tenants
-        }
-        organization = Organization.objects.filter(pk=self.organization.pk).values()
-        return rows | {
-            "Organization": list(organization),
-            "Usage": list(Usage.objects.of(self.organization).values()),
-        }
+        rows = {model.__name__: model.objects.of(self.organization) for model in (*tenants, Usage)}
+        rows["Organization"] = Organization.objects.filter(pk=self.organization.pk)
+        asked = {name: queryset.values().query.sql_with_params() for name, queryset in rows.items()}
+        parts = [f"SELECT '{name}', to_jsonb(t)::text FROM ({sql}) t" for name, (sql, _) in asked.items()]
+        with database.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(parts), [value for _, values in asked.values() for value in values])
+            return sorted(cursor.fetchall())
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +218,9 @@ def _credits_can_be_bought(payments, settings) -> None:
     settings.STRIPE_BASE_URL = payments.url
 
 
-@pytest.fixture
-def world(acme, as_alice, bob, log) -> World:
+@pytest.fixture(scope="module")
+def world(cast: Cast) -> World:
+    acme, as_alice, bob = deepcopy(cast.acme), cast.as_alice, cast.bob
     update_organization(acme, as_alice, name=f"Acme {MARK}")
     key = create_key(acme, as_alice, name=MARK, scopes=["inference"], created_by=None).key
     connection = create_connection(
@@ -242,7 +248,7 @@ def world(acme, as_alice, bob, log) -> World:
     invitation = invitations.invite(acme, as_alice, email=f"{MARK}@example.com", role="viewer")
     member = members.members_of(acme).get(user=bob)
     type(bob).objects.filter(pk=bob.pk).update(name=MARK)
-    request = log(key=key, model=f"{MARK}-model", target=f"{MARK}/{MARK}-model", prompt_hash=7)
+    request = logged(acme, key, model=f"{MARK}-model", target=f"{MARK}/{MARK}-model", prompt_hash=7)
     keep(acme, request.request_id, body={"model": MARK, "messages": [{"role": "user", "content": MARK}]})
     ways_to_pay(acme, MARK)
     ids = {
@@ -271,13 +277,18 @@ def world(acme, as_alice, bob, log) -> World:
     return World(acme, ids)
 
 
-@pytest.fixture(params=["session", "key"])
-def intruder(request, rival_api, api_of, mallory, rival, payments) -> Api:
-    earn(rival, 30 * DOLLAR)
-    account_at(payments, rival)
+@pytest.fixture(scope="module")
+def rivals_own(cast: Cast, payments) -> None:
+    earn(cast.rival, 30 * DOLLAR)
+    account_at(payments, cast.rival)
     vouchers.make(DOLLAR, uses=1, reason="For the rival", made_by="staff", code="RIVALSOWN")
-    add_provider(rival_api, "Mine", "model")
-    rival_api.put("routes/mine/route/draft", {"targets": [{"target": "mine/model"}]})
+    api = manager_of(cast.rival, cast.mallory)
+    add_provider(api, "Mine", "model")
+    api.put("routes/mine/route/draft", {"targets": [{"target": "mine/model"}]})
+
+
+@pytest.fixture(params=["session", "key"])
+def intruder(request, rival_api, api_of, mallory, rivals_own) -> Api:
     return rival_api if request.param == "key" else api_of(mallory)
 
 
@@ -372,26 +383,3 @@ def test_a_cursor_of_acme_is_no_cursor_of_the_rival(world, api, intruder):
     cursor = api.get("keys", limit=1).json()["next_cursor"]
     assert cursor
     assert intruder.get("keys", cursor=cursor).status_code == 400
-
-
-@pytest.fixture
-def platform_connection(settings) -> Callable[[], Connection]:
-    return lambda: create_connection(
-        None,
-        Actor.system("tests"),
-        preset="custom",
-        name="Platform",
-        base_url="https://llm.example.com/v1",
-        api_keys=["sk-platform-0123456789"],
-        models=[{"id": "shared"}],
-    )
-
-
-def test_a_provider_of_the_platform_is_a_target_but_nobodys_to_change(platform_connection, api):
-    connection = platform_connection()
-    [target] = api.get("targets").json()["data"]
-    assert (target["name"], target["is_own"]) == ("platform/shared", False)
-    assert api.get("providers").json()["data"] == []
-    for method in ("GET", "PATCH", "DELETE"):
-        assert api.send(method, f"providers/{connection.public_id}", {}).status_code == 404
-    assert api.post(f"providers/{connection.public_id}/test").status_code == 404

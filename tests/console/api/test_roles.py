@@ -42,6 +42,7 @@ ASKS = {
     ("routes/explain", "POST"),
     ("usage/exports", "POST"),
     ("usage/exports/<slug:export_id>", "DELETE"),
+    ("usage/exports/<slug:export_id>/retry", "POST"),
 }
 """Questions whose answer depends on a body, and copies of what may be read; they change nothing."""
 

@@ -32,6 +32,7 @@ def test_what_the_request_needs_drops_targets_with_a_reason(api, two_providers):
     assert told["refusal"]["code"] == "no_provider_available"
     assert {one["reason"] for one in told["dropped"]} == {"not_local"}
     told = api.post("routes/explain", {"model": "small", "kind": "embedding"}).json()
+    assert (told["refusal"]["code"], told["refusal"]["status"]) == ("invalid_request", 400)
     assert {one["reason"] for one in told["dropped"]} == {"wrong_kind"}
 
 

@@ -22,33 +22,25 @@ from nodes.reports import parse
 from providers.models import ServedModel
 from routing.drills import start_drill
 from tests.console.activity import export_of, statement_of
+from tests.console.api import standing
+from tests.console.api.conftest import logged, manager_of
 from tests.console.earning_rows import doubted_lot
 from tests.console.money import paid_out, paid_top_up
 from tests.nodes.machine import Machine
+from tests.standing import Cast
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/api/v1/")
 # What a schema can say is not all there is to say: that a URL leads somewhere, that a time zone exists.
 # That nothing is answered without a key, tests/console/api/test_access.py asks once for each address.
 EXCLUDED = [positive_data_acceptance, ignored_auth]
-LISTED = ("key_id", "case_id", "simulation_id", "drill_id", "run_id", "policy_id", "invitation_id", "request_id")
+cast, alice, acme, bob, mallory, rival = standing.FIXTURES
 ENDS = (signals.request_started, signals.request_finished)
 
 
-class Things(dict[str, str]):
-    """An object for every parameter of a path, so that not all answers are 404; made when a path has it first."""
-
-    def __init__(self, make: Callable[[str], str]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, name: str) -> str:
-        self[name] = self._make(name)
-        keep_connection()  # Django's own test client sets this anew with every request
-        return self[name]
-
-
-@pytest.fixture
-def ids(api, acme, as_alice, bob, log) -> Things:
+@pytest.fixture(scope="module")
+def ids(cast: Cast) -> dict[str, str]:
+    """An object for every parameter of a path, so that not all answers are 404."""
+    acme, as_alice, bob, api = cast.acme, cast.as_alice, cast.bob, manager_of(cast.acme, cast.alice)
     provider = api.post(
         "providers",
         {"name": "Up", "base_url": "https://llm.example.com/v1", "api_keys": ["sk-1"], "models": [{"id": "small"}]},
@@ -70,7 +62,7 @@ def ids(api, acme, as_alice, bob, log) -> Things:
         "provider_key": lambda: provider["keys"][0]["id"],
         "name": lambda: "team/fast",
         "model": lambda: "small",
-        "request_id": lambda: log().request_id,
+        "request_id": lambda: logged(acme).request_id,
         "member_id": lambda: members.members_of(acme).get(user=bob).public_id,
         "token_id": lambda: create_token(acme, as_alice).token.public_id,
         "node_id": lambda: node().public_id,
@@ -85,18 +77,14 @@ def ids(api, acme, as_alice, bob, log) -> Things:
         "policy_id": lambda: api.put("cache/policies", {"scope": "organization", "ttl_s": 60}).json()["id"],
         "invitation_id": lambda: invitations.invite(acme, as_alice, email="d@example.com", role="viewer").public_id,
     }
-    return Things(lambda name: makers[name]())
-
-
-def keep_connection() -> None:
-    """Requests of a real server end with their connection; the one of the test has its transaction open."""
-    for end in ENDS:
-        end.disconnect(close_old_connections)
+    return {name: make() for name, make in makers.items()}
 
 
 @pytest.fixture
-def connection_kept(ids) -> Iterator[None]:
-    keep_connection()
+def connection_kept(api) -> Iterator[None]:
+    """Requests of a real server end with their connection; the one of the test has its transaction open."""
+    for end in ENDS:
+        end.disconnect(close_old_connections)
     yield
     for end in ENDS:
         end.connect(close_old_connections)
@@ -106,8 +94,6 @@ def connection_kept(ids) -> Iterator[None]:
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @pytest.mark.django_db
 def test_any(case, api, ids, connection_kept):
-    for name in () if case.path_parameters else LISTED:
-        assert ids[name]  # in lists there is something to see
     case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}
     if {"provider_id", "key_id"} <= case.path_parameters.keys():
         case.path_parameters["key_id"] = ids["provider_key"]

@@ -52,6 +52,17 @@ def test_a_large_one_is_followed_until_it_is_done(api, acme, log, monkeypatch):
     assert len(file_of(api, made).splitlines()) == 6
 
 
+def test_one_that_has_failed_is_tried_again(api, acme, log, monkeypatch):
+    log()
+    made = api.post("usage/exports", {}).json()
+    assert api.post(f"usage/exports/{made['id']}/retry", {}).json() == made  # it is done, and stays so
+    UsageExport.objects.update(state=UsageExport.FAILED, failures=5)
+    handed = []
+    monkeypatch.setattr("console.api.usage_exports.hand_over_export", handed.append)
+    again = api.post(f"usage/exports/{made['id']}/retry", {}).json()
+    assert (again["state"], handed) == ("running", [UsageExport.objects.get().pk])
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.audit import Actor
 from accounts.keys import create_key
-from accounts.models import ApiKey, Organization
+from accounts.models import ApiKey, Organization, User
 from common.ids import new_id
 from metering.models import Usage
 from metering.partitions import ensure_partitions
@@ -39,11 +40,19 @@ def connect(organization, actor, name="Aurora", models=MODELS) -> Connection:
 
 @pytest.fixture
 def key(acme, as_alice, alice) -> ApiKey:
-    return create_key(acme, as_alice, name="billing service", scopes=["inference"], created_by=alice).key
+    return new_key(acme, as_alice, alice)
+
+
+def new_key(organization: Organization, actor: Actor, maker: User) -> ApiKey:
+    return create_key(organization, actor, name="billing service", scopes=["inference"], created_by=maker).key
 
 
 @pytest.fixture
 def log(acme, key) -> list[Usage]:
+    return log_of(acme, key)
+
+
+def log_of(acme: Organization, key: ApiKey) -> list[Usage]:
     """Newest first: answered at the second attempt, answered at once, refused."""
     ensure_partitions()
     return [

@@ -141,7 +141,7 @@ def test_what_cannot_be_chosen_is_said_and_nothing_saved(client, rival, cause, s
 
 def test_the_preview_saves_nothing(client, rival, cause):
     sent = {"kind": MISSION, "donated_percent": "100", f"weight-{cause.slug}": "1"}
-    assert "$0.7</td>" in text_of(client, "earnings-preview", **sent)
+    assert "$0.70</td>" in text_of(client, "earnings-preview", **sent)
     assert "Choose at least one cause" in text_of(client, "earnings-preview", kind=MISSION, donated_percent="50")
     response = client.post(reverse("earnings-programme"), sent | {"preview": "1"})
     assert "Trees for All" in response.content.decode()

@@ -2,12 +2,15 @@
 
 import json
 import re
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import mail
 from django.db import connection as connection_of_database
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import roles
 from accounts.models import ApiKey, AuditEvent, Invitation, Membership, Organization
@@ -210,6 +213,25 @@ def test_the_audit_log_is_narrowed_and_exported_alike(as_browser, alice, acme, k
     assert [event.action for event, _changes in events] == ["api_key.created"]
     lines = b"".join(browser.get(reverse("audit-export") + "?kind=api_key&format=jsonl").streaming_content)
     assert [json.loads(line)["action"] for line in lines.splitlines()] == ["api_key.created"]
+
+
+def test_the_audit_log_is_narrowed_to_days_of_the_organisation(as_browser, alice, acme, key):
+    browser, address = as_browser(alice), reverse("audit")
+    today = timezone.localtime(AuditEvent.objects.of(acme).latest("at").at, ZoneInfo(acme.time_zone)).date()
+    tomorrow, yesterday = today + timedelta(days=1), today - timedelta(days=1)
+    whole = len(browser.get(address).context["events"])
+    for since, until, count in (
+        (yesterday, today, whole),
+        (yesterday, "", whole),
+        (tomorrow, "", 0),
+        ("", yesterday, 0),
+        ("9999-12-31", "0001-01-01", whole),
+        ("soon", "", whole),
+    ):
+        shown = browser.get(f"{address}?since={since}&until={until}")
+        assert len(shown.context["events"]) == count, (since, until)
+    lines = b"".join(browser.get(f"{reverse('audit-export')}?since={tomorrow}&format=jsonl").streaming_content)
+    assert lines == b""
 
 
 def test_every_action_has_words(as_browser, alice, acme, key, connection):

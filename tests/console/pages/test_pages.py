@@ -1,12 +1,17 @@
 """Each page, as each role, in each language."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from accounts import roles
+from accounts.models import ApiKey, Membership, User
 from accounts.roles import Permission as P
 from console.smoke import runs
+from metering.models import Usage
+from providers.models import Connection
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
 from routing.services import put_route
@@ -15,7 +20,8 @@ from tests.console.activity import export_of, statement_of
 from tests.console.earning_rows import doubted_lot
 from tests.console.money import paid_out, paid_top_up
 from tests.console.pages import machines
-from tests.console.pages.conftest import connect, record
+from tests.console.pages.conftest import connect, log_of, new_key, record
+from tests.standing import Cast, around_tests, make_cast
 
 LISTS = {
     "home": P.VIEW,
@@ -106,16 +112,32 @@ OWNED = {
 MISSING = {"members-edit": [999_999], "members-remove": [999_999], "quotas-edit": ["key", "key_missing"]}
 
 
-@pytest.fixture
-def address(acme, alice, as_alice, connection, key, log, make_user, join):
-    """Where the page of acme's own thing is."""
-    other = join(acme, make_user("dave@acme.test"), roles.DEVELOPER)
+@pytest.fixture(scope="module")
+def works(django_db_setup, django_db_blocker) -> Iterator[Cast]:
+    """Another cast than that of single tests, for all that only look: a connection, a key, and a log."""
+    with around_tests(django_db_blocker):
+        yield make_cast("works.test", "other.test")
+
+
+@pytest.fixture(scope="module")
+def things(works) -> tuple[Connection, ApiKey, list[Usage]]:
+    connection, key = connect(works.acme, works.as_alice), new_key(works.acme, works.as_alice, works.alice)
+    return connection, key, log_of(works.acme, key)
+
+
+@pytest.fixture(scope="module")
+def address(works, things):
+    """Where the page of the organisation's own thing is."""
+    acme, as_alice, (connection, key, log) = works.acme, works.as_alice, things
+    other = Membership.objects.create(
+        org=acme, user=User.objects.create_user("dave@works.test", None), role=roles.DEVELOPER
+    )
     policy = put_policy(acme, as_alice, scope="organization", ttl_s=60)
     node = machines.new_node(acme, as_alice)
     machines.list_models(node)
     route = put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}]})
     draft = save_draft(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}], "private": True})
-    things = {
+    ids = {
         "billing": [paid_top_up(acme).public_id],
         "payouts": [paid_out(acme).public_id],
         "activity": [statement_of(acme).public_id],
@@ -139,15 +161,15 @@ def address(acme, alice, as_alice, connection, key, log, make_user, join):
             return reverse(name, args=[export_of(acme, as_alice).public_id])
         if name == "providers-model":
             return reverse(name, args=[connection.public_id, connection.served_models.first().public_id])
-        return reverse(name, args=things[name.partition("-")[0]])
+        return reverse(name, args=ids[name.partition("-")[0]])
 
     return address
 
 
 @pytest.mark.parametrize("language", ["en", "th"])
 @pytest.mark.parametrize("name", LISTS)
-def test_an_owner_sees_every_page(as_browser, alice, acme, connection, log, name, language):
-    response = as_browser(alice, language).get(reverse(name))
+def test_an_owner_sees_every_page(db, as_browser, works, things, name, language):
+    response = as_browser(works.alice, language).get(reverse(name))
     assert response.status_code == 200
     assert b"{%" not in content_of(response)
     if response["Content-Type"].startswith("text/html"):
@@ -160,9 +182,9 @@ def test_an_owner_of_an_empty_organisation_sees_every_page(as_browser, alice, ac
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_viewer_sees_what_the_role_allows(as_browser, carol, acme, connection, log, name):
+def test_a_viewer_sees_what_the_role_allows(db, as_browser, works, things, name):
     wanted = 200 if roles.allows(roles.VIEWER, LISTS[name]) else 403
-    assert as_browser(carol).get(reverse(name)).status_code == wanted
+    assert as_browser(works.carol).get(reverse(name)).status_code == wanted
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -174,19 +196,19 @@ def test_a_visitor_is_asked_to_sign_in(db, name):
 
 @pytest.mark.parametrize("language", ["en", "th"])
 @pytest.mark.parametrize("name", OWNED)
-def test_an_owner_sees_the_page_of_each_thing(as_browser, alice, address, name, language):
-    assert as_browser(alice, language).get(address(name)).status_code == 200
+def test_an_owner_sees_the_page_of_each_thing(db, as_browser, works, address, name, language):
+    assert as_browser(works.alice, language).get(address(name)).status_code == 200
 
 
 @pytest.mark.parametrize("name", OWNED)
-def test_a_viewer_sees_what_the_role_allows_of_each_thing(as_browser, carol, address, name):
+def test_a_viewer_sees_what_the_role_allows_of_each_thing(db, as_browser, works, address, name):
     wanted = 200 if roles.allows(roles.VIEWER, OWNED[name]) else 403
-    assert as_browser(carol).get(address(name)).status_code == wanted
+    assert as_browser(works.carol).get(address(name)).status_code == wanted
 
 
 @pytest.mark.parametrize("name", OWNED)
-def test_a_stranger_finds_what_is_missing_and_what_is_anothers_alike(as_browser, mallory, rival, address, name):
-    browser = as_browser(mallory)
+def test_a_stranger_finds_what_is_missing_and_what_is_anothers_alike(db, as_browser, works, address, name):
+    browser = as_browser(works.mallory)
     theirs = browser.get(address(name))
     missing = browser.get(missing_address(name))
     assert (theirs.status_code, missing.status_code) == (404, 404)

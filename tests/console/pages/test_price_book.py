@@ -56,6 +56,29 @@ def test_a_new_price_is_a_new_version_and_the_old_one_is_remembered(staff, sold)
     assert [line["input_usd"] for line in lines if line["model"] == "fast"] == ["1.000000000", "2.000000000"]
 
 
+def test_tiers_and_kinds_of_tokens_are_entered_shown_and_taken_away(staff, sold):
+    address = reverse("price-book-model", args=[sold.public_id])
+    sent = {
+        "input_price": "3", "output_price": "15", "reasoning_price": "12.125", "tier-1-above_tokens": "200000",
+        "tier-1-input_price": "6", "tier-1-output_price": "22.5",
+    }  # fmt: skip
+    assert staff.post(address, sent).status_code == 302
+    sold.refresh_from_db()
+    assert sold.price_tiers == [{"above_tokens": 200_000, "input_price": "6", "output_price": "22.5"}]
+    for page in (shown(staff, "price-book"), shown(staff, "price-book-model", sold.public_id)):
+        assert all(words in page for words in ("prompts of more than 200,000 tokens", "$22.50", "$12.125"))
+    rows = list(csv.DictReader(io.StringIO(shown(staff, "price-book-export"))))
+    tier = next(row for row in rows if row["above_tokens"] == "200000")
+    assert (tier["input_usd"], tier["cached_input_usd"], tier["reasoning_usd"]) == ("6.000000000", "", "")
+    for wrong in ({"tier-1-output_price": ""}, {"tier-1-above_tokens": "-1"}, {"tier-0-input_price": "x"}):
+        answer = staff.post(address, sent | wrong)
+        assert answer.status_code == 422
+        assert "field-error" in answer.content.decode()
+    assert staff.post(address, {"input_price": "3", "output_price": "15"}).status_code == 302
+    sold.refresh_from_db()
+    assert (sold.price_tiers, sold.reasoning_price, sold.price_version) == ([], None, 3)
+
+
 @pytest.mark.parametrize(
     "sent",
     [{"input_price": "-1", "output_price": "1"}, {"input_price": "NaN", "output_price": "1"}, {"input_price": "1"}],

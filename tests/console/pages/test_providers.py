@@ -9,6 +9,7 @@ from console import faults
 from providers.models import Connection, ConnectionKey, ServedModel
 from tests.fakes.upstream import FaultUpstream
 
+OPENAI_URL = "https://api.openai.com/v1"
 KEY = "sk-upstream-0002-wxyz"
 
 
@@ -37,6 +38,29 @@ def test_a_connection_is_saved_and_then_asks_for_its_models(as_browser, alice, a
     saved = Connection.objects.of(acme).get()
     assert response.url == of(saved, "providers-models")
     assert (saved.name, saved.priority, saved.keys.get().hint) == ("Lab", 10, "wxyz")
+
+
+def test_what_a_provider_is_like_is_said_shown_and_taken_back(as_browser, alice, acme, form):
+    browser = as_browser(alice)
+    browser.post(new(), form | {"data_collection": "deny", "quantization": "fp8", "api_version": "2026-01"})
+    saved = Connection.objects.of(acme).get()
+    assert saved.options == {"data_collection": "deny", "quantization": "fp8", "api_version": "2026-01"}
+    edit = of(saved, "providers-edit")
+    assert browser.get(edit).context["form"]["quantization"].value() == "fp8"
+    browser.post(edit, form | {"api_keys": "", "api_version": "2026-01", "data_collection": "allow"})
+    saved.refresh_from_db()
+    assert saved.options == {"data_collection": "allow", "api_version": "2026-01"}
+
+
+def test_options_that_a_form_does_not_show_stay(as_browser, alice, acme):
+    browser = as_browser(alice)
+    browser.post(new("openai"), {"name": "Vendor", "base_url": OPENAI_URL, "api_keys": KEY, "priority": "10"})
+    saved = Connection.objects.of(acme).get()
+    Connection.objects.filter(pk=saved.pk).update(options={"api_version": "2026-01"})
+    sent = {"name": "Vendor", "base_url": OPENAI_URL, "priority": "20", "quantization": "bf16"}
+    browser.post(of(saved, "providers-edit"), sent)
+    saved.refresh_from_db()
+    assert (saved.priority, saved.options) == (20, {"api_version": "2026-01", "quantization": "bf16"})
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from console.route_sentences import sentences
 from nodes.enrolment import create_token
 from nodes.findings import store_models
 from nodes.reports import parse
+from routing.drafts import save_draft
 from routing.models import Route, RouteDraft
 from routing.services import put_route
 from routing.versions import content_of
@@ -159,3 +160,44 @@ def test_a_rival_finds_nothing_to_change(
     connect(rival, as_mallory, "Cygnus")
     assert as_browser(mallory).post(reverse(name, args=arguments)).status_code == 404
     assert Route.objects.of(acme).exists()
+
+
+RULES = [
+    'when tag is "batch" and data class is "internal" use cheapest of "demo-chat"',
+    'when header "x-team" is "red" use priority of "aurora/demo-chat"'
+    ' then on timeout or rate_limit fall back to priority of "demo-embed"',
+]
+
+
+def told_by(owner, **asked):
+    response = owner.get(reverse("route-tester"), {"model": "fast", "kind": "chat", **asked})
+    assert response.status_code == 200, response.context["form"].errors
+    return response.context["told"], text_of(response)
+
+
+def test_the_tester_asks_about_all_that_rules_ask_about(owner, acme, as_alice):
+    legs = [{"target": "aurora/demo-chat"}]
+    put_route(acme, as_alice, "fast", {"targets": legs, "rules": RULES})
+    assert told_by(owner)[0].rule is None
+    assert told_by(owner, tags="nightly, batch", data_class="internal")[0].rule == 1
+    told, shown = told_by(owner, headers="X-Team: red\nx-other: a, b")
+    assert told.rule == 2
+    assert '<details class="text-sm group" open>' in shown
+    save_draft(acme, as_alice, "fast", {"targets": legs, "rules": RULES[:1]})
+    assert told_by(owner, headers="x-team: red", draft="on")[0].rule is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"), [({"headers": "no colon"}, "headers"), ({"key": "k"}, "key"), ({"draft": "on"}, "draft")]
+)
+def test_the_tester_tells_a_mistake_beside_its_field(owner, wrong, field):
+    response = owner.get(reverse("route-tester"), {"model": "demo-chat", "kind": "chat", **wrong})
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == [field]
+
+
+def test_the_tester_says_after_what_one_falls_back(owner, acme, as_alice):
+    rule = RULES[1].replace('of "demo-embed"', 'of "basic/demo-chat"')
+    connect(acme, as_alice, name="Basic", models=[("demo-chat", "chat")])
+    put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}], "rules": [rule]})
+    assert "only after a timeout or a rate limit (429)" in told_by(owner, headers="x-team: red")[1]

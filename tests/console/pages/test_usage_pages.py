@@ -12,7 +12,7 @@ from console.steps import steps_of
 from nodes.models import Node
 from nodes.services import update_node
 from tests.console.pages import machines
-from tests.console.pages.conftest import answered, failed, record
+from tests.console.pages.conftest import answered, connect, failed, record
 
 
 def texts(response):
@@ -164,8 +164,17 @@ def test_the_playground_takes_a_pin_of_a_machine_in_sight(as_browser, alice, mal
     machines.list_models(machines.new_node(acme, as_alice))
     pinned = "node/workbench/llama3.1:8b"
     shown = as_browser(alice).get(reverse("playground"), {"model": pinned})
-    assert (shown.context["chosen"], shown.context["models"][0]) == (pinned, pinned)
-    assert as_browser(mallory).get(reverse("playground"), {"model": pinned}).context["chosen"] == ""
+    assert (shown.context["chosen"], shown.context["models"][0]) == ([pinned], pinned)
+    assert as_browser(mallory).get(reverse("playground"), {"model": pinned}).context["chosen"] == []
+
+
+def test_the_playground_opens_with_several(as_browser, alice, acme, as_alice):
+    connect(acme, as_alice, models=[("demo-chat", "chat"), ("other-chat", "chat")])
+    names = as_browser(alice).get(reverse("playground")).context["models"]
+    assert sorted(names) == ["demo-chat", "other-chat"]
+    shown = as_browser(alice).get(reverse("playground"), {"model": [names[1], "nothing", names[0], names[1]]})
+    assert shown.context["chosen"] == [names[1], names[0]]
+    assert as_browser(alice).get(reverse("playground")).context["chosen"] == names[:1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ CREATE INDEX usage_survived ON metering_usage (org_id) WHERE attempt_count > 1 A
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0010_limits"), ("metering", "0012_usage_exports")]
+    dependencies = [("accounts", "0010_limits"), ("metering", "0013_token_details")]
 
     operations = [
         migrations.CreateModel(

@@ -1,0 +1,175 @@
+"""Vouchers, for staff: made in batches, listed, withdrawn, and who redeemed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import current
+from accounts.errors import InvalidField
+from billing import vouchers
+from billing.models import Voucher, VoucherUse
+from billing.vouchers import Made
+from common.money import nanos_from_usd, usd_text
+from console.downloads import csv_download
+from console.forms.staff import VoucherBatchForm
+from console.pages.causes import for_staff
+
+_SHOWN = 200
+OPEN, USED_UP, EXPIRED, WITHDRAWN = "open", "used_up", "expired", "withdrawn"
+STATES = (OPEN, USED_UP, EXPIRED, WITHDRAWN)
+_COLUMNS = (
+    "voucher", "batch", "code_ends_with", "amount_usd", "uses", "used", "state", "reason", "made_by", "made_at",
+    "expires_at", "withdrawn_at", "organization", "redeemed_at",
+)  # fmt: skip
+
+
+@never_cache
+@require_GET
+@for_staff
+def index(request: HttpRequest) -> HttpResponse:
+    found, asked = _asked(request)
+    context = {
+        "rows": [(voucher, state_of(voucher)) for voucher in found[:_SHOWN]],
+        "total": found.count(),
+        "shown_most": _SHOWN,
+        "has_any": Voucher.objects.exists(),
+        "states": STATES,
+        "given_nanos": sum(row["nanos"] * row["used"] for row in Voucher.objects.values("nanos", "used")),
+        **asked,
+    }
+    return render(request, "staff/vouchers.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@for_staff
+def create(request: HttpRequest) -> HttpResponse:
+    form = VoucherBatchForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = _make(form.cleaned_data, current.actor_of(request).label)
+            if request.POST.get("wish") == "csv":
+                return _codes(made)
+            return render(request, "staff/vouchers_made.html", {"made": made, "first": made[0].voucher})
+        except InvalidField as refusal:
+            form.absorb(refusal)
+    return render(request, "staff/vouchers_new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@never_cache
+@require_GET
+@for_staff
+def detail(request: HttpRequest, public_id: str) -> HttpResponse:
+    voucher = get_object_or_404(Voucher, public_id=public_id)
+    uses = VoucherUse.objects.filter(voucher=voucher).select_related("org").order_by("-pk")
+    siblings = Voucher.objects.filter(batch=voucher.batch) if voucher.batch else Voucher.objects.none()
+    context = {
+        "voucher": voucher,
+        "state": state_of(voucher),
+        "uses": uses[:_SHOWN],
+        "siblings": siblings.exclude(pk=voucher.pk).count(),
+        "open_siblings": siblings.filter(withdrawn_at=None).count(),
+    }
+    return render(request, "staff/voucher.html", context)
+
+
+@require_POST
+@for_staff
+def withdraw(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Withdraws it, or all of its batch; or offers it again."""
+    voucher, by = get_object_or_404(Voucher, public_id=public_id), current.actor_of(request).label
+    wish = request.POST.get("wish")
+    if wish == "again":
+        vouchers.offer_again(public_id, by)
+        messages.success(request, _("It can be redeemed again."))
+    elif wish == "batch" and voucher.batch:
+        done = vouchers.withdraw_batch(voucher.batch, by)
+        said = ngettext("%(n)d voucher was withdrawn.", "%(n)d vouchers were withdrawn.", done) % {"n": done}
+        messages.success(request, said)
+    else:
+        vouchers.withdraw(public_id, by)
+        messages.success(request, _("Withdrawn. What was redeemed stays."))
+    return redirect("staff-voucher", public_id)
+
+
+@require_GET
+@for_staff
+def export(request: HttpRequest) -> HttpResponse:
+    """What the filters leave, with a line for each use; without codes, which nobody keeps."""
+    found, _asked_for = _asked(request)
+    return csv_download(f"vouchers-{timezone.now():%Y-%m-%d}.csv", _csv_rows(found))
+
+
+def _csv_rows(found: QuerySet[Voucher]) -> Iterator[Iterable[object]]:
+    yield _COLUMNS
+    uses: dict[int, list[VoucherUse]] = {}
+    for use in VoucherUse.objects.filter(voucher__in=found).select_related("org").order_by("pk"):
+        uses.setdefault(use.voucher_id, []).append(use)
+    for voucher in found:
+        for redeemed in uses.get(voucher.pk, [None]):
+            yield _cells(voucher, redeemed)
+
+
+def state_of(voucher: Voucher) -> str:
+    if voucher.withdrawn_at is not None:
+        return WITHDRAWN
+    if voucher.used >= voucher.uses:
+        return USED_UP
+    if voucher.expires_at is not None and voucher.expires_at <= timezone.now():
+        return EXPIRED
+    return OPEN
+
+
+def _codes(made: Iterable[Made]) -> HttpResponse:
+    lines = ((one.code, one.voucher.public_id, usd_text(one.voucher.nanos)) for one in made)
+    return csv_download(f"codes-{timezone.now():%Y-%m-%d}.csv", chain([("code", "voucher", "amount_usd")], lines))
+
+
+def _make(said: dict[str, Any], by: str) -> list[Made]:
+    """Raises: InvalidField."""
+    nanos, about = nanos_from_usd(said["amount_usd"]), {"uses": said["uses"], "reason": said["reason"]}
+    if said["code"]:
+        return [vouchers.make(nanos, **about, made_by=by, expires_at=said["until"], code=said["code"])]
+    return vouchers.make_batch(said["count"], nanos, **about, made_by=by, expires_at=said["until"])
+
+
+def _asked(request: HttpRequest) -> tuple[QuerySet[Voucher], dict[str, str]]:
+    """The newest first."""
+    words, state = request.GET.get("q", "").strip()[:120], request.GET.get("state", "")
+    found = Voucher.objects.order_by("-pk")
+    if words:
+        ending = words.replace("-", "").upper()[-4:]
+        found = found.filter(
+            Q(reason__icontains=words) | Q(made_by__icontains=words) | Q(hint=ending) | Q(public_id=words)
+            | Q(batch=words)
+        )  # fmt: skip
+    gone = Q(expires_at__lte=timezone.now(), expires_at__isnull=False)
+    unspent = Q(withdrawn_at=None, used__lt=F("uses"))
+    narrowed = {
+        OPEN: unspent & ~gone,
+        EXPIRED: unspent & gone,
+        USED_UP: Q(withdrawn_at=None, used__gte=F("uses")),
+        WITHDRAWN: Q(withdrawn_at__isnull=False),
+    }
+    return found.filter(narrowed.get(state, Q())), {"q": words, "state": state if state in narrowed else ""}
+
+
+def _cells(voucher: Voucher, redeemed: VoucherUse | None) -> list[object]:
+    whose = [redeemed.org.name, redeemed.used_at] if redeemed else [None, None]
+    return [
+        voucher.public_id, voucher.batch, voucher.hint, usd_text(voucher.nanos), voucher.uses, voucher.used,
+        state_of(voucher), voucher.reason, voucher.made_by, voucher.created_at, voucher.expires_at,
+        voucher.withdrawn_at, *whose,
+    ]  # fmt: skip

@@ -1,0 +1,119 @@
+"""A machine's price that is put right: callers pay the difference, owners get or lose their share of it, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.audit import Actor
+from billing.earnings import cases, maturity
+from billing.earnings.models import Case, Lot
+from billing.models import Charge
+from billing.rerating import Rerated, rerate
+from common.money import NANOS_PER_USD
+from ledger.models import Transfer
+from nodes.recount import TOO_FAST, WRONG_ANSWER
+from tests.billing.conftest import record
+from tests.billing.earnings.conftest import PRICE, SHARE
+
+NOW = timezone.now()
+ALWAYS = (NOW - timedelta(days=1), NOW + timedelta(days=1))
+TEN = 10 * NANOS_PER_USD
+
+
+@pytest.fixture
+def reprice(machine):
+    """As the owner does it; gives the version. At "half" a request costs half of PRICE, at "double" twice as much."""
+
+    def reprice(times: float) -> int:
+        machine.input_price_nanos = int(NANOS_PER_USD * times)
+        machine.output_price_nanos = int(4 * NANOS_PER_USD * times)
+        machine.price_version += 1
+        machine.save()
+        return machine.price_version
+
+    return reprice
+
+
+def lot() -> tuple[int, ...]:
+    one = Lot.objects.get()
+    return one.paid, one.earned, one.taken, one.waiting
+
+
+def test_too_dear_a_price_is_given_back_by_the_owner_as_well(served, machine, reprice, balances):
+    served("req_1")
+    served("req_2")
+    half = reprice(0.5)
+    assert rerate(-machine.pk, half, *ALWAYS) == Rerated(2, -PRICE)
+    assert balances() == {
+        "acme wallet": TEN - PRICE, "promo": -TEN, "rival rewards_escrow": SHARE, "revenue": PRICE - SHARE,
+    }  # fmt: skip
+    assert lot() == (PRICE, 2 * SHARE, SHARE, SHARE)
+    assert rerate(-machine.pk, half, *ALWAYS) == Rerated(0, 0)
+    assert Transfer.objects.filter(kind="rerating").count() == 1
+
+
+def test_there_and_back_again_loses_nobody_anything(served, machine, reprice, balances):
+    served()
+    before = balances()
+    half, double = reprice(0.5), reprice(2)
+    for version in (half, double, half, 2):
+        rerate(-machine.pk, version, *ALWAYS)
+    assert balances() == before
+    assert lot() == (PRICE, 3 * SHARE, 2 * SHARE, SHARE)
+    assert Charge.objects.count() == 5
+
+
+def test_what_is_charged_in_addition_is_shared(served, machine, reprice, balances):
+    served()
+    assert rerate(-machine.pk, reprice(2), *ALWAYS).nanos == PRICE
+    assert balances()["rival rewards_escrow"] == 2 * SHARE
+    assert balances()["acme wallet"] == TEN - 2 * PRICE
+    assert lot() == (2 * PRICE, 2 * SHARE, 0, 2 * SHARE)
+
+
+def test_what_has_matured_stays_earned_and_the_platform_bears_it(served, machine, reprice, balances, rival, settings):
+    settings.EARNINGS_MATURITY_DAYS = 0
+    settings.EARNINGS_TRUST_REQUESTS = 1
+    served()
+    matured = maturity.mature(rival, timezone.now())
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    assert balances()["acme wallet"] == TEN - PRICE // 2
+    assert matured == SHARE
+    assert balances()["rival rewards_available"] == SHARE
+    assert balances()["revenue"] == PRICE // 2 - SHARE
+    assert lot() == (PRICE // 2, SHARE, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["exchange", "mission"])
+def test_what_was_exchanged_or_given_stays_so(served, machine, reprice, chosen, cause, balances, kind):
+    chosen(kind, **({} if kind == "exchange" else {"percent": 100, cause.slug: 1}))
+    served()
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    held = balances()
+    assert held.get("rival tokens", held.get("ngo_payable")) == SHARE
+    assert held["acme wallet"] == TEN - PRICE // 2
+    rerate(-machine.pk, machine.price_version - 1, *ALWAYS)
+    assert lot()[:3] == (PRICE, SHARE, 0)
+
+
+def test_nobody_earns_more_of_what_is_not_paid(acme, used, machine, reprice, balances):
+    record(used(target_id=-machine.pk, price_version=2))
+    rerate(-machine.pk, reprice(2), *ALWAYS)
+    assert balances() == {"write_off": -2 * PRICE, "revenue": 2 * PRICE}
+
+
+@pytest.mark.parametrize(("times", "parts"), [(3, 1), (1, 2)], ids=["all of the lot", "half of it"])
+def test_a_case_afterwards_takes_its_part_of_what_is_left(served, machine, reprice, doubted, balances, times, parts):
+    served("req_1")
+    served("req_2")
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    doubted(WRONG_ANSWER if parts == 1 else TOO_FAST, times=times)
+    assert cases.look(timezone.now()) == 1
+    row = cases.uphold(Case.objects.get(), Actor.system("staff"))
+    assert (row.taken, row.refunded) == (SHARE // parts, PRICE // parts)
+    left = PRICE - PRICE // parts
+    assert balances()["acme wallet"] == TEN - left
+    assert balances().get("rival rewards_escrow", 0) == SHARE - SHARE // parts
