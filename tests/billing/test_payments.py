@@ -153,6 +153,18 @@ def test_while_stripe_is_away_an_event_waits(paid, double, balances, settings):
     assert balances()["acme wallet"] == 20 * DOLLAR
 
 
+def test_an_event_that_cannot_be_handled_keeps_no_other_waiting(paid, double, balances, caplog):
+    double.state.refund(paid(), None)
+    double.state.of("refund")[0]["amount"] = 10**18
+    told_of_it = len(double.events)
+    paid("30")
+    for event in double.events:
+        assert deliver(event) == 200
+    assert events.handle_waiting() == told_of_it
+    assert "cannot be handled" in caplog.text
+    assert balances()["acme wallet"] == 30 * DOLLAR
+
+
 @pytest.mark.parametrize(
     "how", [{"secret": ""}, {"secret": "whsec_of_somebody_else"}, {"at_s": -301}, {"at_s": 301}, {"secret": KEY}]
 )
