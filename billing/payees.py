@@ -20,6 +20,7 @@ from billing.models import Payee, Payout
 from common.secrets import KeyRing
 
 ACTION = "payout_destination.changed"
+READ = "payout_destination.read"
 CHANGING = "one_is_open"
 LONGEST = {"holder": 120, "account": 60, "bank": 120}
 
@@ -75,6 +76,13 @@ def bank_of(payee: Payee) -> Bank:
     """For the operator's file. Raises: SecretsError."""
     assert payee.sealed is not None
     return Bank(**orjson.loads(_keyring().open(bytes(payee.sealed), _aad(payee.org))))
+
+
+def read_bank(payee: Payee, actor: Actor) -> Bank:
+    """For a person of the operator's, which the organisation finds in its audit log. Raises: SecretsError."""
+    with transaction.atomic():
+        audit.record(payee.org, actor, READ, "payee", payee.org.public_id, after={"to": payee.hint})
+    return bank_of(payee)
 
 
 def set_monthly(organization: Organization, actor: Actor, is_monthly: bool) -> Payee:

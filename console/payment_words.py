@@ -24,6 +24,7 @@ ACTIONS: dict[str, Promise] = {
     "payout.requested": _("asked for the payout"),
     "payout.returned": _("took back the payout"),
     "payout_destination.changed": _("changed where it is paid"),
+    "payout_destination.read": _("read the bank details of"),
 }
 
 OBJECT_TYPES: dict[str, Promise] = {

@@ -13,6 +13,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test import Client, TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
+from pytest_django.plugin import blocking_manager_key
 
 from accounts import roles
 from accounts.audit import Actor
@@ -36,6 +37,24 @@ WAITING = {"agent", "chaos", "e2e", "installers", "nodes_e2e", "routing"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits begins first, beside what computes: else it is all that is left at the end, and nobody computes."""
     items.sort(key=lambda item: WAITING.isdisjoint(item.nodeid.split("/")[:2]))
+
+
+LEAVING = {"e2e", "nodes_e2e", "routing"}
+"""Folders whose tests commit what gateways and browsers are to see, and leave it."""
+
+_IS_LEFT = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of other folders begin with an empty database, whichever this worker has run before."""
+    stash = item.config.stash
+    if not LEAVING.isdisjoint(item.nodeid.split("/")[:2]):
+        stash[_IS_LEFT] = True
+    elif stash.get(_IS_LEFT, False):
+        stash[_IS_LEFT] = False
+        with stash[blocking_manager_key].unblock():
+            empty_tables(TransactionTestCase())
 
 
 @pytest.fixture(scope="session", autouse=True)

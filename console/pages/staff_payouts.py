@@ -60,6 +60,7 @@ def unchecked_banks() -> list[Payee]:
 @for_staff
 def export(request: HttpRequest) -> HttpResponse:
     """The file for the bank. What is in it counts as on its way; asked again, it holds the same and more."""
+    current.require_recent_authentication(request)
     rows = bank_payouts.rows(actor=current.actor_of(request))
     return csv_download(f"bank-payouts-{timezone.now():%Y-%m-%d}.csv", chain([bank_payouts.COLUMNS], rows))
 
@@ -98,6 +99,7 @@ def put_back(request: HttpRequest, public_id: str) -> HttpResponse:
 @for_staff
 def bank(request: HttpRequest, organization_id: str) -> HttpResponse:
     """Shows a bank in full, to be held against what the organisation has proven, and notes the judgement."""
+    current.require_recent_authentication(request)
     payee = get_object_or_404(
         Payee.objects.select_related("org"), org__public_id=organization_id, method=Payee.BANK, sealed__isnull=False
     )
@@ -110,7 +112,8 @@ def bank(request: HttpRequest, organization_id: str) -> HttpResponse:
             messages.success(request, _("Noted."))
             return redirect("staff-payouts")
         form.add_error("problem", _("Say what is wrong: the organisation reads it."))
-    context = {"payee": payee, "bank": payees.bank_of(payee), "form": form}
+    bank = payees.bank_of(payee) if form.is_bound else payees.read_bank(payee, current.actor_of(request))
+    context = {"payee": payee, "bank": bank, "form": form}
     return render(request, "staff/bank.html", context, status=422 if form.errors else 200)
 
 

@@ -52,5 +52,5 @@ def test_its_search_finds_an_operation(context):
     visit = visit_in(context)
     visit.page.get_by_placeholder("Search...").fill("rotate")
     found = visit.page.locator("[role=search] ~ * , [data-role='search:results']").get_by_text("Rotate a key").first
-    expect(found).to_be_visible()
+    expect(found).to_be_visible(timeout=20_000)  # its index is made aside, when the machine has time
     assert visit.heard == []

@@ -36,6 +36,7 @@ def test_staff_change_a_price_and_read_what_it_was(page, sign_in, tenant, sold, 
     page.get_by_role("link", name="fast").click()
     page.fill("input[name=input_price]", "2.5")
     page.locator("main form button").last.click()
-    expect(page.locator("table.data tbody tr")).to_have_count(2)
-    expect(page.locator("table.data")).to_contain_text(re.compile(r"\$2\.50.*\$1\.00", re.S))
+    history = page.locator("[aria-labelledby=history] table")
+    expect(history.locator("tbody tr")).to_have_count(2)
+    expect(history).to_contain_text(re.compile(r"\$2\.50.*\$1\.00", re.S))
     assert violations(page) == []

@@ -32,7 +32,7 @@ from tests.ledger.conftest import own_findings
 IS_LONG = os.environ.get("SHAREAI_LONG") == "1"
 STEPS = 200_000 if IS_LONG else 5_000
 STEPS_EACH = 100
-EXAMPLES = STEPS // (80 if IS_LONG else 90)  # some end early, by chance more or fewer of them
+EXAMPLES = STEPS // 80  # some end early, by chance more or fewer of them
 EMPTIED_AFTER = 20
 AMOUNTS = st.integers(1, 20) | st.integers(1, 10**12)
 PREPAID = 3  # of the five accounts, the first three

@@ -91,7 +91,6 @@ FIELDS = {
     "verbosity": {"verbosity": "low"},
     "web_search": {"web_search_options": {"search_context_size": "low"}},
     "moderation": {"moderation": {"policy": {"input": {"mode": "score"}}}},
-    "media": {"messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *MEDIA]}]},
     "tool_results": {"messages": [*ASK, CALLED, {"role": "tool", "tool_call_id": "call_1", "content": "24 °C"}]},
     "unknown_field": {"extra_body": {"some_vendor_field": {"a": 1}}},
     "routing_fields": {"extra_body": {"models": ["nothing-else"], "provider": {"sort": "price"}}},
@@ -146,6 +145,15 @@ def test_each_request_field_streamed(sdk, upstreams, fields):
     assert len(reasons) == fields.get("n", 1)
     assert set(reasons) <= {"stop", "length", "tool_calls"}
     _assert_arrived(upstreams.a.log.last.body, fields)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_pictures_sounds_and_files_arrive_as_they_are(sdk, upstreams, stream):
+    """At a target of which nobody knows that it could not see."""
+    asked = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *MEDIA]}]
+    answer = sdk.chat.completions.create(model=MODEL, messages=asked, stream=stream)
+    assert list(answer) if stream else answer.choices
+    assert upstreams.a.log.last.body["messages"] == asked
 
 
 def test_no_field_of_the_sdk_is_left_out():

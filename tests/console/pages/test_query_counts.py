@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from bench.activity import asked_of
 from tests.console.pages.many import Plenty
-from tests.console.pages.test_pages import LISTS, OWNED, address  # noqa: F401  a fixture
+from tests.console.pages.test_pages import LISTS, OWNED, address, things, works  # noqa: F401  fixtures
 
 FEW, MANY = 3, 12
 MOST = 15
@@ -20,14 +20,14 @@ OPEN = ("causes", "contributors", "provider-guide", "price-book", "causes-review
 
 
 @pytest.fixture
-def plenty(acme, as_alice, alice) -> Plenty:
-    alice.is_staff = True
-    alice.save()
-    return Plenty(acme, as_alice)
+def plenty(db, works) -> Plenty:  # noqa: F811
+    works.alice.is_staff = True
+    works.alice.save()
+    return Plenty(works.acme, works.as_alice)
 
 
-def test_no_page_asks_more_often_for_more_rows_nor_more_than_fifteen_times(as_browser, alice, address, plenty):  # noqa: F811
-    browser = as_browser(alice)
+def test_no_page_asks_more_often_for_more_rows_nor_more_than_fifteen_times(as_browser, works, address, plenty):  # noqa: F811
+    browser = as_browser(works.alice)
     places = {name: reverse(name) for name in (*LISTS, *OPEN)} | {name: address(name) for name in OWNED}
     plenty.to(FEW)
     few = {name: asked_the_second_time(browser, place) for name, place in places.items()}

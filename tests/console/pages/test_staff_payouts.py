@@ -67,6 +67,7 @@ def test_a_bank_is_looked_at_and_found_right(staff, unchecked, acme):
     assert "Banks to check" in page
     assert BANK.account not in page
     assert BANK.account in shown(staff, "staff-bank", acme.public_id)
+    assert events_of(acme, "payout_destination.read") == [("sam@operator.test", acme.public_id)]
     address = reverse("staff-bank", args=[acme.public_id])
     assert staff.post(address, {"wish": "wrong", "problem": " "}).status_code == 422
     staff.post(address, {"wish": "wrong", "problem": "Another name holds it"})
@@ -76,6 +77,19 @@ def test_a_bank_is_looked_at_and_found_right(staff, unchecked, acme):
     unchecked.refresh_from_db()
     assert (unchecked.state, unchecked.problem) == (Payee.READY, "")
     assert ("sam@operator.test", acme.public_id) in events_of(acme, "payout_destination.changed")
+
+
+def test_bank_details_ask_who_signed_in_long_ago_once_more(client_of, make_user, unchecked, acme):
+    sam = make_user("sam@operator.test", is_staff=True)
+    sam.set_password("correct horse battery staple")
+    sam.save()
+    sams = client_of(sam)
+    for answer in (
+        sams.get(reverse("staff-bank", args=[acme.public_id])),
+        sams.post(reverse("staff-payouts-export")),
+    ):
+        assert answer.url.startswith(reverse("account_reauthenticate"))
+    assert events_of(acme, "payout_destination.read") == []
 
 
 def test_the_file_is_the_same_again_and_names_everything(staff, due, acme):
