@@ -109,7 +109,9 @@ def plain(value: Any) -> str:
 
 @register.filter
 def provider_of(target: str) -> str:
-    return target.partition("/")[0]
+    """A provider or a machine by its short name: targets are `provider/model` and `node/machine/model`."""
+    first, _, rest = target.partition("/")
+    return rest.partition("/")[0] if first == "node" else first
 
 
 @register.filter

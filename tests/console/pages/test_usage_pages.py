@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts.models import ApiKey
 from console.offers import connections_in_sight
 from console.steps import steps_of
+from metering.partitions import ensure_partitions
 from nodes.models import Node
 from nodes.services import update_node
 from tests.console.pages import machines
@@ -166,6 +167,15 @@ def test_the_playground_takes_a_pin_of_a_machine_in_sight(as_browser, alice, mal
     shown = as_browser(alice).get(reverse("playground"), {"model": pinned})
     assert (shown.context["chosen"], shown.context["models"][0]) == ([pinned], pinned)
     assert as_browser(mallory).get(reverse("playground"), {"model": pinned}).context["chosen"] == []
+
+
+def test_whoever_answered_is_named_machines_too(as_browser, alice, acme, key):
+    ensure_partitions()
+    for target in ("node/workbench/llama3.1:8b", "aurora/meta/llama3"):
+        record(acme, key, 1, target=target, attempts=[answered(target)])
+    shown = texts(as_browser(alice).get(reverse("logs")))
+    assert ">workbench<" in shown
+    assert ">aurora<" in shown
 
 
 def test_the_playground_opens_with_several(as_browser, alice, acme, as_alice):
