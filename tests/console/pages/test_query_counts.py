@@ -39,8 +39,12 @@ def test_no_page_asks_more_often_for_more_rows_nor_more_than_fifteen_times(as_br
 
 
 def asked_the_second_time(browser: Client, place: str) -> int:
-    """The first time may fill what is kept for later."""
+    """The first time may fill what is kept for later; and once a minute it is noted that the session was seen."""
     browser.get(place)
+    return min(_asked(browser, place), _asked(browser, place))
+
+
+def _asked(browser: Client, place: str) -> int:
     status, queries = asked_of(browser, place)
     assert status == 200, place
     return queries
