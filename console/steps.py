@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Exists
@@ -52,10 +52,13 @@ def steps_of(organization: Organization, connections: Iterable[Connection]) -> l
         *(_provider(facts), _key(facts), _machine(facts), _first_call(facts)),
         _survived(facts, connections),
     ]
+    return due_marked(steps)
+
+
+def due_marked(steps: Sequence[Step]) -> list[Step]:
+    """The first that is not done yet is the one to do now."""
     due = next((index for index, step in enumerate(steps) if not step.done), None)
-    if due is not None:
-        steps[due] = replace(steps[due], now=True)
-    return steps
+    return [replace(step, now=index == due) for index, step in enumerate(steps)]
 
 
 def _facts_of(organization: Organization) -> _Facts:

@@ -25,6 +25,7 @@ from console.activity import (
     ordered,
     sheet_of,
 )
+from console.chips import Chip
 from console.forms.activity import FILTERS, ActivityForm
 from console.same_traffic import same_traffic
 from console.spans import span_of
@@ -33,17 +34,6 @@ from console.visit import Visit, page, wants_fragment
 from metering.reports import FIELDS, Dimension, usage_report
 
 _OFFERS_AT_FIRST = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A filter that is on, and the address without it."""
-
-    name: str
-    label: Any
-    value: str
-    given: str
-    without: str
 
 
 @dataclass(frozen=True, slots=True)

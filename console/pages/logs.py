@@ -19,6 +19,7 @@ from accounts.roles import Permission
 from common.errors import InvalidRequest
 from console.activity import name_of, names_of
 from console.bill import bills_of, corrected_nanos
+from console.chips import Chip
 from console.downloads import csv_download
 from console.forms.logs import LogFilterForm
 from console.offers import model_names
@@ -39,18 +40,6 @@ class Line:
 
     usage: Usage
     key: ApiKey | None
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A filter that no field of the page shows, and the address without it. `at` for one that is a time."""
-
-    name: str
-    label: Any
-    value: str
-    given: str
-    without: str
-    at: datetime | None = None
 
 
 @require_GET
@@ -139,6 +128,7 @@ def named_keys(visit: Visit, requests: Iterable[Usage]) -> list[Line]:
 
 
 def _chips(request: HttpRequest, visit: Visit, form: LogFilterForm, filters: RequestFilters) -> list[Chip]:
+    """Of what no field of the page shows."""
     chips = []
     for field in form.hidden_fields():
         given = request.GET.get(field.name, "")
