@@ -218,6 +218,7 @@ def is_drained(database: Database, answered: dict[str, int]) -> bool:
     return recorded.issuperset(answered) and charged.issuperset(owed) and held == 0
 
 
+@pytest.mark.timeout(LASTS_S + 600)
 def test_all_of_the_money_is_right_whoever_dies(world):
     told, bought_usd, died = asyncio.run(chaos(world))
     print(f"\n{told}; ${bought_usd} bought; killed: {dict(Counter(died))}")
