@@ -13,6 +13,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile
 UNCONNECTED := SECRET_KEY=unused DATABASE_URL=postgresql:///unused  # settings load, and nothing is asked of a server
 TEST_WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )))  # half of a test is waiting
 
+# Some machines forbid Python to keep what it has compiled; then each of many processes takes three seconds to begin, not one.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint bench css venv dev chromium
 
 run: venv

@@ -67,7 +67,7 @@ def test_killed_workers_settle_each_request_once(
     recorder.start()
     eventually(lambda: {*directory.glob("*.journal")} == journal.own_paths(), within_s=60)
     assert recorder.stop(timeout_s=10)
-    assert recorder.stats.rejected == 0
+    assert recorder.stats.rejected <= KILLS * len(NAMES), "more than the line that each was killed in"
     answered = Usage.objects.count()
     assert claimed <= answered <= claimed + KILLS * len(NAMES)
     assert Charge.objects.count() == answered

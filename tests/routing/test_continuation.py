@@ -77,6 +77,13 @@ def raw(http: httpx.Client, **wishes) -> list[dict]:
     return [orjson.loads(event) for event in events if event != "[DONE]"]
 
 
+def said(line: str) -> str:
+    """What a line of a stream adds to its text."""
+    if not line.startswith("data: {"):
+        return ""
+    return "".join(choice["delta"].get("content") or "" for choice in orjson.loads(line[6:])["choices"])
+
+
 def row_of(tenant: Tenant) -> Usage:
     eventually(Usage.objects.filter(org_id=tenant.org.pk).exists, 10)
     return Usage.objects.get(org_id=tenant.org.pk)
@@ -297,8 +304,10 @@ def test_who_leaves_while_it_goes_on_pays_for_both_parts(http, story, paced):
     paced.b.manners.token_interval_s = 0.2
     body = {"model": ROUTE, "messages": [{"role": "user", "content": PROMPT}], "stream": True}
     with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        heard = ""
         for line in answer.iter_lines():
-            if paced.b.log.posts and "content" in line:
+            heard += said(line)
+            if paced.b.log.posts and len(heard) > len(asked(paced.b)["messages"][-1]["content"]):
                 break
     eventually(lambda: paced.b.log.last.client_left_at is not None, 5)
     row = row_of(story)
