@@ -1,4 +1,4 @@
-"""The columns of `metering_usage` that come from the journal, stated once for both ways in, `ingest` and `copying`."""
+"""The columns of `metering_usage` that the journal fills, stated once for both ways in, `ingest` and `copying`."""
 
 from __future__ import annotations
 
