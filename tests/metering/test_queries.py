@@ -49,7 +49,7 @@ def test_newest_first_and_only_ones_own(org: Organization, rival: Organization) 
     assert logged(rival) == ["foreign"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(milliseconds=st.lists(st.integers(0, 5), max_size=12), limit=st.integers(1, 5))
 def test_pages_hold_each_request_once(org: Organization, milliseconds: list[int], limit: int) -> None:
     """Also when several began in the same moment."""
@@ -89,7 +89,9 @@ def test_pages_hold_each_request_once(org: Organization, milliseconds: list[int]
         ({"min_duration_ms": 9_000}, {"duration_ms": 9_000}),
     ],
 )
-def test_filters(org: Organization, filters: dict[str, object], difference: dict[str, object]) -> None:
+def test_each_filter_leaves_what_it_names(
+    org: Organization, filters: dict[str, object], difference: dict[str, object]
+) -> None:
     record_directly(
         usage_record("same", org_id=org.pk, started_at=minutes_ago(1)),
         usage_record("different", org_id=org.pk, started_at=minutes_ago(2), **difference),
