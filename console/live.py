@@ -94,7 +94,7 @@ TOPICS: dict[str, Callable[[Organization], Mark]] = {
 
 @require_GET
 async def stream(request: HttpRequest) -> HttpResponseBase:
-    """`?topics=usage,keys`. 204 tells EventSource to stay away: nobody is signed in, no such topic, or enough streams."""
+    """`?topics=usage,keys`. 204 tells EventSource to stay away: nobody signed in, no such topic, enough streams."""
     visit = await sync_to_async(find_visit)(request)
     asked = request.GET.get("topics", "").split(",")
     topics = [name for name in TOPICS if name in asked]
