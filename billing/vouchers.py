@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.audit import Actor
 from accounts.errors import InvalidField
-from accounts.models import AuditEvent, Organization
+from accounts.models import AuditEvent, Membership, Organization
 from billing.errors import VoucherRefused
 from billing.models import Voucher, VoucherUse
 from common.ids import new_id
@@ -128,7 +128,7 @@ def redeem(organization: Organization, actor: Actor, code: str) -> Voucher:
 
     Raises: VoucherRefused: `reason` says why; a wrong try is counted.
     """
-    if _tries(organization) >= MOST_TRIES:
+    if _tries(organization, actor) >= MOST_TRIES:
         raise VoucherRefused(TOO_OFTEN, _("Too many codes were wrong. Try again in an hour."))
     try:
         return _redeemed(organization, actor, code)
@@ -179,6 +179,10 @@ def _digest(code: str) -> bytes:
     return hashlib.sha256(f"shareai voucher {normal(code)}".encode(errors="replace")).digest()
 
 
-def _tries(organization: Organization) -> int:
-    recent = AuditEvent.objects.of(organization).filter(at__gte=timezone.now() - TRIES_OVER)
+def _tries(organization: Organization, actor: Actor) -> int:
+    """Also in the person's other organisations, of which everybody can found any number, and delete them."""
+    tried = Q(org=organization)
+    if actor.type == "user":
+        tried |= Q(org__in=Membership.objects.filter(user=int(actor.id)).values("org"), actor_id=actor.id)
+    recent = AuditEvent.objects.filter(tried, at__gte=timezone.now() - TRIES_OVER)
     return recent.filter(action=TRIED).count()

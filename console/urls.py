@@ -1,6 +1,5 @@
 """Every page and the management API. `/v1` and `/health` never reach Django's own handler; see console/asgi.py."""
 
-from django.contrib import admin
 from django.urls import include, path
 
 from console import live
@@ -216,7 +215,6 @@ urlpatterns = [
     path("docs/provider-guide/<slug:language>", guides.provider, name="provider-guide-in"),
     path("docs/", include("console.api.docs_urls")),
     path("accounts/", include("allauth.urls")),
-    path("staff/", admin.site.urls),
 ]
 
 handler404 = "console.api.refusals.not_found"

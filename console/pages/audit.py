@@ -19,13 +19,14 @@ from accounts.roles import Permission
 from console.visit import Visit, page, wants_fragment
 
 _PAGE = 50
+_LONGEST_SEQUENCE = 18
 _EXPORTED = 10_000
 
 
 @require_GET
 @page(Permission.VIEW_AUDIT)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
-    asked, before = _asked(request), request.GET.get("before", "").strip()
+    asked, before = _asked(request), request.GET.get("before", "").strip()[:_LONGEST_SEQUENCE]
     found = _matching(visit, asked)
     if before.isdecimal():
         found = found.filter(sequence__lt=int(before))

@@ -84,6 +84,7 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
 @for_staff
 def pay(request: HttpRequest, slug: str) -> HttpResponse:
     """Notes what the operator has paid to a cause, so that its page says so."""
+    current.require_recent_authentication(request)
     cause = get_object_or_404(Cause, slug=slug)
     form = CausePaymentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

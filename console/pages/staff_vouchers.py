@@ -56,6 +56,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_staff
 def create(request: HttpRequest) -> HttpResponse:
+    current.require_recent_authentication(request)
     form = VoucherBatchForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:

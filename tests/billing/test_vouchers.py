@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from accounts import organizations, roles
 from accounts.audit import Actor
 from accounts.errors import InvalidField
 from accounts.models import AuditEvent, Organization
@@ -62,6 +63,17 @@ def test_guessing_ends(acme, as_alice, made):
         assert reason_of(acme, as_alice, f"GUESS{number}") == vouchers.UNKNOWN
     assert reason_of(acme, as_alice, made.code) == vouchers.TOO_OFTEN
     assert not VoucherUse.objects.exists()
+
+
+def test_guessing_does_not_go_on_in_another_organisation(acme, alice, bob, join, as_alice, as_bob, made):
+    for number in range(vouchers.MOST_TRIES):
+        assert reason_of(acme, as_alice, f"GUESS{number}") == vouchers.UNKNOWN
+    organizations.delete_organization(acme, as_alice, acme.name)
+    another = organizations.create_organization(alice, "Another")
+    assert reason_of(another, as_alice, made.code) == vouchers.TOO_OFTEN
+    join(another, bob, roles.OWNER)
+    vouchers.redeem(another, as_bob, made.code)  # who guessed nothing
+    assert VoucherUse.objects.count() == 1
 
 
 @pytest.mark.parametrize("code", ["", "\0", "ไทยไทยไทย", "x" * 10_000, "\ud800"])
