@@ -89,7 +89,9 @@ def pay(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         try:
-            posted = causes.pay(cause, nanos_from_usd(said["amount_usd"]), said["reference"])
+            posted = causes.pay(
+                cause, nanos_from_usd(said["amount_usd"]), said["reference"], current.actor_of(request)
+            )
             messages.success(request, _("Noted.") if posted.is_new else _("This reference was noted before."))
             return redirect("causes-detail", slug)
         except NotCovered:
@@ -138,10 +140,10 @@ def close(request: HttpRequest, slug: str) -> HttpResponse:
     """Closes it, or opens it again."""
     cause = get_object_or_404(Cause, slug=slug)
     if cause.closed_at is None:
-        causes.close(cause)
+        causes.close(cause, current.actor_of(request))
         messages.success(request, _("Closed. Owners who gave to it alone keep their share from now on."))
     else:
-        causes.reopen(cause)
+        causes.reopen(cause, current.actor_of(request))
         messages.success(request, _("Open again."))
     return redirect("causes-detail", slug)
 
@@ -190,7 +192,8 @@ def _written(request: HttpRequest, cause: Cause | None) -> HttpResponse:
     form = CauseForm(request.POST) if request.method == "POST" else CauseForm(initial=kept)
     if request.method == "POST" and form.is_valid():
         try:
-            saved = causes.edit(cause, form.cleaned_data) if cause else causes.add(form.cleaned_data)
+            said, actor = form.cleaned_data, current.actor_of(request)
+            saved = causes.edit(cause, said, actor) if cause else causes.add(said, actor)
             messages.success(request, _("Saved."))
             return redirect("causes-detail", saved.slug)
         except InvalidField as refusal:
