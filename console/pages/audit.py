@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -50,7 +50,7 @@ def verify(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 @require_GET
 @page(Permission.VIEW_AUDIT)
-def export(request: HttpRequest, visit: Visit) -> HttpResponse:
+def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
     return exported(request, _trail(visit))
 
 
@@ -87,12 +87,12 @@ def verified(request: HttpRequest, trail: Trail) -> HttpResponse:
     return render(request, template, {"verified": audit.verify(trail.of), "trail": trail})
 
 
-def exported(request: HttpRequest, trail: Trail) -> HttpResponse:
+def exported(request: HttpRequest, trail: Trail) -> StreamingHttpResponse:
     events = _matching(trail, _asked(request))[:_EXPORTED]
     as_json = request.GET.get("format") == "jsonl"
     lines = audit_export.export_json_lines(events) if as_json else audit_export.export_csv(events)
     kind_of_text, ending = ("application/jsonl", "jsonl") if as_json else ("text/csv", "csv")
-    response = HttpResponse(list(lines), content_type=f"{kind_of_text}; charset=utf-8")
+    response = StreamingHttpResponse(list(lines), content_type=f"{kind_of_text}; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{trail.place}-{timezone.now():%Y-%m-%d}.{ending}"'
     return response
 
