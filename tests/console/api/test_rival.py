@@ -12,6 +12,7 @@ from django.db import connection as database
 from django.http import HttpResponse
 
 from accounts import invitations, members
+from accounts.audit import Actor
 from accounts.keys import create_key
 from accounts.limits import set_limits
 from accounts.models import ApiKey, AuditEvent, Invitation, Limit, Membership, Organization
@@ -281,7 +282,7 @@ def world(cast: Cast) -> World:
 def rivals_own(cast: Cast, payments) -> None:
     earn(cast.rival, 30 * DOLLAR)
     account_at(payments, cast.rival)
-    vouchers.make(DOLLAR, uses=1, reason="For the rival", made_by="staff", code="RIVALSOWN")
+    vouchers.make(DOLLAR, uses=1, reason="For the rival", actor=Actor.system("staff"), code="RIVALSOWN")
     api = manager_of(cast.rival, cast.mallory)
     add_provider(api, "Mine", "model")
     api.put("routes/mine/route/draft", {"targets": [{"target": "mine/model"}]})

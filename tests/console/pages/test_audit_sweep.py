@@ -137,18 +137,18 @@ CASES: dict[str, Case] = {
 }
 ELSEWHERE = {
     "earnings-prices": "in test_earnings.py: a change of a machine, as by nodes-models",
-    "price-book-model": "of the operator, whose prices are kept with all their versions",
-    "staff-vouchers-new": "of the operator: a voucher says who made it; in test_staff_vouchers.py",
-    "staff-voucher-withdraw": "of the operator: a voucher says who withdrew it; in test_staff_vouchers.py",
+    "price-book-model": "of the operator's trail: in test_staff_audit.py",
+    "staff-vouchers-new": "of the operator's trail: in test_staff_vouchers.py",
+    "staff-voucher-withdraw": "of the operator's trail: in test_staff_vouchers.py",
     "staff-payouts-export": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-paid": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-failed": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-put-back": "in test_staff_payouts.py, with something to be paid",
     "staff-bank": "in test_staff_payouts.py, with a bank to check",
-    "causes-new": "of the operator, who has no trail of an organisation",
-    "causes-edit": "of the operator, as causes-new",
-    "causes-pay": "of the operator: the ledger keeps it",
-    "causes-close": "of the operator, as causes-new",
+    "causes-new": "of the operator's trail: in test_staff_audit.py",
+    "causes-edit": "of the operator's trail: in test_staff_audit.py",
+    "causes-pay": "of the operator's trail: in test_staff_audit.py",
+    "causes-close": "of the operator's trail: in test_staff_audit.py",
     "causes-decide": "in tests of billing: noted in the trail of the organisation whose case it is",
     "providers-fault": "in test_providers.py, with a simulated provider",
     "billing-top-up": "in test_billing.py, with somebody to pay at",
@@ -164,6 +164,7 @@ ELSEWHERE = {
     "organization-new": "in test_organization_pages.py: the event is of the new organisation",
 }
 CHANGES_NOTHING = {
+    "staff-vouchers-made": "of the browser, which forgets the codes",
     "activity-export-retry": "in tests of metering: only one that has failed is tried again",
     "billing-portal": "opens a page of the payment service",
     "providers-test": "calls the provider",
