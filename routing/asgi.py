@@ -153,7 +153,10 @@ class LeanHandler:
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
-            reply = error_reply(NotFound(f"There is no {scope['path']} here."), request_id)
+            reply = error_reply(
+                NotFound(f"There is no {scope['path']} here. The API reference, /docs/api, lists what there is."),
+                request_id,
+            )
         except ShareAIError as error:
             reply = error_reply(error, request_id)
         except asyncio.CancelledError:
