@@ -153,10 +153,7 @@ class LeanHandler:
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
-            reply = error_reply(
-                NotFound(f"There is no {scope['path']} here. The API reference, /docs/api, lists what there is."),
-                request_id,
-            )
+            reply = error_reply(_nothing_at(scope["path"]), request_id)
         except ShareAIError as error:
             reply = error_reply(error, request_id)
         except asyncio.CancelledError:
@@ -178,6 +175,15 @@ class LeanHandler:
             raise InvalidRequest(f"The body did not arrive within {self._body_deadline_s:g} seconds.") from None
         finally:
             flight.deadline = None
+
+
+def _nothing_at(path: str) -> NotFound:
+    """With what usually helps: addresses are put together by programs, from halves that people typed."""
+    if path.startswith("/v1/v1/"):
+        return NotFound(f"There is no {path} here. The base URL of an SDK ends in /v1, once.")
+    if path.endswith("/"):
+        return NotFound(f"There is no {path} here. Leave out the slash at its end.")
+    return NotFound(f"There is no {path} here. The API reference, /docs/api, lists what there is.")
 
 
 def _check_head(scope: Scope) -> dict[bytes, bytes]:

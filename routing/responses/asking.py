@@ -39,6 +39,8 @@ def chat_of(wish: Mapping[str, Any]) -> dict[str, Any]:
     chat["messages"] = _messages(wish)
     if wish.get("stream") is True:
         chat["stream_options"] = {"include_usage": True}
+    if wish.get("store") is False:
+        chat["store"] = False  # a wish that is heard here too: nothing of it is kept in the logs
     for say in (_say_length, _say_tools, _say_format, _say_reasoning, _say_logprobs):
         say(wish, chat)
     return chat

@@ -1,9 +1,15 @@
 """An agent framework as it comes from its package index: nothing is told it but the base URL and the key.
 
-The one here is the lightest of those that were tried; `docs/frameworks.md` tells of all.
+The one here is the lightest of those that were tried; `docs/developer-guide.md` tells of all. Its examples are run.
 """
 
 from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI
@@ -16,6 +22,8 @@ from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 MODEL, EMBED = "sim-chat", "sim-embed"
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "developer-guide.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S)
 APIS = {"chat": OpenAIChatModel, "responses": OpenAIResponsesModel}
 
 
@@ -94,3 +102,12 @@ async def test_an_agent_reads_why_it_is_refused(provider):
 async def test_texts_are_embedded(provider):
     embedded = await Embedder(OpenAIEmbeddingModel(EMBED, provider=provider)).embed_documents(["one", "two"])
     assert len(embedded.embeddings) == 2
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_an_example_of_the_guide_runs_as_it_stands(gateway, tenant, served, example):
+    told = os.environ | {"OPENAI_BASE_URL": gateway.base_url, "OPENAI_API_KEY": tenant.api_key}
+    script = example.replace("your-model", MODEL)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=told)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip()

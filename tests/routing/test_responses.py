@@ -44,7 +44,7 @@ FIELDS = {
     "include": ({"include": ["reasoning.encrypted_content"]}, {}),
     "top_logprobs": ({"top_logprobs": 2}, {"logprobs": True, "top_logprobs": 2}),
     "metadata": ({"metadata": {"team": "a"}}, {}),
-    "store": ({"store": False}, {}),
+    "store": ({"store": False}, {"store": False}),
     "truncation": ({"truncation": "auto"}, {}),
     "max_tool_calls": ({"max_tool_calls": 3}, {}),
     "context_management": ({"context_management": [{"type": "compaction"}]}, {}),
