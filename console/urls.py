@@ -218,6 +218,8 @@ urlpatterns = [
     path("nodes/v1/", include("nodes.urls")),
     path("docs/provider-guide", guides.provider, name="provider-guide"),
     path("docs/provider-guide/<slug:language>", guides.provider, name="provider-guide-in"),
+    path("docs/developer-guide", guides.developer, name="developer-guide"),
+    path("docs/developer-guide/<slug:language>", guides.developer, name="developer-guide-in"),
     path("docs/", include("console.api.docs_urls")),
     path("accounts/", include("allauth.urls")),
 ]
