@@ -27,7 +27,7 @@ PAGES = (
     "/billing/details", "/payouts", "/payouts/bank", "/earnings", "/earnings/estimate", "/earnings/programme",
     "/earnings/recognition",
     "/earnings/prices", "/causes", "/contributors", "/settings", "/settings/transfer",
-    "/settings/content/purge", "/settings/delete", "/cache", "/cache/new", "/accounts/email/",
+    "/settings/configuration", "/settings/content/purge", "/settings/delete", "/cache", "/cache/new", "/accounts/email/",
     "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
 )  # fmt: skip
 ENTRANCE = ("/accounts/login/", "/accounts/signup/", "/accounts/login/code/", "/accounts/password/reset/")

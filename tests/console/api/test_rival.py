@@ -59,6 +59,13 @@ MARK = "zanzibar"
 """In every name of acme's, so that any leak shows."""
 
 NEW_KEY = {"name": "New"}
+NEW_CONFIGURATION = {
+    "configuration": {
+        "format": "shareai-configuration",
+        "version": 1,
+        "limits": [{"scope": "organisation", "subject": "", "rpm": 8}],
+    }
+}
 NEW_PROVIDER = {"name": "New", "base_url": "https://llm.example.com/v1"}
 
 READ_ONLY = (
@@ -145,6 +152,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
     "requests/<slug:request_id>/content": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
     "contents": ({}, {"DELETE": None}),
+    "configuration": ({}, {}),
+    "configuration/import": ({}, {"POST": NEW_CONFIGURATION}),
     "organization": ({}, {"PATCH": {"name": "Rival 2"}}),
     "members/<slug:member_id>": ({"member_id": "mem_0"}, {"PATCH": {"role": "viewer"}}),
     "invitations": ({}, {"POST": {"email": "new@rival.test", "role": "viewer"}}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,6 +39,11 @@ SETTINGS = {
     "content_days": "7",
 }
 ROUTE = {"name": "new", "strategy": "fastest", "use": "aurora/demo-chat", "enabled": "on"}
+CONFIGURATION = {
+    "format": "shareai-configuration",
+    "version": 1,
+    "limits": [{"scope": "organisation", "subject": "", "rpm": 7}],
+}
 MODEL = {"id": "demo-chat", "upstream_id": "demo-chat", "kind": "chat", "enabled": "on", "weight": "1"}
 
 
@@ -130,6 +136,9 @@ CASES: dict[str, Case] = {
     "payouts-bank": of("payout_destination.changed", NEW, holder="Acme", account="TH00 1234", bank="BBL BKKBTHBK"),
     "settings": of("organization.updated", CHANGED, **SETTINGS),
     "settings-content-purge": of("content.purged", GONE),
+    "settings-configuration": of(
+        "configuration.imported", NEW, wish="import", sections=["limits"], text=json.dumps(CONFIGURATION)
+    ),
     "logs-content": of("content.read", NOTED, "content"),
     "billing-spending": of("organization.updated", CHANGED, spending_order="credits_first", credit_backup="on"),
     "settings-transfer": of("member.role_changed", CHANGED, typed_name="Acme"),
