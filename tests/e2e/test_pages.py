@@ -25,10 +25,10 @@ PAGES = (
     "/activity/statements", "/logs", "/members", "/members/invite", "/quotas", "/quotas/organisation",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/billing/auto-top-up",
     "/billing/details", "/payouts", "/payouts/bank", "/earnings", "/earnings/estimate", "/earnings/programme",
-    "/earnings/recognition",
-    "/earnings/prices", "/causes", "/contributors", "/settings", "/settings/transfer",
-    "/settings/configuration", "/settings/content/purge", "/settings/delete", "/cache", "/cache/new", "/accounts/email/",
-    "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
+    "/earnings/recognition", "/earnings/prices", "/causes", "/contributors", "/settings", "/settings/transfer",
+    "/settings/configuration", "/settings/content/purge", "/settings/delete", "/cache", "/cache/new",
+    "/accounts/email/", "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/",
+    "/accounts/password/change/",
 )  # fmt: skip
 ENTRANCE = ("/accounts/login/", "/accounts/signup/", "/accounts/login/code/", "/accounts/password/reset/")
 LOOKS = (("light", "en"), ("dark", "th"))
