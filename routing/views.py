@@ -146,12 +146,12 @@ class ResponsesView(CallView):
 class ResponseView(GatewayView):
     """None is kept, so none is found; whoever asks hears why."""
 
-    http_method_names = ["get", "head", "post", "delete"]
+    http_method_names = ["get", "head", "delete"]
 
     async def get(self, request: GatewayRequest, caller: Caller, response: str) -> Reply:
         raise NotFound("Responses are not stored here: what was answered is told once, to the one who asked.")
 
-    post = delete = get
+    delete = get
 
 
 class CompareView(GatewayView):

@@ -14,7 +14,6 @@ from metering.content_log import ContentLog
 from metering.gate import Gate
 from metering.journal import Journal
 from metering.peers import Peers
-from metering.recorder import Recorder
 from metering.tallies import Moment, Tallies
 from metering.teller import Teller
 from metering.treasury import Treasury
@@ -67,8 +66,8 @@ class Plane:
         self._journal: Journal = open_journal()
         self._peers = Peers(settings.JOURNAL_DIR / "processes")
         self.tallies = Tallies(self._peers)
-        counts = self.tallies.count if settings.METRICS_TOKEN else None  # 3 µs a request, if anybody may ask
-        self._recorder: Recorder = start_recorder(self._journal, counts)
+        # Counting costs 3 µs a request, and is left out where nobody may ask.
+        self._recorder = start_recorder(self._journal, self.tallies.count if settings.METRICS_TOKEN else None)
         self._direct = DirectTransport(Dialer(AllowList.parse(settings.EGRESS_ALLOW)))
         self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -84,23 +83,19 @@ class Plane:
         self._news = HealthNews(self._look_at_health, self._write_breakers, HEALTH_UNAVAILABLE)
         self.health = health = self._news.health
         budget = RetryBudget(self.flights.__len__)
-        failover = Failover(
-            {"direct": self._direct, TUNNEL: self.nodes.transport},
-            health,
-            budget,
-            self._park_refused_key,
-        )
+        ways = {"direct": self._direct, TUNNEL: self.nodes.transport}
+        failover = Failover(ways, health, budget, self._park_refused_key)
         self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
         self.spending = Spending(self._treasury, f"{settings.PUBLIC_URL}/billing")
-        used = self.spending.used_percent
-        self.planner = planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet, used)
+        deadlines = Deadlines(**settings.DEADLINES)
+        self.planner = planner = Planner(health, deadlines, self._fleet, self.spending.used_percent)
         self._shelf = Shelf(settings.REDIS_URL)
         cache = Cache(self.flights, self._shelf)
         self._recounts = Recounts(counted_usage, doubts.keep)
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
-        processes = settings.GATEWAY_PROCESSES
-        self._gate = Gate(settings.REDIS_URL, least_processes=processes, count_here=self._peers.count)
+        least = settings.GATEWAY_PROCESSES
+        self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=self._peers.count)
         fingerprint = Fingerprint(settings.SECRET_KEY)
         self.gateway = Gateway(
             self.snapshots,
