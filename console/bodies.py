@@ -6,20 +6,17 @@ What is too large or too slow is refused before there is a request for Django to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
+from common.asgi import Message, Receive, Scope, Send
 from common.errors import InvalidRequest, PayloadTooLarge, ShareAIError
 
 API = "/api/"
 
-Message = MutableMapping[str, Any]
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Any], Awaitable[None]]
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Any, Any, Any], Awaitable[None]]  # Django asks for a `dict` where ASGI promises less
 
 
 class _Refused(Exception):

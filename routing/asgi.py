@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
 from functools import lru_cache
 from io import BytesIO
 from itertools import chain
@@ -19,6 +18,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404
 from django.urls import get_resolver
 
+from common.asgi import Receive, Scope, Send
 from common.errors import (
     ClientClosedRequest,
     Draining,
@@ -30,7 +30,7 @@ from common.errors import (
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
-from routing.flights import TIME_UP, WRITER, Flight, Flights, Receive, Send, refusal_of_ended
+from routing.flights import TIME_UP, WRITER, Flight, Flights, refusal_of_ended
 from routing.rendering import error_reply
 from routing.replies import Reply, StreamReply
 
@@ -40,8 +40,6 @@ MAX_PATH_CHARS = 2048
 """Matches are remembered by path, and whoever asks need not have a key yet."""
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
-
-Scope = MutableMapping[str, Any]
 
 logger = logging.getLogger(__name__)
 
