@@ -15,10 +15,8 @@ from accounts.models import Organization
 from common import ids
 from common.errors import InvalidRequest
 from common.money import usd_from_nanos
-from metering.models import Usage
-from metering.reports import DAY, HOUR, Dimension, UsageRow, spend_today, usage_report
-
-__all__ = ["DAY", "HOUR", "Dimension", "UsageRow", "spend_today", "usage_report"]
+from metering.models import Usage, UsageQuerySet
+from metering.reports import DAY
 
 PAGE_LARGEST = 500
 CLOCKS_DIFFER = timedelta(minutes=1)
@@ -98,16 +96,11 @@ def list_requests(
     limit = max(1, min(limit, PAGE_LARGEST))
     rows = Usage.objects.of(org).filter(**_lookups(org, filters))
     if cursor is not None and newer:
-        started_at, request_id = _decoded(cursor)
-        rows = rows.filter(pk__gt=(started_at, request_id), started_at__gte=started_at)
-        before = [*rows.order_by("started_at", "request_id")[: limit + 1]]
-        if len(before) <= limit:
-            return list_requests(org, filters, None, limit, most_looked_at=most_looked_at)
-        page = before[limit - 1 :: -1]
-        return RequestPage(page, _encoded(page[-1]), _encoded(page[0]))
+        if (page_before := _page_before(rows, cursor, limit)) is not None:
+            return page_before
+        cursor = None
     if cursor is not None:
-        started_at, request_id = _decoded(cursor)
-        rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
+        rows = _older(rows, cursor)
     end = _end_of_look(org, filters, cursor, most_looked_at)
     rows = rows.filter(pk__gte=end.pk, started_at__gte=end.started_at) if end else rows
     found = [*rows.order_by("-started_at", "-request_id")[: limit + 1]]
@@ -121,6 +114,22 @@ def list_requests(
     )
 
 
+def _page_before(rows: UsageQuerySet, cursor: str, limit: int) -> RequestPage | None:
+    """None where there is less than a page."""
+    started_at, request_id = _decoded(cursor)
+    rows = rows.filter(pk__gt=(started_at, request_id), started_at__gte=started_at)
+    before = [*rows.order_by("started_at", "request_id")[: limit + 1]]
+    if len(before) <= limit:
+        return None
+    page = before[limit - 1 :: -1]
+    return RequestPage(page, _encoded(page[-1]), _encoded(page[0]))
+
+
+def _older(rows: UsageQuerySet, cursor: str) -> UsageQuerySet:
+    started_at, request_id = _decoded(cursor)
+    return rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
+
+
 def _end_of_look(org: Organization, filters: RequestFilters, cursor: str | None, most: int | None) -> Usage | None:
     """The last request to look at; None for all, as where an index finds what is wanted."""
     wanted = {name for name, value in asdict(filters).items() if value is not None}
@@ -129,8 +138,7 @@ def _end_of_look(org: Organization, filters: RequestFilters, cursor: str | None,
     between = RequestFilters(from_=filters.from_, to=filters.to)
     rows = Usage.objects.of(org).filter(**_lookups(org, between))
     if cursor is not None:
-        started_at, request_id = _decoded(cursor)
-        rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
+        rows = _older(rows, cursor)
     passed = rows.order_by("-started_at", "-request_id").only("started_at", "request_id")
     return next(iter(passed[most : most + 1]), None)
 
