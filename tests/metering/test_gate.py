@@ -122,10 +122,8 @@ async def test_who_leaves_while_waiting_takes_nothing():
 
 @pytest.fixture
 def own_redis():
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 async def test_redis_away_each_admits_its_share(own_redis):

@@ -15,9 +15,9 @@ from providers import keypool, pulses, recovery
 from providers.alerts import open_alerts
 from providers.models import BreakerState, Connection, HealthChange, Pulse
 from routing import health_control
+from tests.fakes.upstream import killed
 from tests.ownredis import BACK_WITHIN_S, eventually
-from tests.routing.conftest import allow_of
-from tests.stack import GatewayProcess, Tenant
+from tests.stack import GatewayProcess, Tenant, allow_of
 
 BODY = {"model": "sim-chat", "messages": [{"role": "user", "content": "Hello"}]}
 URL = "/v1/chat/completions"
@@ -42,15 +42,6 @@ def prober() -> Iterator[None]:
     finally:
         is_over.set()
         thread.join()
-
-
-@contextmanager
-def killed(server) -> Iterator[None]:
-    server.__exit__(None, None, None)
-    try:
-        yield
-    finally:
-        server.__enter__()
 
 
 @pytest.fixture
