@@ -17,7 +17,7 @@ from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from common.asgi import Receive, Scope, Send  # noqa: E402
 from console.bodies import BoundedBodies  # noqa: E402
 from console.checks import TAG  # noqa: E402
-from console.connections import close_shared_connections, share_connections  # noqa: E402
+from console.database_pool import close_shared_connections, share_connections  # noqa: E402
 from nodes.consumers import PATH as CONNECT_PATH  # noqa: E402
 from nodes.consumers import Door  # noqa: E402
 from routing.asgi import MAX_BODY_BYTES, LeanHandler  # noqa: E402
