@@ -24,6 +24,7 @@ from routing.asgi import MAX_BODY_BYTES, LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
 
 GC_YOUNG_OBJECTS = 50_000
+LEAN_PATHS = ("/v1/", "/health/", "/metrics")
 
 
 class Application:
@@ -38,7 +39,7 @@ class Application:
         kind = scope["type"]
         if kind == "http":
             path = scope["path"]
-            if self._gateway is not None and path.startswith(("/v1/", "/health/")):
+            if self._gateway is not None and path.startswith(LEAN_PATHS):
                 await self._gateway(scope, receive, send)
             else:
                 await self._console(scope, receive, send)

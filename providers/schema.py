@@ -281,9 +281,15 @@ def _preferences(value: Any, suffix_sort: str | None) -> Preferences:
         max_output_nanos=_price_nanos(price, "completion"),
         min_throughput=_positive(value, "preferred_min_throughput"),
         max_latency_s=_positive(value, "preferred_max_latency"),
-        denies_collection=_choice(value, "data_collection", {"deny": True, "allow": False, None: False}),
+        denies_collection=_denies_collection(value),
         quantizations=frozenset(_names(value, "quantizations")),
     )
+
+
+def _denies_collection(value: Mapping[str, Any]) -> bool:
+    """OpenRouter has two words for the same wish: `data_collection` and `zdr`, zero data retention."""
+    denied = _choice(value, "data_collection", {"deny": True, "allow": False, None: False})
+    return _choice(value, "zdr", {True: True, False: False, None: False}) or denied
 
 
 def _choice(value: Mapping[str, Any], name: str, meanings: Mapping[str | bool | None, bool]) -> bool:

@@ -18,7 +18,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404
 from django.urls import get_resolver
 
-from common.asgi import Receive, Scope, Send
+from common.asgi import Message, Receive, Scope, Send
 from common.errors import (
     ClientClosedRequest,
     Draining,
@@ -27,6 +27,7 @@ from common.errors import (
     NotFound,
     PayloadTooLarge,
     ShareAIError,
+    TemporarilyUnavailable,
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
@@ -38,6 +39,8 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 MOST_PATHS = 4096
 MAX_PATH_CHARS = 2048
 """Matches are remembered by path, and whoever asks need not have a key yet."""
+MOST_GATHERED_BYTES = 256 * 1024 * 1024
+"""Of bodies that are still arriving, in one process: whoever sends one need not have a key yet."""
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
 
@@ -116,6 +119,7 @@ class LeanHandler:
         self._flights = flights
         self._body_deadline_s = body_deadline_s
         self._trusted_proxies = trusted_proxies
+        self._gathered_bytes = 0
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +155,7 @@ class LeanHandler:
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
-            reply = error_reply(NotFound(f"There is no {scope['path']} here."), request_id)
+            reply = error_reply(_nothing_at(scope["path"]), request_id)
         except ShareAIError as error:
             reply = error_reply(error, request_id)
         except asyncio.CancelledError:
@@ -164,7 +168,10 @@ class LeanHandler:
     async def _body(self, receive: Receive, flight: Flight) -> bytes:
         flight.deadline = flight.started + self._body_deadline_s
         try:
-            return await _read_body(receive)
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                return message.get("body", b"")
+            return await self._gathered(message, receive)
         except asyncio.CancelledError:
             if flight.ended_by != TIME_UP:
                 raise
@@ -173,6 +180,36 @@ class LeanHandler:
             raise InvalidRequest(f"The body did not arrive within {self._body_deadline_s:g} seconds.") from None
         finally:
             flight.deadline = None
+
+    async def _gathered(self, message: Message, receive: Receive) -> bytes:
+        """A body that comes in pieces, of which `message` is the first. Raises: ShareAIError."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                self._gathered_bytes += len(parts[-1])
+                if size > MAX_BODY_BYTES:
+                    raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
+                if self._gathered_bytes > MOST_GATHERED_BYTES:
+                    raise TemporarilyUnavailable("Too many large requests are arriving at once.", retry_after_s=1)
+                if message["type"] == "http.disconnect":
+                    raise ClientClosedRequest()
+                if not message.get("more_body"):
+                    return b"".join(parts)
+                message = await receive()
+        finally:
+            self._gathered_bytes -= size
+
+
+def _nothing_at(path: str) -> NotFound:
+    """With what usually helps: addresses are put together by programs, from halves that people typed."""
+    if path.startswith("/v1/v1/"):
+        return NotFound(f"There is no {path} here. The base URL of an SDK ends in /v1, once.")
+    if path.endswith("/"):
+        return NotFound(f"There is no {path} here. Leave out the slash at its end.")
+    return NotFound(f"There is no {path} here. The API reference, /docs/api, lists what there is.")
 
 
 def _check_head(scope: Scope) -> dict[bytes, bytes]:
@@ -189,20 +226,3 @@ def _check_head(scope: Scope) -> dict[bytes, bytes]:
     if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
         raise InvalidRequest(f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them.")
     return by_name
-
-
-async def _read_body(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return body
-    parts, size = [body], len(body)
-    while message["type"] == "http.request" and message.get("more_body"):
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    if message["type"] == "http.disconnect":
-        raise ClientClosedRequest()
-    return b"".join(parts)

@@ -61,10 +61,7 @@ class Transcripts:
 
 def objects(call: Call) -> bool:
     """Whether the caller wishes that this request is not kept."""
-    if call.body.get("store") is False:
-        return True
-    provider = call.body.get("provider")
-    if isinstance(provider, dict) and provider.get("data_collection") == "deny":
+    if call.body.get("store") is False or call.preferences.denies_collection:
         return True
     return not freshness_of(call.cache_control).stores
 

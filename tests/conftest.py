@@ -26,6 +26,7 @@ from tests.migrated import wait_until_made
 PASSWORD = "correct horse battery staple"
 NEVER_TRUNCATED = {
     "accounts_auditevent": "audit_no_truncate",
+    "accounts_operatorevent": "audit_no_truncate",
     "ledger_transfer": "ledger_transfer_no_truncate",
     "ledger_entry": "ledger_entry_no_truncate",
 }

@@ -97,6 +97,7 @@ def test_a_limit_by_llama_cpps_name_is_a_limit(value):
     [
         ("data_collection", "maybe"),
         ("data_collection", True),
+        ("zdr", "yes"),
         ("quantizations", "fp8"),
         ("quantizations", [8]),
         ("allow_fallbacks", "no"),
