@@ -19,7 +19,6 @@ from accounts.models import ApiKey, Limit, Membership, Organization
 from accounts.roles import Permission
 from accounts.scopes import BLOCK, KEY, MEMBER, NODE, BudgetRecord
 from accounts.sources import key_lines
-from common.numbers import is_whole
 
 KINDS = ("rpm", "rpd", "tpm", "tpd", "concurrency")
 MOST_SLOTS = 1_000_000
@@ -133,7 +132,7 @@ def _cleaned(wishes: Mapping[str, Any], scope: str) -> Figures:
     for kind in KINDS:
         value = wishes.get(kind)
         most = MOST_SLOTS if kind == "concurrency" else budgets.MOST
-        if value is not None and not is_whole(value, 1, most):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
             mistakes[kind] = [_("A whole number from 1 to %s, or nothing for no limit.") % most]
     if mistakes:
         raise InvalidField(mistakes)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Organization
@@ -124,7 +125,7 @@ def _older(rows: UsageQuerySet, cursor: str) -> UsageQuerySet:
 
 
 def _page_before(
-    org: Organization, filters: RequestFilters, rows: UsageQuerySet, cursor: str, limit: int, most: int | None
+    org: Organization, filters: RequestFilters, rows: QuerySet[Usage], cursor: str, limit: int, most: int | None
 ) -> RequestPage | None:
     """None when less than a page is before the cursor."""
     started_at, request_id = _decoded(cursor)
