@@ -6,7 +6,7 @@ The key's limits stay with the line of keys that replace each other: rotating on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -17,11 +17,10 @@ from accounts.changes import changing
 from accounts.errors import InvalidField
 from accounts.models import ApiKey, Limit, Membership, Organization
 from accounts.roles import Permission
-from accounts.scopes import BLOCK, KEY, MEMBER, NODE
+from accounts.scopes import BLOCK, KEY, MEMBER, NODE, BudgetRecord
 from accounts.sources import key_lines
 
 KINDS = ("rpm", "rpd", "tpm", "tpd", "concurrency")
-MOST = 1_000_000_000_000
 MOST_SLOTS = 1_000_000
 
 Figures = dict[str, Any]
@@ -64,13 +63,7 @@ def set_limits(
         before = find_limits(held, scope, subject)
         if wanted == before:
             return wanted
-        rows = Limit.objects.of(held).filter(scope=scope, subject=subject)
-        if records or any(wanted[kind] for kind in KINDS):
-            stored = {name: value for name, value in wanted.items() if name != "budgets"}
-            row, _is_new = Limit.objects.update_or_create(org=held, scope=scope, subject=subject, defaults=stored)
-            budgets.replace(row, records)
-        else:
-            rows.delete()
+        _store(held, scope, subject, wanted, records)
         changed = [name for name in NONE if wanted[name] != before[name]]
         audit.record(
             held,
@@ -83,6 +76,16 @@ def set_limits(
             after={kind: wanted[kind] for kind in changed},
         )
     return wanted
+
+
+def _store(held: Organization, scope: str, subject: str, wanted: Figures, records: Sequence[BudgetRecord]) -> None:
+    """A row is there only where something is limited."""
+    if records or any(wanted[kind] for kind in KINDS):
+        stored = {name: value for name, value in wanted.items() if name != "budgets"}
+        row, _is_new = Limit.objects.update_or_create(org=held, scope=scope, subject=subject, defaults=stored)
+        budgets.replace(row, records)
+    else:
+        Limit.objects.of(held).filter(scope=scope, subject=subject).delete()
 
 
 def set_member_limits(membership: Membership, actor: audit.Actor, wishes: Mapping[str, Any]) -> Figures:
@@ -128,7 +131,7 @@ def _cleaned(wishes: Mapping[str, Any], scope: str) -> Figures:
     mistakes: dict[str, list[str]] = {}
     for kind in KINDS:
         value = wishes.get(kind)
-        most = MOST_SLOTS if kind == "concurrency" else MOST
+        most = MOST_SLOTS if kind == "concurrency" else budgets.MOST
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
             mistakes[kind] = [_("A whole number from 1 to %s, or nothing for no limit.") % most]
     if mistakes:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import django
 
@@ -16,18 +14,14 @@ from django.conf import settings  # noqa: E402
 from django.core.checks import run_checks  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
+from common.asgi import Receive, Scope, Send  # noqa: E402
 from console.bodies import BoundedBodies  # noqa: E402
 from console.checks import TAG  # noqa: E402
-from console.connections import close_shared_connections, share_connections  # noqa: E402
+from console.database_pool import close_shared_connections, share_connections  # noqa: E402
 from nodes.consumers import PATH as CONNECT_PATH  # noqa: E402
 from nodes.consumers import Door  # noqa: E402
 from routing.asgi import MAX_BODY_BYTES, LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[Any], Awaitable[None]]
-
 
 GC_YOUNG_OBJECTS = 50_000
 LEAN_PATHS = ("/v1/", "/health/", "/metrics")

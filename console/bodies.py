@@ -7,22 +7,19 @@ form, which PostgreSQL can neither hold nor look for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
+from common.asgi import Message, Receive, Scope, Send
 from common.errors import InvalidRequest, PayloadTooLarge, ShareAIError
 
 API = "/api/"
 _NUL, _FORM = b"%00", b"application/x-www-form-urlencoded"
 _NUL_REFUSED = "Nothing here has a NUL character in it."
 
-Message = MutableMapping[str, Any]
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Any], Awaitable[None]]
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Any, Any, Any], Awaitable[None]]  # Django asks for a `dict` where ASGI promises less
 
 
 class _Refused(Exception):

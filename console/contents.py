@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -49,7 +48,7 @@ def excerpt(kept: Kept) -> str:
     return text if len(text) <= LONGEST_EXCERPT else text[:LONGEST_EXCERPT] + "…"
 
 
-def _turn(message: Any) -> Turn:
+def _turn(message: object) -> Turn:
     if not isinstance(message, dict):
         return Turn("", _json(message))
     content = message.get("content", message.get("text"))
@@ -60,11 +59,11 @@ def _turn(message: Any) -> Turn:
     return Turn(str(message.get("role") or "assistant"), "\n".join(texts))
 
 
-def _part(part: Any) -> str:
+def _part(part: object) -> str:
     if isinstance(part, dict) and isinstance(part.get("text"), str):
         return str(part["text"])
     return f"[{part['type']}]" if isinstance(part, dict) and isinstance(part.get("type"), str) else _json(part)
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()

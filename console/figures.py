@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from common.money import usd_of_millionths
+from common.money import NANOS_PER_USD, usd_of_millionths
 
-NANOS_PER_USD = 1_000_000_000
 _SMALL_NANOS = 10_000_000  # below one cent
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from csp.constants import NONCE
 
 from console import env
-from console.identity import sign_in_providers
+from console.sign_in_providers import sign_in_providers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
@@ -67,7 +67,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "console.connections.give_back",
+    "console.database_pool.give_back",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -337,4 +337,4 @@ DRAIN_S = env.seconds("DEADLINE_DRAIN_S", 20.0)
 GATEWAY_PROCESSES = env.integer("GATEWAY_PROCESSES", env.integer("WEB_WORKERS", 1))
 AUTHORITY_STALE_S = env.seconds("AUTHORITY_STALE_S", 60.0)
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
-CACHES = {"default": {"BACKEND": "console.cache.RedisOrLocalCache", "LOCATION": REDIS_URL}}
+CACHES = {"default": {"BACKEND": "console.cache_backend.RedisOrLocalCache", "LOCATION": REDIS_URL}}

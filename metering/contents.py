@@ -162,15 +162,19 @@ def reseal(batch: int = 100) -> tuple[int, int]:
         last = rows[-1].pk
         for row in rows:
             try:
-                if not keyring().needs_rotation(bytes(row.sealed)):
-                    continue
-                place = place_of(row.org_id, row.request_id)
-                sealed = keyring().seal(keyring().open(bytes(row.sealed), place), place)
+                resealed += _seal_anew(row)
             except SecretsError:
                 unreadable += 1
-                continue
-            resealed += Content.objects.filter(pk=row.pk).update(sealed=sealed)
     return resealed, unreadable
+
+
+def _seal_anew(row: Content) -> int:
+    """How many rows that changed: 0 where it is sealed with the newest key, or gone. Raises: SecretsError."""
+    if not keyring().needs_rotation(bytes(row.sealed)):
+        return 0
+    place = place_of(row.org_id, row.request_id)
+    sealed = keyring().seal(keyring().open(bytes(row.sealed), place), place)
+    return Content.objects.filter(pk=row.pk).update(sealed=sealed)
 
 
 def opened(row: Content) -> Kept | None:

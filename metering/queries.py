@@ -17,10 +17,8 @@ from common import ids
 from common.errors import InvalidRequest
 from common.money import usd_from_nanos
 from common.rates import TokenDetails
-from metering.models import Usage
-from metering.reports import DAY, HOUR, Dimension, UsageRow, spend_today, usage_report
-
-__all__ = ["DAY", "HOUR", "Dimension", "UsageRow", "spend_today", "usage_report"]
+from metering.models import Usage, UsageQuerySet
+from metering.reports import DAY
 
 PAGE_LARGEST = 500
 CLOCKS_DIFFER = timedelta(minutes=1)
@@ -107,8 +105,7 @@ def list_requests(
         page = _page_before(org, filters, rows, cursor, limit, most_looked_at)
         return page or list_requests(org, filters, None, limit, most_looked_at=most_looked_at)
     if cursor is not None:
-        started_at, request_id = _decoded(cursor)
-        rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
+        rows = _older(rows, cursor)
     end = _end_of_look(org, filters, cursor, most_looked_at)
     rows = rows.filter(pk__gte=end.pk, started_at__gte=end.started_at) if end else rows
     found = [*rows.order_by("-started_at", "-request_id")[: limit + 1]]
@@ -120,6 +117,11 @@ def list_requests(
         _encoded(shown[0]) if shown and cursor is not None else None,
         None if is_more or end is None else end.started_at,
     )
+
+
+def _older(rows: UsageQuerySet, cursor: str) -> UsageQuerySet:
+    started_at, request_id = _decoded(cursor)
+    return rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
 
 
 def _page_before(

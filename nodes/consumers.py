@@ -13,16 +13,18 @@ import asyncio
 import logging
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol
 
 import msgspec
 import orjson
 
+from common.asgi import Receive, Scope, Send
 from nodes.heartbeat import Heartbeat
 from nodes.link import Link
 from nodes.links import Links
+from nodes.proofs import NONCE_BYTES
 from nodes.wire import EXTENSION, Wire
 
 PATH = "/nodes/v1/connect"
@@ -30,13 +32,8 @@ SUBPROTOCOL = "shareai.node.v1"
 PROTOCOL = 1
 HELLO_S = 10.0
 MOST_HELLO_BYTES = 4096
-NONCE_BYTES = 32
 
 BAD_HELLO, UNKNOWN, LATE, UNSUPPORTED = 4400, 4401, 4408, 4426
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What may be dialled: the law over URLs that tenants enter and over the addresses that they lead to.
 
-`providers.dialer` applies it to the data plane, `providers.probing` to everything slower.
+`providers.dialer` applies it to the data plane, `providers.guarded_http` to everything slower.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from common.secrets import SecretsError
 from providers import diagnosis
 from providers.conversation import Conversation, Found, Line
 from providers.diagnosis import Failure
-from providers.dialling import guarded_client
 from providers.drafts import clean_base_url, clean_keys, clean_options, preset_named
+from providers.guard import guarded_client
 from providers.models import Connection, ConnectionKey
 from providers.presets import Preset
 from providers.sealing import open_key

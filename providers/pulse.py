@@ -14,7 +14,7 @@ from common.refusal import ShareAIError
 from providers import diagnosis
 from providers.conversation import Conversation, Found, Line
 from providers.diagnosis import Failure
-from providers.dialling import guarded_client
+from providers.guard import guarded_client
 from providers.probe import Patience
 
 MODELS, TOKEN = "models", "token"

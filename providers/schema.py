@@ -18,6 +18,9 @@ from common.numbers import is_number, is_whole
 CHAT, COMPLETIONS, EMBEDDINGS = "chat/completions", "completions", "embeddings"
 KIND_OF_ENDPOINT = {CHAT: "chat", COMPLETIONS: "chat", EMBEDDINGS: "embedding"}
 
+BYTES_PER_TOKEN = 4
+"""An estimate for prompts: no refusal rests on it alone unless the prompt is far too long."""
+
 _SUFFIX_SORTS = {"floor": "cheapest", "nitro": "throughput"}
 _PLACE_SUFFIXES = {"local", "private"}
 SUFFIXES = frozenset(_SUFFIX_SORTS) | _PLACE_SUFFIXES

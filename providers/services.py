@@ -20,8 +20,8 @@ from accounts.audit_values import differences
 from accounts.models import Organization
 from common.ids import new_id
 from providers import changes, drafts
-from providers.dialling import check_base_url
 from providers.errors import InvalidConnection
+from providers.guard import check_base_url
 from providers.keypool import (
     NEEDS_KEY,
     add_key,

@@ -13,13 +13,12 @@ from metering.admission import Hold, charges_of, headers_of, refusal_of
 from metering.bounds import Bound, Limits
 from metering.gate import Gate
 from metering.shares import Charge, Verdict
-from providers.schema import EMBEDDINGS, Call
+from providers.schema import BYTES_PER_TOKEN, EMBEDDINGS, Call
 from providers.targets import Target
 from routing.failover import Enter
 from routing.plans import Candidate, Plan, Rejected
 from routing.settlement import Settlement
 
-BYTES_PER_TOKEN = 4
 USUAL_OUTPUT_TOKENS = 256
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
 from functools import lru_cache
 from io import BytesIO
 from itertools import chain
@@ -19,6 +18,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404
 from django.urls import get_resolver
 
+from common.asgi import Message, Receive, Scope, Send
 from common.errors import (
     ClientClosedRequest,
     Draining,
@@ -31,7 +31,7 @@ from common.errors import (
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
-from routing.flights import TIME_UP, WRITER, Flight, Flights, Receive, Send, refusal_of_ended
+from routing.flights import TIME_UP, WRITER, Flight, Flights, refusal_of_ended
 from routing.rendering import error_reply
 from routing.replies import Reply, StreamReply
 
@@ -43,8 +43,6 @@ MOST_GATHERED_BYTES = 256 * 1024 * 1024
 """Of bodies that are still arriving, in one process: whoever sends one need not have a key yet."""
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
-
-Scope = MutableMapping[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +181,7 @@ class LeanHandler:
         finally:
             flight.deadline = None
 
-    async def _gathered(self, message: MutableMapping[str, Any], receive: Receive) -> bytes:
+    async def _gathered(self, message: Message, receive: Receive) -> bytes:
         """A body that comes in pieces, of which `message` is the first. Raises: ShareAIError."""
         parts: list[bytes] = []
         size = 0

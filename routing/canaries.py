@@ -7,6 +7,7 @@ version, over its last minutes or over all of its time.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -180,7 +181,7 @@ def recently(row: Canary, now: datetime) -> Comparison:
     return compare(row, now - RECENT)
 
 
-def _figures(rows: Any, is_canary: bool) -> Figures:
+def _figures(rows: QuerySet[CanaryCount], is_canary: bool) -> Figures:
     names = ("requests", "errors", "ttft_ms_sum", "ttft_count", "duration_ms_sum", "cost_nanos")
     sums = rows.filter(is_canary=is_canary).aggregate(**{name: Sum(name) for name in names})
     requests, errors, ttft, timed, duration, cost = (int(sums[name] or 0) for name in names)
@@ -229,7 +230,9 @@ def _told(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _record(row: Canary, actor: Actor, action: str, before: Any, after: Any) -> None:
+def _record(
+    row: Canary, actor: Actor, action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> None:
     audit.record(row.org, actor, action, "canary", row.public_id, label=row.route.name, before=before, after=after)
 
 

@@ -14,14 +14,14 @@ import msgspec
 from common.errors import ShareAIError
 from common.money import NANOS_PER_USD, usd_text
 from providers.prefill import can_go_on
-from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
+from providers.schema import BYTES_PER_TOKEN, CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
 from routing.canary_draw import without_canaries
 from routing.filters import REASONS
 from routing.health import Health
 from routing.plan_refusals import NOBODY_SERVES
 from routing.planner import Planner
 from routing.plans import Candidate, Hedge, Plan, Rejected
-from routing.scorers import EXPECTED_BYTES_PER_TOKEN, expected_cost_nanos
+from routing.scorers import expected_cost_nanos
 from routing.snapshots import OrgSnapshot
 
 NO_REQUEST = "req_explained"
@@ -159,7 +159,7 @@ def imagined_of_kind(
             {"data_class": marks.data_class} if marks.data_class else {}
         )
         headers = [(name.lower().encode(), value.encode()) for name, value in marks.headers.items()]
-    call = imagined(body, prompt_tokens * EXPECTED_BYTES_PER_TOKEN, headers=headers)
+    call = imagined(body, prompt_tokens * BYTES_PER_TOKEN, headers=headers)
     return msgspec.structs.replace(call, max_tokens=max_tokens, requires=needs)
 
 

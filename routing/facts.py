@@ -13,13 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from accounts.authentication import KeyRecord
 from metering.budgets import Budgets
-from providers.schema import Call
+from providers.schema import BYTES_PER_TOKEN, Call
 from routing.rules import DATA_CLASSES, Facts, Rule
 from routing.snapshots import OrgSnapshot
 
 DATA_CLASS_HEADER = b"x-shareai-data-class"
 DATA_CLASS_TAG = "data_class="
-BYTES_PER_TOKEN = 4
 
 BudgetUsed = Callable[[Budgets, int | None, int, str], float]
 """How much of the fullest budget on a caller's way is used, in percent: by its user and key, and its route."""

@@ -22,7 +22,7 @@ from common.errors import (
 )
 from metering.usage import AttemptRecord, AttemptUsage
 from providers.adapters import ADAPTERS
-from providers.adapters.base import Completion, StreamDecoder
+from providers.adapters.base import Adapter, Completion, StreamDecoder
 from providers.failures import TIMEOUTS, Kind, Step, UpstreamFailure
 from providers.schema import Call
 from providers.targets import Credential, Target
@@ -266,7 +266,7 @@ class Failover:
             raise
         return OpenedStream(attempt, response, decoder, first)
 
-    async def _send(self, call: Call, attempt: Attempt, deadlines: Deadlines):  # type: ignore[no-untyped-def]
+    async def _send(self, call: Call, attempt: Attempt, deadlines: Deadlines) -> tuple[UpstreamResponse, Adapter]:
         target = attempt.target
         adapter = ADAPTERS[target.adapter]
         request = adapter.request(call, target, attempt.credential)

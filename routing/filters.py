@@ -6,14 +6,11 @@ from collections.abc import Callable
 
 from common.rates import tiers_within
 from providers.prefill import PREFILL
-from providers.schema import NO_PREFERENCES, Call, Preferences
+from providers.schema import BYTES_PER_TOKEN, NO_PREFERENCES, Call, Preferences
 from providers.targets import DATA_COLLECTION, OWN, QUANTIZATION, UNKNOWN, Target
 from routing.health import Health
 
 Filter = Callable[[Call, Target], str | None]
-
-BYTES_PER_TOKEN = 4
-"""An estimate for prompts: no refusal rests on it alone unless the prompt is far too long."""
 
 LOCAL, PRIVATE = "local", "private"
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from time import monotonic
 from typing import Any, Protocol
 
+from common.asgi import Receive
 from common.errors import Draining, KeyRevoked, ShareAIError, UpstreamTimeout
 
 SWEEP_S = 0.25
@@ -22,8 +23,6 @@ CHECKPOINT_S = 5.0
 MOST_CHECKPOINTS = 32
 """In one sweep: each takes up to a millisecond of the loop, and the next sweep is near."""
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 WRITER = "shareai.writer"

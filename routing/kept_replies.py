@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -124,7 +124,7 @@ class KeptReplies:
     async def aclose(self) -> None:
         await self._door.aclose()
 
-    async def _told(self, question: Any) -> bool:
+    async def _told(self, question: Awaitable[object]) -> bool:
         try:
             await self._door.ask(question)
         except RedisAway:

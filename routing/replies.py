@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from time import monotonic
 
+from common.asgi import Send
 from common.errors import ShareAIError
-from routing.flights import IDLE, Flight, Headers, Send, record_of_ended, refusal_of_ended
+from routing.flights import IDLE, Flight, Headers, record_of_ended, refusal_of_ended
 from routing.sink import Sink
 
 LAST_WORDS_S = 5.0

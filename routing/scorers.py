@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from common.rates import tier_at
-from providers.schema import Call
+from providers.schema import BYTES_PER_TOKEN, Call
 from providers.targets import Target
 from routing.health import Health, weighted_key
 
 TOKENS_PER_PRICE = 1_000_000
 EXPECTED_OUTPUT_TOKENS = 400
-EXPECTED_BYTES_PER_TOKEN = 4
 _GOLDEN_RATIO = 0.6180339887498949
 
 Scorer = Callable[[Call, Target, int, Health], float]
@@ -23,7 +22,7 @@ def expected_cost_nanos(call: Call, target: Target) -> float:
     """What this call will probably cost there: the prompt's estimate and the output's, bounded by max_tokens."""
     if target.price is None:
         return float("inf")
-    input_tokens = call.prompt_bytes / EXPECTED_BYTES_PER_TOKEN
+    input_tokens = call.prompt_bytes / BYTES_PER_TOKEN
     output_tokens = min(call.max_tokens or EXPECTED_OUTPUT_TOKENS, EXPECTED_OUTPUT_TOKENS)
     rates = target.price if target.price.finer is None else tier_at(target.price, int(input_tokens))
     tokens_nanos = input_tokens * rates.input_nanos + output_tokens * rates.output_nanos

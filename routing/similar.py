@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from operator import mul
 from typing import Any
@@ -47,7 +47,12 @@ class Similar(msgspec.Struct, frozen=True, gc=False):
 
 
 def similar_of(
-    head: tuple[Any, ...], call: Call, caller: Caller, canonical: Any, *, stays_home: bool = False
+    head: tuple[Any, ...],
+    call: Call,
+    caller: Caller,
+    canonical: Callable[[dict[str, Any]], bytes],
+    *,
+    stays_home: bool = False,
 ) -> Similar | None:
     """None for what does not end with a question in plain text, and where the caller says who may read it."""
     if call.endpoint != CHAT or call.preferences.only or call.preferences.ignore:

@@ -19,7 +19,7 @@ from common.errors import ModelNotFound
 from common.money import request_cost_nanos
 from common.rates import TokenDetails
 from nodes.fleet import Fleet, Presence
-from providers.schema import CHAT, EMBEDDINGS, Call
+from providers.schema import BYTES_PER_TOKEN, CHAT, EMBEDDINGS, Call
 from providers.targets import Target
 from providers.transport import Deadlines
 from routing.facts import minute_of
@@ -27,7 +27,6 @@ from routing.health import Health
 from routing.plan_refusals import NOBODY_SERVES
 from routing.planner import Planner
 from routing.plans import Candidate, Plan
-from routing.scorers import EXPECTED_BYTES_PER_TOKEN
 from routing.snapshots import OrgSnapshot
 
 NOW = 0.0
@@ -277,7 +276,7 @@ class Simulator:
             stream=past.stream,
             include_usage=False,
             max_tokens=None,
-            prompt_bytes=past.input_tokens * EXPECTED_BYTES_PER_TOKEN,
+            prompt_bytes=past.input_tokens * BYTES_PER_TOKEN,
             requires=frozenset(),
         )
 

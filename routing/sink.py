@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine, Generator
 from time import monotonic
 from typing import Any
 
-from routing.flights import Flight, Send
+from common.asgi import Send
+from routing.flights import Flight
 
 
 class Sink:

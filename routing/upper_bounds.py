@@ -113,13 +113,22 @@ def output_within(budget: Budget, available: int, size: Size, choices: int, targ
         if budget.unit == TOKENS:
             least = min(least, (available - size.of(target)) // choices)
         elif target.price is not None:
-            has = (available - target.price.request_nanos) * _MILLION
-            finer = target.price.finer
-            prompt = size.of(target) if finer is None else _prompt_of(size, target, finer)
-            for input_rate, output_rate in _dearest(target.price, prompt):
-                left, rate = has - prompt * input_rate, output_rate * choices
-                least = min(least, left // rate if rate and left >= 0 else least if left >= 0 else 0)
+            least = _paid_output(available, size, choices, target, target.price, least)
     return least
+
+
+def _paid_output(available_nanos: int, size: Size, choices: int, target: Target, price: Price, most: int) -> int:
+    """Tokens of each choice that the money pays for at this target: `most` where they cost nothing, 0 where not even
+    the prompt is paid."""
+    has = (available_nanos - price.request_nanos) * _MILLION
+    prompt = size.of(target) if price.finer is None else _prompt_of(size, target, price.finer)
+    for input_rate, output_rate in _dearest(price, prompt):
+        left = has - prompt * input_rate
+        if left < 0:
+            return min(most, 0)
+        if output_rate:
+            most = min(most, left // (output_rate * choices))
+    return most
 
 
 def _dearest(price: Price, input_tokens: int) -> Sequence[tuple[int, int]]:

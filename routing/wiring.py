@@ -72,23 +72,16 @@ class Plane:
         self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
         self._tasks: set[asyncio.Future[Any]] = set()
         self._fleet = Fleet(Heartbeat.of(settings.NODE_DEAD_AFTER_S))
-        self.nodes = Holder(
-            self._fleet,
-            console_url=settings.PUBLIC_URL,
-            hosts=settings.ALLOWED_HOSTS,
-            redis_url=settings.REDIS_URL,
-            secret_key=settings.SECRET_KEY,
-            relay_host=settings.NODE_RELAY_HOST,
-        )
+        self.nodes = _holder_of(self._fleet)
         self._news = HealthNews(self._look_at_health, self._write_breakers, HEALTH_UNAVAILABLE)
         self.health = health = self._news.health
         budget = RetryBudget(self.flights.__len__)
-        ways = {"direct": self._direct, TUNNEL: self.nodes.transport}
-        failover = Failover(ways, health, budget, self._park_refused_key)
+        transports = {"direct": self._direct, TUNNEL: self.nodes.transport}
+        failover = Failover(transports, health, budget, self._park_refused_key)
         self._treasury = Treasury(Teller(conninfo(), self._journal.name), self._journal)
         self.spending = Spending(self._treasury, f"{settings.PUBLIC_URL}/billing")
-        deadlines = Deadlines(**settings.DEADLINES)
-        self.planner = planner = Planner(health, deadlines, self._fleet, self.spending.used_percent)
+        used = self.spending.used_percent
+        self.planner = Planner(health, Deadlines(**settings.DEADLINES), self._fleet, used)
         self._shelf = Shelf(settings.REDIS_URL)
         cache = Cache(self.flights, self._shelf)
         self._recounts = Recounts(counted_usage, doubts.keep)
@@ -97,26 +90,30 @@ class Plane:
         least = settings.GATEWAY_PROCESSES
         self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=self._peers.count)
         fingerprint = Fingerprint(settings.SECRET_KEY)
-        self.gateway = Gateway(
-            self.snapshots,
-            planner,
-            failover,
-            health,
-            Admission(self._gate),
-            self._journal.append,
-            monotonic,
-            self._can_record,
-            cache,
-            self._recounts,
-            self._journal.checkpoint,
-            fingerprint,
-            self.spending,
-            Hedger(failover, health, self._fleet, budget, self.flights),
-        )
+        hedger = Hedger(failover, health, self._fleet, budget, self.flights)
+        self.gateway = self._gateway(failover, hedger, cache, fingerprint)
         cache.similarity = Similarity(Embedder(self.gateway, self.flights), self._shelf.questions)
         self._contents: ContentLog = open_content_log(fingerprint.of)
         self.transcripts = Transcripts(self.gateway, self.snapshots, self._contents.keep)
         self.errands = Errands(self.transcripts, self.flights, KeptReplies(settings.REDIS_URL))
+
+    def _gateway(self, failover: Failover, hedger: Hedger, cache: Cache, fingerprint: Fingerprint) -> Gateway:
+        return Gateway(
+            self.snapshots,
+            self.planner,
+            failover,
+            self.health,
+            Admission(self._gate),
+            self._journal.append,
+            monotonic,
+            can_record=self._can_record,
+            cache=cache,
+            recounts=self._recounts,
+            note=self._journal.checkpoint,
+            fingerprint=fingerprint,
+            spending=self.spending,
+            hedger=hedger,
+        )
 
     async def start(self) -> None:
         self._contents.start()
@@ -187,6 +184,17 @@ class Plane:
     def _keep(self, task: asyncio.Future[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _holder_of(fleet: Fleet) -> Holder:
+    return Holder(
+        fleet,
+        console_url=settings.PUBLIC_URL,
+        hosts=settings.ALLOWED_HOSTS,
+        redis_url=settings.REDIS_URL,
+        secret_key=settings.SECRET_KEY,
+        relay_host=settings.NODE_RELAY_HOST,
+    )
 
 
 _plane: Plane | None = None

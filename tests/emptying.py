@@ -20,6 +20,7 @@ _flush = TransactionTestCase._fixture_teardown
 
 def empty_tables(case: TransactionTestCase) -> None:
     """Leaves the database as `flush` would. Takes the place of `TransactionTestCase._fixture_teardown`."""
+    assert connection.settings_dict["NAME"].startswith("test_"), "this is no database of the tests"
     if not _may_pass_over_rules():
         return _flush(case)
     with transaction.atomic(), connection.cursor() as cursor:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Self
 
 import pytest
 from redis import Redis
@@ -26,6 +27,13 @@ class OwnRedis:
         self._program, self._port = program, free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_how: object) -> None:
+        self.kill()
 
     def start(self) -> None:
         words = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]

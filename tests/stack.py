@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -38,6 +38,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Listening(Protocol):
+    @property
+    def port(self) -> int: ...
+
+
+def allow_of(upstreams: Iterable[Listening]) -> str:
+    """EGRESS_ALLOW for servers of this machine."""
+    return ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstreams)
 
 
 def database_url() -> str:

@@ -12,7 +12,7 @@ import json
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,7 @@ class Prober:
             return Measured()
         return _speed(started_s, arrivals_s, tokens)
 
-    async def _decided(self, question: Any) -> bool | None:
+    async def _decided(self, question: Awaitable[object]) -> bool | None:
         try:
             return bool(await question)
         except Undecided:

@@ -27,9 +27,9 @@ from common.errors import IdempotencyInProgress, IdempotencyKeyReused
 from common.secrets import KeyRing, SecretsError
 from console.api.access import Access
 from console.api.models import KeptAnswer
+from routing.errands import LONGEST_KEY
 
 KEPT_FOR = timedelta(days=1)
-LONGEST_KEY = 255
 REPLAYED = "Idempotent-Replayed"
 _EXPIRED_AT_ONCE = 100
 

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import limits, members
-from accounts.budgets import MOST_BUDGETS
-from accounts.limits import MOST, MOST_SLOTS, Figures, KeyFigures
+from accounts.budgets import MOST, MOST_BUDGETS
+from accounts.limits import MOST_SLOTS, Figures, KeyFigures
 from accounts.models import Membership
 from accounts.roles import Permission
 from accounts.scopes import MODEL, NODE, ORGANISATION, ROUTE, SCOPES, TOKENS, WHEN_REACHED, WINDOWS

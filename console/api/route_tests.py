@@ -18,10 +18,9 @@ from providers.targets import CLOUD, GUEST, OWN
 from routing.drafts import explain_draft
 from routing.explanation import Explanation, Marks, imagined_of_kind
 from routing.models import RouteDraft
-from routing.rules import DATA_CLASSES
+from routing.rules import DATA_CLASSES, MOST_TOKENS
 from routing.tester import explain_call
 
-MOST_TOKENS = 10_000_000
 NEEDS = ("tools", "json_schema", "vision")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -137,7 +138,7 @@ def initial_of_model(model: ServedModel) -> dict[str, Any]:
     )
 
 
-def _plain(price: Any) -> str:
+def _plain(price: Decimal | None) -> str:
     return "" if price is None else plain(price)
 
 

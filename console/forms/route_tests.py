@@ -13,8 +13,8 @@ from console.forms.base import ConsoleForm, Lines
 from console.route_words import DATA_CLASSES
 from providers.schema import Call
 from routing.explanation import Marks, imagined_of_kind
+from routing.rules import MOST_TOKENS
 
-MOST_TOKENS = 10_000_000
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 KIND_CHOICES = (("chat", _("Chat")), ("embedding", _("Embeddings")))
 NEED_CHOICES = (("tools", _("Tools")), ("json_schema", _("JSON schema")), ("vision", _("Images")))

@@ -205,7 +205,7 @@ def dollar(choice: Choice) -> list[Part]:
     return found
 
 
-def badge_words(badges: Any) -> list[tuple[str, Any, Any]]:
+def badge_words(badges: Iterable[str]) -> list[tuple[str, Any, Any]]:
     return [words.BADGES[name] for name in badges]
 
 

@@ -19,8 +19,8 @@ from console.offers import connections_in_sight
 from console.pages.logs import named_keys
 from console.steps import steps_of
 from console.visit import Visit, page, wants_fragment
-from metering.queries import UsageRow, list_requests
-from metering.reports import total_of, usage_report
+from metering.queries import list_requests
+from metering.reports import UsageRow, total_of, usage_report
 from providers.models import Connection
 
 _HOURS = 24

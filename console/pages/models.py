@@ -19,7 +19,7 @@ from common.money import usd_from_nanos
 from console.availability import availability_of
 from console.offers import machines_in_sight, served_in_sight
 from console.visit import Visit, page
-from metering.queries import UsageRow, usage_report
+from metering.reports import UsageRow, usage_report
 from nodes.models import NodeModel
 from providers.models import ServedModel
 from providers.targets import Target

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Page, Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -109,20 +108,20 @@ def _back(request: HttpRequest) -> str:
     return asked if url_has_allowed_host_and_scheme(asked, allowed_hosts=None) else "nodes"
 
 
-def _add_tag(node: Node, actor: Actor, said: Any) -> None:
+def _add_tag(node: Node, actor: Actor, said: QueryDict) -> None:
     services.update_node(node, actor, {"tags": [*node.tags, *_named(said)]})
 
 
-def _drop_tag(node: Node, actor: Actor, said: Any) -> None:
+def _drop_tag(node: Node, actor: Actor, said: QueryDict) -> None:
     gone = {tag.lower() for tag in _named(said)}
     services.update_node(node, actor, {"tags": [tag for tag in node.tags if tag not in gone]})
 
 
-def _named(said: Any) -> list[str]:
+def _named(said: QueryDict) -> list[str]:
     return [tag.strip() for tag in said.get("tag", "").split(",") if tag.strip()]
 
 
-_ACTS: dict[str, Callable[[Node, Actor, Any], object]] = {
+_ACTS: dict[str, Callable[[Node, Actor, QueryDict], object]] = {
     "pause": lambda node, actor, _said: services.pause_node(node, actor),
     "drain": lambda node, actor, _said: services.drain_node(node, actor),
     "resume": lambda node, actor, _said: services.resume_node(node, actor),

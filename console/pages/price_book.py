@@ -112,5 +112,5 @@ def _with_tiers(row: PriceVersion | None) -> tuple[PriceVersion | None, Tier | N
     return row, plain, tiers
 
 
-def _said(nanos: Any) -> str:
+def _said(nanos: int | None) -> str:
     return "" if nanos is None else usd_text(nanos)

@@ -14,7 +14,8 @@ from console.smoke.asking import Answer
 from console.smoke.bench import Bench
 from console.smoke.subjects import subjects
 from metering.models import Usage
-from metering.queries import CLOCKS_DIFFER, usage_report
+from metering.queries import CLOCKS_DIFFER
+from metering.reports import usage_report
 
 READY = "Reply with the one word: ready"
 COMPARED = "Name three uses of a paper clip, in one sentence."

@@ -27,7 +27,7 @@ from console import figures, payment_words
 from console import words as vocabulary
 from console.earning_words import DOUBTS
 from console.passkeys import Obstacle, find_obstacle
-from metering.queries import UsageRow
+from metering.reports import UsageRow
 from metering.standing import Standing
 from providers.models import ConnectionKey
 

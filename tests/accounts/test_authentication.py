@@ -120,7 +120,7 @@ def test_a_revoked_key():
 
 
 @pytest.mark.parametrize(("expires_at_s", "expired"), [(NOW_S - 1, True), (NOW_S, True), (NOW_S + 1, False)])
-def test_expiry(expires_at_s, expired):
+def test_a_key_ends_at_its_time(expires_at_s, expired):
     kept = record(expires_at_s=expires_at_s)
     if expired:
         with pytest.raises(KeyExpired):

@@ -1,7 +1,6 @@
 """Every page of sign-in and of one's own account can be shown, in both languages."""
 
 import pytest
-from allauth.account.models import EmailAddress
 from django.test import Client
 
 from tests.conftest import PASSWORD
@@ -19,13 +18,6 @@ FOR_USERS = [
     "2fa/webauthn/add/",
     "3rdparty/",
 ]
-
-
-@pytest.fixture
-def erin(make_user):
-    erin = make_user("erin@acme.test", password=PASSWORD)
-    EmailAddress.objects.create(user=erin, email=erin.email, verified=True, primary=True)
-    return erin
 
 
 @pytest.mark.parametrize("language", ["en", "th"])

@@ -2,7 +2,6 @@ import re
 from datetime import timedelta
 
 import pytest
-import time_machine
 from allauth.account.models import EmailAddress
 from django.core import mail
 from django.utils import timezone
@@ -14,13 +13,7 @@ from accounts.models import AuditEvent, Invitation, Membership
 from accounts.organizations import delete_organization
 from common.errors import NotFound
 
-NOON = "2027-03-01T12:00:00Z"
-
-
-@pytest.fixture(autouse=True)
-def noon():
-    with time_machine.travel(NOON, tick=False) as clock:
-        yield clock
+pytestmark = pytest.mark.usefixtures("noon")
 
 
 @pytest.fixture

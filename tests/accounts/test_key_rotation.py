@@ -1,20 +1,13 @@
 from datetime import timedelta
 
 import pytest
-import time_machine
 from django.utils import timezone
 
 from accounts import apikeys, keys
 from accounts.errors import InvalidField, KeyNotActive
 from accounts.models import ApiKey, AuditEvent
 
-NOON = "2027-03-01T12:00:00Z"
-
-
-@pytest.fixture(autouse=True)
-def noon():
-    with time_machine.travel(NOON, tick=False) as clock:
-        yield clock
+pytestmark = pytest.mark.usefixtures("noon")
 
 
 @pytest.fixture

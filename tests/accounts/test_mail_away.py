@@ -1,15 +1,13 @@
 """The mail server is away: what was asked for stands, the page says so, and asking again works."""
 
-import re
-
 import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.messages import get_messages
-from django.core import mail
 from django.test import Client
 
 from accounts import invitations, roles
 from accounts.models import Invitation, User
+from tests.accounts.mails import code_of_last_mail
 from tests.conftest import PASSWORD
 
 SIGNUP, CONFIRM, LOGIN = "/accounts/signup/", "/accounts/confirm-email/", "/accounts/login/"
@@ -35,10 +33,6 @@ def sign_up(browser):
 
 def told(response) -> list[str]:
     return [str(message) for message in get_messages(response.wsgi_request)]
-
-
-def code_of_last_mail() -> str:
-    return re.search(r"^([A-Z0-9]{3,}-?[A-Z0-9]{3,})$", mail.outbox[-1].body, re.M)[1]
 
 
 def test_a_sign_up_goes_on_to_the_code_which_can_be_sent_again(browser, settings):

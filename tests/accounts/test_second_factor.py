@@ -6,8 +6,6 @@ import struct
 import time
 
 import pytest
-import time_machine
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.test import Client
 
@@ -21,17 +19,7 @@ ACTIVATE_TOTP, ADD_PASSKEY = "/accounts/2fa/totp/activate/", "/accounts/2fa/weba
 PASSKEY_LOGIN, RECOVERY = "/accounts/2fa/webauthn/login/", "/accounts/2fa/recovery-codes/"
 
 
-@pytest.fixture(autouse=True)
-def noon():
-    with time_machine.travel("2027-03-01T12:00:00Z", tick=False) as clock:
-        yield clock
-
-
-@pytest.fixture
-def erin(make_user) -> User:
-    erin = make_user("erin@acme.test", password=PASSWORD)
-    EmailAddress.objects.create(user=erin, email=erin.email, verified=True, primary=True)
-    return erin
+pytestmark = pytest.mark.usefixtures("noon")
 
 
 @pytest.fixture

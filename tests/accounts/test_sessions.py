@@ -1,18 +1,10 @@
 import pytest
-from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
 from django.test import Client
 
 from tests.conftest import PASSWORD
 
 LIST = "/accounts/sessions/"
-
-
-@pytest.fixture
-def erin(make_user):
-    erin = make_user("erin@acme.test", password=PASSWORD)
-    EmailAddress.objects.create(user=erin, email=erin.email, verified=True, primary=True)
-    return erin
 
 
 @pytest.fixture

@@ -1,36 +1,21 @@
 import re
 
 import pytest
-import time_machine
-from allauth.account.models import EmailAddress
 from django.core import mail
 from django.test import Client
 
 from accounts import current
 from accounts.models import User
+from tests.accounts.mails import code_of_last_mail
 from tests.conftest import PASSWORD
 
 LOGIN, REQUEST_CODE, CONFIRM_CODE = "/accounts/login/", "/accounts/login/code/", "/accounts/login/code/confirm/"
 REAUTHENTICATE = "/accounts/reauthenticate/"
-NOON = "2027-03-01T12:00:00Z"
-
-
-@pytest.fixture
-def erin(make_user) -> User:
-    erin = make_user("erin@acme.test", password=PASSWORD)
-    EmailAddress.objects.create(user=erin, email=erin.email, verified=True, primary=True)
-    return erin
 
 
 @pytest.fixture
 def browser(db) -> Client:
     return Client()
-
-
-@pytest.fixture
-def noon():
-    with time_machine.travel(NOON, tick=False) as clock:
-        yield clock
 
 
 def is_signed_in(browser, user) -> bool:
@@ -84,18 +69,14 @@ class TestByCode:
     def request(browser, email="erin@acme.test"):
         return browser.post(REQUEST_CODE, {"email": email})
 
-    @staticmethod
-    def code() -> str:
-        return re.search(r"^([A-Z0-9]{3,}-?[A-Z0-9]{3,})$", mail.outbox[-1].body, re.M)[1]
-
     def test_the_code_from_the_mail(self, browser, erin):
         assert self.request(browser).url == CONFIRM_CODE
-        assert browser.post(CONFIRM_CODE, {"code": self.code()}).url == "/"
+        assert browser.post(CONFIRM_CODE, {"code": code_of_last_mail()}).url == "/"
         assert is_signed_in(browser, erin)
 
     def test_a_wrong_code_three_times_ends_it(self, browser, erin):
         self.request(browser)
-        right = self.code()
+        right = code_of_last_mail()
         for _ in range(3):
             browser.post(CONFIRM_CODE, {"code": "WRONG1"})
         browser.post(CONFIRM_CODE, {"code": right})
@@ -104,13 +85,13 @@ class TestByCode:
     def test_the_code_works_only_where_it_was_asked_for(self, browser, erin):
         self.request(browser)
         elsewhere = Client()
-        elsewhere.post(CONFIRM_CODE, {"code": self.code()})
+        elsewhere.post(CONFIRM_CODE, {"code": code_of_last_mail()})
         assert not is_signed_in(elsewhere, erin)
 
     def test_it_expires(self, browser, erin, noon):
         self.request(browser)
         noon.shift(181)
-        browser.post(CONFIRM_CODE, {"code": self.code()})
+        browser.post(CONFIRM_CODE, {"code": code_of_last_mail()})
         assert not is_signed_in(browser, erin)
 
     def test_an_unknown_address_is_not_given_away(self, browser, erin):

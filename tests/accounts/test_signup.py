@@ -7,6 +7,7 @@ from django.test import Client
 
 from accounts import current, invitations, roles
 from accounts.models import Invitation, Membership, Organization, User
+from tests.accounts.mails import code_of_last_mail
 from tests.conftest import PASSWORD
 
 SIGNUP, CONFIRM = "/accounts/signup/", "/accounts/confirm-email/"
@@ -19,10 +20,6 @@ def browser(db) -> Client:
 
 def sign_up(browser, email="erin@new.test", **extra):
     return browser.post(SIGNUP, {"email": email, "password1": PASSWORD}, **extra)
-
-
-def code_of_last_mail() -> str:
-    return re.search(r"^([A-Z0-9]{3,}-?[A-Z0-9]{3,})$", mail.outbox[-1].body, re.M)[1]
 
 
 def signed_in_user(browser) -> str | None:

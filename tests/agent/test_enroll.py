@@ -207,7 +207,9 @@ DAY = timedelta(days=1)
     ],
     ids=["untrusted", "not yet valid", "expired", "another name", "trusted"],
 )
-async def test_tls(home: Home, certificate, begins, ends, host, trusted, does):
+async def test_only_a_console_with_a_good_certificate_is_spoken_to(
+    home: Home, certificate, begins, ends, host, trusted, does
+):
     file = certificate(begins, ends, host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)

@@ -29,7 +29,7 @@ def commands(tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "quiet_s"), [("(uint64 12345,)\n", 12.345), ("", None), ("(uint32 1,)", None)])
-def test_mutter(text, quiet_s):
+def test_what_mutter_says_of_idleness(text, quiet_s):
     assert linux.mutter_from(text) == quiet_s
 
 
@@ -44,7 +44,7 @@ def test_mutter(text, quiet_s):
         ("", None),
     ],
 )
-def test_logind(text, quiet_s):
+def test_what_logind_says_of_idleness(text, quiet_s):
     assert linux.logind_from(text, now_s=1_700_000_060.0, uptime_s=5.0) == quiet_s
 
 
@@ -74,7 +74,7 @@ def test_a_command_that_hangs_is_left(commands, monkeypatch):
     ("registry", "quiet_s"),
     [('    | "HIDIdleTime" = 2500000000\n    | "HIDClickTime" = 1', 2.5), ("", None)],
 )
-def test_macos(registry, quiet_s):
+def test_what_macos_says_of_idleness(registry, quiet_s):
     assert macos.quiet_from(registry) == quiet_s
 
 
@@ -175,7 +175,7 @@ def test_amd_as_linux_shows_it(tmp_path):
     assert gpus.amd(tmp_path / "none") == ()
 
 
-def test_apple():
+def test_what_macos_says_of_its_gpu():
     plist = plistlib.dumps(
         [{"model": "Apple M3", "PerformanceStatistics": {"Device Utilization %": 12, "In use system memory": 99}}]
     ).decode()

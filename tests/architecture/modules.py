@@ -39,9 +39,10 @@ def tree_of(module: str) -> ast.Module:
     return ast.parse(files()[module].read_text())
 
 
-def imports_of(module: str) -> set[str]:
+@cache
+def imports_of(module: str) -> frozenset[str]:
     """What a module imports, wherever it stands in the file: modules, and `module.name` for a name from one."""
-    return _names(ast.walk(tree_of(module)))
+    return frozenset(_names(ast.walk(tree_of(module))))
 
 
 @cache

@@ -117,10 +117,8 @@ def database() -> Iterator[Database]:
 
 @pytest.fixture
 def redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 @pytest.fixture

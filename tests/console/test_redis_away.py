@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import PASSWORD
-from tests.routing.test_outages import BACK_WITHIN_S, OwnRedis, eventually
+from tests.ownredis import BACK_WITHIN_S, OwnRedis, eventually
 from tests.stack import GatewayProcess
 
 COUNTERS = "*allauth:rl:*"
@@ -20,10 +20,8 @@ GUESSES = 5
 
 @pytest.fixture(scope="module")
 def own_redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

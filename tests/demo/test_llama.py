@@ -45,7 +45,7 @@ def test_it_lists_its_model(sdk: OpenAI) -> None:
     assert [model.id for model in sdk.models.list()] == [MODEL_ID]
 
 
-def test_chat(sdk: OpenAI) -> None:
+def test_it_speaks_in_words_and_counts_them(sdk: OpenAI) -> None:
     said = sdk.chat.completions.create(model=MODEL_ID, messages=[user("Tell me about the river.")], max_tokens=12)
     assert said.model == MODEL_ID
     assert said.usage is not None

@@ -62,11 +62,11 @@ class TestChat:
 
     def test_usage_is_streamed_only_when_asked_for(self, sdk: OpenAI) -> None:
         stream = sdk.chat.completions.create(model=MODEL, messages=[user("hi")], stream=True)
-        assert all(chunk.choices and chunk.usage is None for chunk in stream)
+        assert {(bool(chunk.choices), chunk.usage) for chunk in stream} == {(True, None)}
 
     @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
     @pytest.mark.parametrize("stream", [False, True])
-    def test_length(self, aurora: Running, field: str, stream: bool) -> None:
+    def test_it_ends_at_the_limit_of_tokens(self, aurora: Running, field: str, stream: bool) -> None:
         asked = {"model": MODEL, "messages": [user("hi")], field: 3, "stream": stream}
         answer = httpx.post(f"{aurora.base_url}/chat/completions", json=asked, headers=bearer())
         assert '"finish_reason":"length"' in answer.text
@@ -75,7 +75,7 @@ class TestChat:
             assert answer.json()["choices"][0]["message"]["content"] == "This is a"
 
     @pytest.mark.parametrize("stop", ["No model", ["never said", "No model", "asked"]])
-    def test_stop(self, sdk: OpenAI, stop: str | list[str]) -> None:
+    def test_it_ends_before_the_first_stop(self, sdk: OpenAI, stop: str | list[str]) -> None:
         said = sdk.chat.completions.create(model=MODEL, messages=[user("hi")], stop=stop)
         assert said.choices[0].message.content == "This is a simulated answer from Aurora. "
         assert said.choices[0].finish_reason == "stop"
@@ -110,7 +110,7 @@ class TestChat:
         assert said.usage is not None
         assert said.usage.prompt_tokens > 85
 
-    def test_formats(self, sdk: OpenAI) -> None:
+    def test_json_is_spoken_when_asked_for(self, sdk: OpenAI) -> None:
         plain = sdk.chat.completions.create(
             model=MODEL, messages=[user("hi")], response_format={"type": "json_object"}
         )
@@ -220,7 +220,7 @@ class TestOtherEndpoints:
         ids = sdk.embeddings.create(model=MODEL, input=[[1, 2, 3], [4]])
         assert (len(ids.data), len(ids.data[0].embedding), ids.usage.prompt_tokens) == (2, 256, 4)
 
-    def test_models(self, sdk: OpenAI) -> None:
+    def test_models_are_listed_and_found(self, sdk: OpenAI) -> None:
         assert [model.id for model in sdk.models.list()] == [MODEL, "aurora/mini"]
         assert sdk.models.retrieve("aurora/mini").owned_by == "aurora"
         with pytest.raises(NotFoundError):

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, P
 
 from accounts.models import User
 from tests.fakes.upstream import FaultUpstream
-from tests.stack import GatewayProcess, Tenant, make_tenant
+from tests.stack import GatewayProcess, Tenant, allow_of, make_tenant
 
 PROJECT = Path(__file__).resolve().parents[2]
 ARTIFACTS = PROJECT / "test-artifacts"
@@ -55,15 +55,11 @@ def gateway(django_db_setup, django_db_blocker, upstreams, tmp_path_factory) -> 
     with override_settings(STATIC_ROOT=folder / "staticfiles"):
         call_command("collectstatic", interactive=False, verbosity=0)
     with django_db_blocker.unblock():
-        process = GatewayProcess(folder, egress_allow=allowed(upstreams), EMAIL_VERIFICATION="optional")
+        process = GatewayProcess(folder, egress_allow=allow_of(upstreams), EMAIL_VERIFICATION="optional")
         process._environment["PUBLIC_URL"] = process.url
         process.start()
         yield process
         process.stop()
-
-
-def allowed(upstreams: tuple[FaultUpstream, ...]) -> str:
-    return ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstreams)
 
 
 @pytest.fixture(scope="package")
@@ -84,7 +80,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 @pytest.fixture
 def tenant(gateway, django_db_blocker, settings, upstreams) -> Iterator[Tenant]:
     """Two connections for one model. Rows are committed, for the gateway's process to see, and stay."""
-    settings.EGRESS_ALLOW = allowed(upstreams)
+    settings.EGRESS_ALLOW = allow_of(upstreams)
     with django_db_blocker.unblock():
         for upstream in upstreams:
             upstream.heal()

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import httpx
@@ -20,6 +19,7 @@ from providers.alerts import raise_alert
 from providers.models import Alert, Connection, HealthChange, ProbeDay, Pulse
 from routing import health_control
 from tests.e2e.conftest import keep, overflows, violations
+from tests.fakes.upstream import killed
 
 LOOKS = (("light", "en"), ("dark", "en"), ("light", "th"), ("dark", "th"))
 SEEN_WITHIN_MS = 40_000
@@ -37,15 +37,6 @@ def celery(gateway, tenant, tmp_path) -> Iterator[None]:
         yield
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-
-
-@contextmanager
-def killed(server) -> Iterator[None]:
-    server.__exit__(None, None, None)
-    try:
-        yield
-    finally:
-        server.__enter__()
 
 
 def test_an_outage_and_its_end_are_seen_without_a_reload_and_by_the_api(page, sign_in, tenant, upstreams, celery):

@@ -27,11 +27,11 @@ def run(*command: str, **options) -> str:
     return done.stdout
 
 
-def test_curl(snippets):
+def test_the_snippet_of_curl_is_answered(snippets):
     assert '"choices"' in run("bash", "-c", snippets["curl"])
 
 
-def test_python(snippets, tmp_path):
+def test_the_snippet_of_python_is_answered(snippets, tmp_path):
     script = tmp_path / "call.py"
     script.write_text(snippets["python"])
     assert "simulated" in run(sys.executable, str(script))

@@ -108,7 +108,7 @@ class TestEarly:
         assert (seen.end, b"200 OK" in seen.raw, seen.rest) == (end, has_head, b"")
         assert upstream.log.last.status == (200 if has_head else None)
 
-    def test_empty(self, upstream: FaultUpstream) -> None:
+    def test_answers_without_content(self, upstream: FaultUpstream) -> None:
         assert tap(upstream, "empty", stream=False).raw.endswith(b"content-length: 0\r\n\r\n")
         assert tap(upstream, "empty", stream=True).rest == b"0\r\n\r\n"
         assert events(tap(upstream, "empty-done", stream=True).body) == [b"[DONE]"]
@@ -190,7 +190,9 @@ class TestFalseUsage:
         ],
     )
     @BOTH
-    def test_figures(self, upstream: FaultUpstream, slug: str, said: bytes, stream: bool) -> None:
+    def test_wrong_figures_are_told_and_logged(
+        self, upstream: FaultUpstream, slug: str, said: bytes, stream: bool
+    ) -> None:
         assert said in tap(upstream, slug, stream=stream).body
         assert said.decode() in upstream.log.last.usage
 

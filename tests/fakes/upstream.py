@@ -248,6 +248,16 @@ def _said(status: int, body: object) -> Iterator[Step]:
 
 
 @contextlib.contextmanager
+def killed(upstream: FaultUpstream) -> Iterator[None]:
+    """Nobody listens at its port until the block ends."""
+    upstream.__exit__(None, None, None)
+    try:
+        yield
+    finally:
+        upstream.__enter__()
+
+
+@contextlib.contextmanager
 def refusing_url() -> Iterator[str]:
     """A base URL whose port refuses connections, and stays taken so that nobody else opens it."""
     with socket.socket() as taken:

@@ -122,10 +122,8 @@ async def test_who_leaves_while_waiting_takes_nothing():
 
 @pytest.fixture
 def own_redis():
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 async def test_redis_away_each_admits_its_share(own_redis):
@@ -170,13 +168,16 @@ async def test_at_five_times_the_load_the_rate_is_the_limit():
     per_minute = 12_000
     charges = charged(bounds(rpm=per_minute))
     async with gates(2) as both:
-        while await admitted(both[0], charges, 1000) == 1000:
-            pass
         clock, taken = asyncio.get_running_loop().time, 0
-        began = clock()
-        while clock() - began < 3:
+        earliest = clock()
+        while await admitted(both[0], charges, 1000) == 1000:
+            earliest = clock()
+        began = asked = clock()
+        while asked - began < 3:
+            asked = clock()
             due = round(5 * per_minute / 60 * 0.01)
             taken += sum(await asyncio.gather(*(admitted(gate, charges, due // 2) for gate in both)))
-            exact = (clock() - began) * per_minute / 60
+            answered = clock()
             await asyncio.sleep(0.01)
-        assert 0.99 * exact - 2 <= taken <= exact + 2
+        # Redis decided between what was asked and what was answered, however busy the machine.
+        assert 0.99 * (asked - began) * per_minute / 60 - 2 <= taken <= (answered - earliest) * per_minute / 60 + 2

@@ -17,9 +17,10 @@ from common import ids
 from common.cells import csv_line
 from common.errors import InvalidRequest
 from common.rates import TokenDetails
-from metering import queries, rollups
+from metering import queries, reports, rollups
 from metering.models import Usage
-from metering.queries import Dimension, RequestFilters
+from metering.queries import RequestFilters
+from metering.reports import Dimension
 from tests.metering.conftest import record_directly
 from tests.metering.records import usage_record
 
@@ -127,7 +128,7 @@ def test_the_log_reads_one_index_and_only_its_months(org: Organization) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         rows = Usage.objects.of(org).filter(
-            pk__lt=(timezone.now(), "x"), started_at__lte=timezone.now(), started_at__gte=timezone.now() - queries.DAY
+            pk__lt=(timezone.now(), "x"), started_at__lte=timezone.now(), started_at__gte=timezone.now() - reports.DAY
         )
         plan = rows.order_by("-started_at", "-request_id")[:50].explain()
         cursor.execute("RESET enable_seqscan")
@@ -154,7 +155,7 @@ def test_spend_today_begins_at_midnight_utc(org: Organization) -> None:
         )
         if number == 1:
             rollups.roll_up()
-    assert queries.spend_today(org, now=midnight + timedelta(hours=12)) == 110
+    assert reports.spend_today(org, now=midnight + timedelta(hours=12)) == 110
 
 
 def test_days_begin_where_the_organisation_is(org: Organization) -> None:
@@ -162,14 +163,14 @@ def test_days_begin_where_the_organisation_is(org: Organization) -> None:
         record_directly(usage_record(f"req_{number}", org_id=org.pk, started_at=moment))
     rollups.roll_up()
     from_ = datetime(2026, 11, 20, 17, tzinfo=UTC)
-    rows = queries.usage_report(org, from_, from_ + 3 * queries.DAY, ("day",), zone="Asia/Bangkok")
-    assert [row.starts_at for row in rows] == [from_, from_ + queries.DAY]
+    rows = reports.usage_report(org, from_, from_ + 3 * reports.DAY, ("day",), zone="Asia/Bangkok")
+    assert [row.starts_at for row in rows] == [from_, from_ + reports.DAY]
 
 
 @pytest.mark.parametrize("group_by", [("colour",), ("day", "hour"), ("model; DROP TABLE x",)])
 def test_unknown_dimensions_are_refused(org: Organization, group_by: tuple[Dimension, ...]) -> None:
     with pytest.raises(ValueError, match="cannot be grouped"):
-        queries.usage_report(org, timezone.now(), timezone.now(), group_by)
+        reports.usage_report(org, timezone.now(), timezone.now(), group_by)
 
 
 def test_csv_is_exact_and_harmless(org: Organization) -> None:

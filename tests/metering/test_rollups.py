@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from accounts.models import Organization
 from metering import retention, rollups, tasks
 from metering.models import DirtyBucket, Rollup, Usage
-from metering.queries import Dimension, UsageRow, usage_report
+from metering.reports import Dimension, UsageRow, usage_report
 from metering.spread import digit_of
 from metering.usage import UsageRecord
 from tests.metering.conftest import record_directly

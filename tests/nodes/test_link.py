@@ -251,7 +251,7 @@ class TestHostileFrames:
         await node.socket.send([b"\x04\x00\x00", b"\x00\x00\x00\x00\x00\x02{}"])
         assert await node.closed() == 1002
 
-    async def test_text(self, node):
+    async def test_text_in_the_place_of_bytes(self, node):
         await node.socket.send("text")
         assert await node.closed() == 1002
 

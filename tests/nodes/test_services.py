@@ -103,7 +103,7 @@ def test_models_may_swap_their_names(as_alice, enrolled):
     assert dict(NodeModel.objects.values_list("upstream_id", "model_id")) == {"a": "b", "b": "a"}
 
 
-def test_who_may(acme, as_bob, as_carol, as_mallory, enrolled):
+def test_only_who_may_manage_machines_changes_one(acme, as_bob, as_carol, as_mallory, enrolled):
     node = enrolled()
     for actor in (as_bob, as_carol, as_mallory):
         for use in (services.pause_node, services.drain_node, services.revoke_node, services.remove_node):

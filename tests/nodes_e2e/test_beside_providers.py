@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -18,6 +17,7 @@ from routing.services import put_route
 from tests.fakes.upstream import FaultUpstream, Manners
 from tests.nodes_e2e.conftest import ASK, all_say, ask, until_served
 from tests.nodes_e2e.machines import until
+from tests.routing.hearing import let_all_hear
 
 MODEL = "sim-chat"
 BOX, A, B = f"node/box/{MODEL}", f"upstream-a/{MODEL}", f"upstream-b/{MODEL}"
@@ -68,7 +68,7 @@ def test_ten_a_day_are_ten_over_keys_machine_provider_and_processes(beside, cons
     for key in keys:
         all_know(http, key)
     set_limits(tenant.org, tenant.actor, ORGANISATION, wishes={"rpd": PER_DAY})
-    time.sleep(2.5)  # longer than it takes every process to hear of it
+    let_all_hear(console, tenant, A)
     statuses = asyncio.run(all_at_once(console.url, keys))
     assert Counter(statuses) == {200: PER_DAY, 429: MANY - PER_DAY}
 

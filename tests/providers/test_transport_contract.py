@@ -61,22 +61,29 @@ class Rig:
         return await self.transport.send(self.target, request_for(slug, stream=stream), DEADLINES)
 
 
+def seen_by(
+    upstream: FaultUpstream,
+) -> tuple[Callable[[], tuple[str, dict[str, str], bytes]], Callable[[], Awaitable[None]]]:
+    """What a rig tells of the far end, where that is a real server."""
+
+    def received() -> tuple[str, dict[str, str], bytes]:
+        last = upstream.log.last
+        return last.path, last.headers, last.raw
+
+    async def wait_until_stopped() -> None:
+        await upstream.log.until(lambda log: len(log) and log.last.end is End.CLIENT_LEFT)
+
+    return received, wait_until_stopped
+
+
 @asynccontextmanager
 async def direct() -> AsyncIterator[Rig]:
     async with FaultUpstream() as upstream:
         with refusing_url() as dead_url:
             ports = f"127.0.0.1:{upstream.port}, 127.0.0.1:{dead_url.split(':')[2][:-3]}"
             transport = DirectTransport(Dialer(AllowList.parse(ports)))
-
-            def received() -> tuple[str, dict[str, str], bytes]:
-                last = upstream.log.last
-                return last.path, last.headers, last.raw
-
-            async def wait_until_stopped() -> None:
-                await upstream.log.until(lambda log: len(log) and log.last.end is End.CLIENT_LEFT)
-
             there, dead = target_at(upstream.base_url), target_at(dead_url)
-            yield Rig(transport, there, dead, received, wait_until_stopped, lambda: upstream.log.connections)
+            yield Rig(transport, there, dead, *seen_by(upstream), lambda: upstream.log.connections)
             transport.close()
 
 
@@ -114,17 +121,9 @@ async def _machines() -> AsyncIterator[tuple[Console, Rig]]:
         with refusing_url() as dead_url:
             one.serve(upstream.base_url)
             two.serve(dead_url)
-
-            def received() -> tuple[str, dict[str, str], bytes]:
-                last = upstream.log.last
-                return last.path, last.headers, last.raw
-
-            async def wait_until_stopped() -> None:
-                await upstream.log.until(lambda log: len(log) and log.last.end is End.CLIENT_LEFT)
-
             for node in ("one", "two"):
                 await console.until_connected(node)
-            rig = Rig(console.transport, at_node("one"), at_node("two"), received, wait_until_stopped)
+            rig = Rig(console.transport, at_node("one"), at_node("two"), *seen_by(upstream))
             yield console, rig
 
 

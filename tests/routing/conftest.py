@@ -11,7 +11,7 @@ from openai import OpenAI
 
 from tests.fakes.upstream import FaultUpstream
 from tests.ownredis import OwnRedis
-from tests.stack import GatewayProcess, Tenant, make_tenant
+from tests.stack import GatewayProcess, Tenant, allow_of, make_tenant
 
 MODELS = ("sim-chat", "sim-embed", "other")
 METRICS_TOKEN = "token-of-the-monitoring"
@@ -25,10 +25,6 @@ class Upstreams:
 
     def __iter__(self) -> Iterator[FaultUpstream]:
         return iter((self.a, self.b, self.c))
-
-
-def allow_of(upstreams: Upstreams) -> str:
-    return ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstreams)
 
 
 @pytest.fixture(scope="package")
@@ -111,7 +107,5 @@ def http(gateway: GatewayProcess, tenant: Tenant) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def own_redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import pytest
 from django.db.models import Sum
@@ -15,6 +13,7 @@ from ledger.models import Account, Lease
 from metering.models import BudgetWindow
 from routing.services import put_route
 from tests.ownredis import eventually
+from tests.routing.hearing import let_all_hear
 from tests.stack import GatewayProcess, Tenant
 
 URL = "/v1/chat/completions"
@@ -48,12 +47,6 @@ def ask(gateway: GatewayProcess, acme: Tenant):
 def give(acme: Tenant, amount_usd: str, *, when_reached: str = "block", scope: str = ORGANISATION, subject: str = ""):
     wishes = {"budgets": [{"amount_usd": amount_usd, "window": "monthly"}], "when_reached": when_reached}
     set_limits(acme.org, acme.actor, scope, subject, wishes=wishes)
-
-
-def wait_for_snapshots() -> None:
-    """Longer than it takes to hear of a change, by a message or by the poll, where a process knows the organisation:
-    the first call of a key loads what is then."""
-    time.sleep(2.5)
 
 
 def window_of(acme: Tenant, **about) -> BudgetWindow:
@@ -171,17 +164,17 @@ def test_a_rule_goes_by_how_much_of_the_budget_is_used(acme, ask, upstreams):
     eventually(lambda: served() == "upstream-b/other", 10)
 
 
-def test_raising_and_lowering_moves_the_difference(acme, ask):
+def test_raising_and_lowering_moves_the_difference(gateway, acme, ask):
     give(acme, "0.001")
     assert [ask(tokens=10, max_tokens=10).status_code for _ in range(2)] == [200, 402]
     give(acme, "0.002")
-    wait_for_snapshots()
+    let_all_hear(gateway, acme)
     assert [ask(tokens=10, max_tokens=10).status_code for _ in range(2)] == [200, 402]
     give(acme, "0.0005")
-    wait_for_snapshots()
+    let_all_hear(gateway, acme)
     assert ask(tokens=1, max_tokens=1).status_code == 402
     give(acme, "5")
-    wait_for_snapshots()
+    let_all_hear(gateway, acme)
     assert ask(tokens=10, max_tokens=10).status_code == 200
     eventually(lambda: settled(acme, 30), 10)
 

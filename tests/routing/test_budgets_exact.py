@@ -44,10 +44,8 @@ def upstream() -> Iterator[FaultUpstream]:
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

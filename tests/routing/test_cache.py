@@ -11,8 +11,7 @@ import pytest
 
 from metering.models import Usage
 from routing.cache_services import purge, put_policy
-from tests.routing.conftest import allow_of
-from tests.stack import GatewayProcess, Tenant, make_tenant
+from tests.stack import GatewayProcess, Tenant, allow_of, make_tenant
 
 MODEL = "sim-chat"
 HELLO = [{"role": "user", "content": "hello there"}]

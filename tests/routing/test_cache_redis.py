@@ -15,20 +15,17 @@ from routing.cache_services import put_policy
 from routing.cache_store import Memory, Shelf, key_of
 from routing.services import put_route
 from tests.fakes.embeddings import EmbeddingServer
-from tests.routing.conftest import allow_of
+from tests.ownredis import BACK_WITHIN_S, OwnRedis, eventually
 from tests.routing.test_cache import PRICED, ask, found
-from tests.routing.test_outages import BACK_WITHIN_S, OwnRedis, eventually
-from tests.stack import GatewayProcess, Tenant
+from tests.stack import GatewayProcess, Tenant, allow_of
 
 TWO = 2
 
 
 @pytest.fixture(scope="module")
 def own_redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

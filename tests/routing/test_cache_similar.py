@@ -13,8 +13,8 @@ from routing.cache_services import purge, put_policy
 from routing.services import put_route
 from tests.fakes.embeddings import EmbeddingServer
 from tests.ownredis import eventually
-from tests.routing.conftest import allow_of
-from tests.stack import GatewayProcess, Tenant, make_tenant
+from tests.routing.hearing import let_all_hear
+from tests.stack import GatewayProcess, Tenant, allow_of, make_tenant
 
 CAPITAL = "What is the capital of France?"
 REPHRASED = "Please tell: what is the capital of France?"
@@ -121,10 +121,11 @@ def test_embeddings_that_fail_are_a_miss_and_no_error(http, acme, embeddings, st
     assert [kind(ask(http, text)) for text in (CAPITAL, REPHRASED, CAPITAL)] == ["MISS", "MISS", "HIT"]
 
 
-def test_a_model_that_is_not_there_is_a_miss(http, acme):
+def test_a_model_that_is_not_there_is_a_miss(gateway, http, acme):
     semantic = {"model": "no-such-model", "threshold": 0.8}
     put_policy(acme.org, acme.actor, scope="route", subject="faq", ttl_s=600, semantic=semantic)
-    eventually(lambda: kind(ask(http, CAPITAL)) in ("MISS", "HIT"), 5)
+    let_all_hear(gateway, acme)
+    assert [kind(ask(http, text)) for text in (CAPITAL, REPHRASED, CAPITAL)] == ["MISS", "MISS", "HIT"]
 
 
 def test_a_caller_who_wants_a_fresh_answer_gets_one(http, acme):

@@ -14,21 +14,17 @@ from asgiref.sync import sync_to_async
 from openai import OpenAI
 
 from metering.models import Usage
-from tests.ownredis import OwnRedis
-from tests.routing.conftest import allow_of
+from tests.ownredis import BACK_WITHIN_S, OwnRedis, eventually
 from tests.routing.crowd import LEFT, crowd
-from tests.routing.test_outages import BACK_WITHIN_S, eventually
-from tests.stack import GatewayProcess, Tenant
+from tests.stack import GatewayProcess, Tenant, allow_of
 
 MODEL, EMBED = "sim-chat", "sim-embed"
 
 
 @pytest.fixture(scope="module")
 def own_redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ from accounts.models import Membership
 from accounts.scopes import MODEL, ORGANISATION, ROUTE
 from routing.services import put_route
 from tests.ownredis import eventually
-from tests.routing.conftest import allow_of
 from tests.routing.hearing import let_all_hear
-from tests.stack import GatewayProcess, Tenant
+from tests.stack import GatewayProcess, Tenant, allow_of
 
 URL = "/v1/chat/completions"
 BODY = {"model": "sim-chat", "messages": [{"role": "user", "content": "Hello"}]}

@@ -24,8 +24,7 @@ from accounts.keys import revoke_key
 from console.embedded.postgres import postgres
 from routing.listener import RETRY_S
 from tests.ownredis import BACK_WITHIN_S, OwnRedis, eventually
-from tests.routing.conftest import allow_of
-from tests.stack import GatewayProcess
+from tests.stack import GatewayProcess, allow_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODEL = "sim-chat"

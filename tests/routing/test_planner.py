@@ -167,7 +167,7 @@ def test_max_price(planner):
     assert reasons(plan) == {"dear/m": "too_expensive", "unknown/m": "price_unknown"}
 
 
-def test_suffixes(planner):
+def test_suffixes_say_which_go_first_and_which_may_go(planner):
     cheap, dear = target("cheap", priority=9), target("dear", priority=1, price=Price(10**10, 10**10))
     both = snapshot(cheap, dear)
     assert names(planner.plan(call("m:floor"), both, 0)) == ["cheap", "dear"]

@@ -254,6 +254,6 @@ def test_using_a_key_is_noted(gateway, tenant, served):
     assert _until(is_noted, 10)
 
 
-def test_health(gateway):
+def test_it_says_that_it_lives_and_is_ready(gateway):
     assert httpx.get(f"{gateway.url}/health/live").json()["status"] == "live"
     assert httpx.get(f"{gateway.url}/health/ready").status_code == 200

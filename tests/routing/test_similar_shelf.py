@@ -66,10 +66,8 @@ def answer_to(text: str) -> Entry:
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[OwnRedis]:
-    own = OwnRedis()
-    own.start()
-    yield own
-    own.kill()
+    with OwnRedis() as own:
+        yield own
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 
 from metering.models import Usage
 from tests.fakes.wirelog import End
-from tests.routing.conftest import allow_of
-from tests.stack import GatewayProcess
+from tests.stack import GatewayProcess, allow_of
 
 MODEL = "sim-chat"
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}

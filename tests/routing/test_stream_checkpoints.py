@@ -16,9 +16,8 @@ from metering.models import BudgetWindow, Usage
 from metering.tokens import count_tokens
 from routing.services import put_route
 from routing.settlement import GATEWAY_LOST
-from tests.routing.conftest import allow_of
 from tests.routing.crowd import BROKEN, crowd
-from tests.stack import GatewayProcess
+from tests.stack import GatewayProcess, allow_of
 
 MODEL = "sim-chat"
 EVERY_S = 0.3

@@ -13,9 +13,8 @@ from asgiref.sync import sync_to_async
 
 from metering.models import Usage
 from tests.fakes.wirelog import settled
-from tests.routing.conftest import allow_of
 from tests.routing.crowd import BROKEN, DONE, LONG, Crowd, Heard, at_once, crowd, exchanges_by_sentinel, sentinels
-from tests.stack import GatewayProcess
+from tests.stack import GatewayProcess, allow_of
 
 MODEL, EMBED, BROKEN_MODEL = "sim-chat", "sim-embed", "broken"
 COUNT = 10_000 if LONG else 3_000

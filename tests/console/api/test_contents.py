@@ -32,7 +32,7 @@ def test_all_of_them_a_page_at_a_time(api, acme):
     assert not second["has_more"]
 
 
-def test_a_purge(api, acme):
+def test_a_purge_leaves_nothing(api, acme):
     keep(acme, "req_1")
     assert api.delete("contents").json()["requests"] == 1
     assert not Content.objects.of(acme).exists()

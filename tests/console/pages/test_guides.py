@@ -29,7 +29,7 @@ def test_nothing_slips_through_unescaped():
     assert text_of("[x](other.md)") == "x"
 
 
-def test_blocks():
+def test_a_guide_becomes_blocks():
     text = "# One\nline\nmore\n\n- a\n  b\n- c\n\n  | x | y |\n  |---|---|\n  | 1 | `a \\| b` |\n\nend\n"
     heading, paragraph, items, end = blocks_of(text)
     assert (heading.kind, heading.level, heading.html, heading.anchor) == ("heading", 1, "One", "one")

@@ -12,7 +12,7 @@ from console.smoke.report import CheckReport, reports_of
 from console.smoke.words import say
 from routing.services import put_route
 from tests.fakes.upstream import FaultUpstream
-from tests.stack import GatewayProcess, Tenant, make_tenant
+from tests.stack import GatewayProcess, Tenant, allow_of, make_tenant
 
 MODEL = "sim-chat"
 
@@ -30,14 +30,10 @@ def upstreams(upstream_servers) -> tuple[FaultUpstream, FaultUpstream]:
     return upstream_servers
 
 
-def allowed(upstreams) -> str:
-    return ", ".join(f"127.0.0.1:{upstream.port}" for upstream in upstreams)
-
-
 @pytest.fixture(scope="package")
 def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
     with django_db_blocker.unblock():
-        process = GatewayProcess(tmp_path_factory.mktemp("smoke"), egress_allow=allowed(upstream_servers))
+        process = GatewayProcess(tmp_path_factory.mktemp("smoke"), egress_allow=allow_of(upstream_servers))
         process._environment["PUBLIC_URL"] = process.url
         process.start()
         yield process
@@ -47,7 +43,7 @@ def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_facto
 @pytest.fixture
 def tenant(gateway, django_db_blocker, settings, upstreams) -> Iterator[Tenant]:
     """Rows are committed, for the gateway's process to see, and stay."""
-    settings.EGRESS_ALLOW = allowed(upstreams)
+    settings.EGRESS_ALLOW = allow_of(upstreams)
     settings.GATEWAY_URL = gateway.url
     with django_db_blocker.unblock():
         tenant = make_tenant()

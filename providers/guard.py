@@ -7,8 +7,8 @@ from django.conf import settings
 
 from providers.egress import AllowList, EgressRefused, check_url
 from providers.errors import AddressRefused
+from providers.guarded_http import guarded_httpx_client
 from providers.presets import Preset
-from providers.probing import guarded_httpx_client
 
 
 def check_base_url(preset: Preset, base_url: str) -> None:

@@ -5,10 +5,10 @@ import pickle
 import httpx
 import pytest
 
-from providers import probing
+from providers import guarded_http
 from providers.addresses import NOTHING, AllowList
 from providers.egress import EgressRefused
-from providers.probing import guarded_httpx_client
+from providers.guarded_http import guarded_httpx_client
 from tests.providers.listening import Listener, listening
 
 
@@ -79,7 +79,7 @@ def test_cookies_are_not_kept(upstream: Listener, client: httpx.Client):
 
 
 def test_answers_are_bounded_and_not_inflated(upstream: Listener, client: httpx.Client, monkeypatch):
-    monkeypatch.setattr(probing, "MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(guarded_http, "MAX_ANSWER_BYTES", 100_000)
     assert len(client.get(upstream.url + "large/100000").content) == 100_000
     with pytest.raises(httpx.RemoteProtocolError, match="larger"):
         client.get(upstream.url + "large/100001")
