@@ -172,7 +172,8 @@ class LeanHandler:
         try:
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body"):
-                return message.get("body", b"")  # type: ignore[no-any-return]
+                body: bytes = message.get("body", b"")
+                return body
             return await self._gathered(message, receive)
         except asyncio.CancelledError:
             if flight.ended_by != TIME_UP:
