@@ -24,6 +24,7 @@ class Block:
     Args:
         kind: heading, paragraph, code, table or list.
         html: of a heading or paragraph; escaped.
+        language: of code, as people call it; empty for a terminal.
         text: of code, as it is shown; `copied` is what is typed of it, without prompts and what a shell answers.
         rows: of a table, the head first; cells as HTML.
         items: of a list, each with its own blocks.
@@ -33,12 +34,14 @@ class Block:
     html: str = ""
     level: int = 0
     anchor: str = ""
+    language: str = ""
     text: str = ""
     copied: str = ""
     rows: tuple[tuple[SafeString, ...], ...] = ()
     items: tuple[tuple[Block, ...], ...] = ()
 
 
+_LANGUAGES = {"python": "Python", "py": "Python", "js": "JavaScript"}
 _HEADING = re.compile(r"(#{1,4}) (.+)")
 _ITEM = re.compile(r"[-*] +")
 _RULE = re.compile(r"\|[\s|:-]+\|")
@@ -114,7 +117,7 @@ def _until_list_ends(lines: list[str], at: int) -> int:
 def _block(lines: list[str], link: Callable[[str], str]) -> Block:
     first = lines[0]
     if first.startswith("```"):
-        return _code(lines[1:-1])
+        return _code(lines[1:-1], _LANGUAGES.get(first.removeprefix("```"), ""))
     if heading := _HEADING.fullmatch(first):
         anchor = slugify(heading[2], allow_unicode=True)
         return Block("heading", _inline(heading[2], link), level=len(heading[1]), anchor=anchor)
@@ -140,10 +143,10 @@ def _cells(row: str, link: Callable[[str], str]) -> tuple[SafeString, ...]:
     return tuple(_inline(cell.strip().replace("\\|", "|"), link) for cell in _CELL.split(row.strip().strip("|")))
 
 
-def _code(lines: list[str]) -> Block:
+def _code(lines: list[str], language: str) -> Block:
     typed = [line for line in lines if line.startswith(("$ ", "> "))]
     if not typed:
-        return Block("code", text="\n".join(lines), copied="\n".join(lines))
+        return Block("code", language=language, text="\n".join(lines), copied="\n".join(lines))
     copied, goes_on = [], False
     for line in lines:
         if goes_on or line.startswith(("$ ", "> ")):

@@ -72,6 +72,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         (
             Entry("causes", _("Causes"), "heart-handshake"),
             Entry("contributors", _("Contributors"), "trophy"),
+            Entry("developer-guide", _("Developer guide"), "code"),
             Entry("provider-guide", _("Provider guide"), "server-cog"),
             Entry("api-reference", _("API reference"), "book-open"),
         ),

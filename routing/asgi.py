@@ -157,7 +157,7 @@ class LeanHandler:
             match = self._resolve(request.path_info)
             reply: Reply | StreamReply = await match.func(request, *match.args, **match.kwargs)
         except Http404:
-            reply = error_reply(NotFound(f"There is no {scope['path']} here."), request_id)
+            reply = error_reply(_nothing_at(scope["path"]), request_id)
         except ShareAIError as error:
             reply = error_reply(error, request_id)
         except asyncio.CancelledError:
@@ -172,8 +172,7 @@ class LeanHandler:
         try:
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body"):
-                body: bytes = message.get("body", b"")
-                return body
+                return message.get("body", b"")
             return await self._gathered(message, receive)
         except asyncio.CancelledError:
             if flight.ended_by != TIME_UP:
@@ -204,6 +203,15 @@ class LeanHandler:
                 message = await receive()
         finally:
             self._gathered_bytes -= size
+
+
+def _nothing_at(path: str) -> NotFound:
+    """With what usually helps: addresses are put together by programs, from halves that people typed."""
+    if path.startswith("/v1/v1/"):
+        return NotFound(f"There is no {path} here. The base URL of an SDK ends in /v1, once.")
+    if path.endswith("/"):
+        return NotFound(f"There is no {path} here. Leave out the slash at its end.")
+    return NotFound(f"There is no {path} here. The API reference, /docs/api, lists what there is.")
 
 
 def _check_head(scope: Scope) -> dict[bytes, bytes]:

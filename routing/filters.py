@@ -21,7 +21,7 @@ REASONS = {
     "wrong_kind": "serves another kind of request",
     "no_key": "has no usable API key",
     "not_wanted": "excluded by the request's provider preferences",
-    "may_collect": "may keep what it is asked, which the request's data_collection denies",
+    "may_collect": "may keep what it is asked, which the request denies",
     "other_quantization": "is not known to be of a quantization that the request takes",
     "too_expensive": "costs more than the request's max_price",
     "price_unknown": "has no known price, and the request set max_price or is paid from a budget",

@@ -29,6 +29,7 @@ NOBODY_SERVES = (
     ProviderNotAllowed,
     UnsupportedParameter,
 )
+_NEEDED = {"vision": "to see pictures", "tools": "to call tools", "json_schema": "to follow a JSON schema"}
 _ASKED_BY = {"tools": "tools", "json_schema": "response_format", "vision": "messages"}
 _NOT_WANTED = frozenset({"not_wanted", "may_collect", "other_quantization", "too_expensive", "price_unknown"})
 """By the request's preferences; the others are what its caller would take."""
@@ -52,13 +53,19 @@ def nobody_serves(call: Call, rejected: list[Rejected]) -> CodedError:
     metadata = {"rejected": reasons}
     if (ruled_out := _ruled_out(call, {item.reason for item in rejected})) is not None:
         kind, param = ruled_out
-        return kind(f"No target can serve this request for '{call.model}': {said}.", param=param, metadata=metadata)
+        needs = f", which needs {_needs(call)}" if kind is UnsupportedParameter else ""
+        message = f"No target can serve this request for '{call.model}'{needs}: {said}."
+        return kind(message, param=param, metadata=metadata)
     waits = [item.until_s for item in rejected if item.until_s is not None]
     return NoProviderAvailable(
         f"No target can serve '{call.model}' now: {said}.",
         retry_after_s=max(min(waits), 0.001) if waits else None,
         metadata=metadata,
     )
+
+
+def _needs(call: Call) -> str:
+    return ", ".join(_NEEDED.get(name, name) for name in sorted(call.requires))
 
 
 def _told(item: Rejected) -> dict[str, Any]:

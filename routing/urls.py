@@ -8,6 +8,8 @@ urlpatterns = [
     path("v1/chat/completions", views.ChatCompletionsView.as_view()),
     path("v1/completions", views.CompletionsView.as_view()),
     path("v1/embeddings", views.EmbeddingsView.as_view()),
+    path("v1/responses", views.ResponsesView.as_view()),
+    path("v1/responses/<path:response>", views.ResponseView.as_view()),
     path("v1/compare", views.CompareView.as_view()),
     path("v1/models", views.ModelsView.as_view()),
     path("v1/models/<path:model>", views.ModelView.as_view()),
@@ -15,4 +17,5 @@ urlpatterns = [
     path("v1/key", views.KeyView.as_view()),
     path("health/live", probes.live),  # type: ignore[arg-type]
     path("health/ready", probes.ready),  # type: ignore[arg-type]
+    path("metrics", probes.metrics),  # type: ignore[arg-type]
 ]

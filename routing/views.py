@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from time import monotonic, time
 from typing import Any, ClassVar
 
 import msgspec
@@ -11,7 +11,7 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.views import APIView
 
 from accounts.authentication import INFERENCE, Caller
-from common.errors import InvalidRequest, ModelNotFound, ShareAIError
+from common.errors import InvalidRequest, ModelNotFound, NotFound, ShareAIError
 from common.jsongate import loads
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, parse
 from routing.asgi import GatewayRequest
@@ -23,6 +23,8 @@ from routing.flights import Headers
 from routing.gateway import check_models
 from routing.rendering import error_reply, json_reply
 from routing.replies import Reply, StreamReply
+from routing.responses.asking import chat_of
+from routing.responses.replying import reply_of
 from routing.wiring import plane
 
 LARGE_BODY_BYTES = 1 << 20
@@ -96,9 +98,12 @@ class CallView(GatewayView):
     endpoint: ClassVar[str] = ""
 
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
+        return await self.served(request, caller, await _loaded(request.payload))
+
+    async def served(self, request: GatewayRequest, caller: Caller, body: dict[str, Any]) -> Reply | StreamReply:
         call = parse(
             self.endpoint,
-            await _loaded(request.payload),
+            body,
             request_id=request.request_id,
             body_bytes=len(request.payload),
             sdk_retry=_small_number(request.header("x-stainless-retry-count")),
@@ -125,6 +130,28 @@ class CompletionsView(CallView):
 
 class EmbeddingsView(CallView):
     endpoint = EMBEDDINGS
+
+
+class ResponsesView(CallView):
+    """OpenAI's newer API: asked as a chat, and told back in its own words."""
+
+    endpoint = CHAT
+
+    async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
+        wish = await _loaded(request.payload)
+        reply = await self.served(request, caller, chat_of(wish))
+        return reply_of(reply, wish, request.request_id, int(time()))
+
+
+class ResponseView(GatewayView):
+    """None is kept, so none is found; whoever asks hears why."""
+
+    http_method_names = ["get", "head", "post", "delete"]
+
+    async def get(self, request: GatewayRequest, caller: Caller, response: str) -> Reply:
+        raise NotFound("Responses are not stored here: what was answered is told once, to the one who asked.")
+
+    post = delete = get
 
 
 class CompareView(GatewayView):

@@ -12,16 +12,27 @@ from django.views.decorators.http import require_GET
 from console.guides import blocks_of, written
 
 PROVIDER = {"en": "provider-guide.md", "th": "provider-guide.th.md"}
-_PLACEHOLDER = "https://your-console"
+DEVELOPER = {"en": "developer-guide.md", "th": "developer-guide.th.md"}
+_GUIDES = {"provider-guide-in": PROVIDER, "developer-guide-in": DEVELOPER}
+"""By the URLs at which they are in a language that the address names."""
 
 
 @require_GET
 def provider(request: HttpRequest, language: str = "") -> HttpResponse:
+    return _guide(request, PROVIDER, language)
+
+
+@require_GET
+def developer(request: HttpRequest, language: str = "") -> HttpResponse:
+    return _guide(request, DEVELOPER, language)
+
+
+def _guide(request: HttpRequest, files: dict[str, str], language: str) -> HttpResponse:
     """In the language that the address names, or else in the console's."""
-    if language and language not in PROVIDER:
+    if language and language not in files:
         raise Http404
     language = language or (get_language() or "en").partition("-")[0]
-    text = written(PROVIDER.get(language, PROVIDER["en"])).replace(_PLACEHOLDER, settings.PUBLIC_URL)
+    text = _with_addresses(written(files.get(language, files["en"])))
     title, *blocks = blocks_of(text, _link)
     context = {
         "title": title.html,
@@ -32,9 +43,16 @@ def provider(request: HttpRequest, language: str = "") -> HttpResponse:
     return render(request, "docs/guide.html", context)
 
 
+def _with_addresses(text: str) -> str:
+    return text.replace("https://your-console", settings.PUBLIC_URL).replace(
+        "https://your-gateway", settings.GATEWAY_URL
+    )
+
+
 def _link(to: str) -> str:
     """Guides name each other by their files."""
-    for language, name in PROVIDER.items():
-        if to.partition("#")[0] == name:
-            return reverse("provider-guide-in", args=[language]) + to.removeprefix(name)
+    for url, files in _GUIDES.items():
+        for language, name in files.items():
+            if to.partition("#")[0] == name:
+                return reverse(url, args=[language]) + to.removeprefix(name)
     return to

@@ -123,6 +123,7 @@ def test_under_an_idempotency_key_it_is_kept_once(keeping, ask):
         ({"Cache-Control": "no-store"}, {}),
         ({}, {"store": False}),
         ({}, {"provider": {"data_collection": "deny"}}),
+        ({}, {"provider": {"zdr": True}}),
     ],
 )
 def test_a_request_can_object(keeping, ask, headers, body):

@@ -185,3 +185,17 @@ class TestConsole:
         with socket.create_connection(("127.0.0.1", impatient.port), timeout=20) as line:
             line.sendall(b"POST /accounts/login/ HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000\r\n\r\nlogin=")
             assert line.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("path", "way_out"),
+    [
+        ("/v1/v1/chat/completions", "ends in /v1, once"),
+        ("/v1/chat/completions/", "Leave out the slash"),
+        ("/v1/moderations", "/docs/api"),
+    ],
+)
+def test_an_address_that_is_none_comes_with_a_way_out(http, path, way_out):
+    refused = http.post(path, json={})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
+    assert way_out in refused.json()["error"]["message"]

@@ -41,6 +41,7 @@ CASES: dict[str, Ask] = {
     "v1/chat/completions": Ask("POST", "/v1/chat/completions", CHAT),
     "v1/completions": Ask("POST", "/v1/completions", {"prompt": "Hello"}),
     "v1/embeddings": Ask("POST", "/v1/embeddings", {"input": "Hello"}),
+    "v1/responses": Ask("POST", "/v1/responses", {"input": "Hello"}),
     "v1/route/explain": Ask("POST", "/v1/route/explain", CHAT),
     "v1/models/<path:model>": Ask("GET", "/v1/models/<model>"),
 }
@@ -48,6 +49,9 @@ CASES: dict[str, Ask] = {
 
 SEVERAL = "v1/compare"
 """Names several objects, and tells of each."""
+
+KEPT_BY_NOBODY = "v1/responses/<path:response>"
+"""Whatever is asked for is not there, whose ever it was."""
 
 LISTS = {"v1/models": "/v1/models", "v1/key": "/v1/key"}
 OPEN = {"health/live": "/health/live", "health/ready": "/health/ready"}
@@ -93,7 +97,7 @@ def send(client: httpx.Client, ask: Ask) -> httpx.Response:
 
 def test_every_url_has_a_case():
     routes = {str(pattern.pattern) for pattern in urls.urlpatterns}
-    assert routes == CASES.keys() | {SEVERAL} | LISTS.keys() | OPEN.keys()
+    assert routes == CASES.keys() | {SEVERAL, KEPT_BY_NOBODY} | LISTS.keys() | OPEN.keys()
 
 
 @pytest.mark.parametrize("ask", CASES.values(), ids=CASES)

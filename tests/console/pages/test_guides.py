@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from console.guides import blocks_of, written
-from console.pages.guides import PROVIDER
+from console.pages.guides import DEVELOPER, PROVIDER
 
 
 def text_of(text: str) -> str:
@@ -46,15 +46,23 @@ def test_of_a_session_the_typed_part_is_copied():
 
 
 @pytest.mark.parametrize("language", PROVIDER)
-def test_the_guide_is_served_whole(db, language, settings):
-    settings.PUBLIC_URL = "https://ai.example.com"
-    shown = Client().get(reverse("provider-guide-in", args=[language])).content.decode()
+@pytest.mark.parametrize(
+    ("name", "files", "filled_in"),
+    [
+        ("provider-guide-in", PROVIDER, "curl -fsSL https://ai.example.com/install.sh"),
+        ("developer-guide-in", DEVELOPER, "OPENAI_BASE_URL=https://gateway.example.com/v1"),
+    ],
+)
+def test_the_guide_is_served_whole(db, language, name, files, filled_in, settings):
+    settings.PUBLIC_URL, settings.GATEWAY_URL = "https://ai.example.com", "https://gateway.example.com"
+    shown = Client().get(reverse(name, args=[language])).content.decode()
     article = re.search(r"<article.*</article>", shown, re.S)[0]
-    source = written(PROVIDER[language])
+    source = written(files[language])
     assert article.count("<h2") == len(re.findall(r"^## ", source, re.M))
-    assert article.count("<pre") == len(re.findall(r"^```console", source, re.M))
-    assert "curl -fsSL https://ai.example.com/install.sh" in article
+    assert article.count("<pre") == len(re.findall(r"^```[a-z]", source, re.M))
+    assert filled_in in article
     assert "your-console" not in article
+    assert "your-gateway" not in article
     prose = re.sub(r"<(code|pre)[^>]*>.*?</\1>", "", article, flags=re.S)
     assert not re.search(r"\*\*|`|\]\(|^#|^\|", prose, re.M)
 
@@ -70,3 +78,10 @@ def test_it_speaks_the_reader_s_language_and_leads_to_the_other(as_browser, alic
 
 def test_there_is_no_third_language(db):
     assert Client().get(reverse("provider-guide-in", args=["de"])).status_code == 404
+
+
+def test_both_languages_of_the_developer_guide_show_the_same_code():
+    english, thai = (
+        re.findall(r"^```(?:python|py|js|sh)\n.*?^```", written(name), re.M | re.S) for name in DEVELOPER.values()
+    )
+    assert english == thai

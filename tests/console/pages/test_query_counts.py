@@ -16,7 +16,7 @@ AN_ALERT = 1
 """More while an alert is open, which is told on every page; here one always is."""
 EXPLAINING = {"routes-show": 24}
 """A page that explains a call reads the organisation as the gateway does: keys, limits, targets, routes, drills."""
-OPEN = ("causes", "contributors", "provider-guide", "price-book", "causes-review")
+OPEN = ("causes", "contributors", "developer-guide", "provider-guide", "price-book", "causes-review")
 
 
 @pytest.fixture
