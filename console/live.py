@@ -7,7 +7,7 @@ so that a browser left open cannot hold a connection for ever: EventSource comes
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,12 @@ _RECENT = timedelta(minutes=15)
 MOST_OF_ONE = 50
 """Streams that one person has open in one process: more windows than anybody looks at."""
 
-_open: Counter[int] = Counter()
+SILENT_S = 40.0
+"""Longer than the pauses between its comments: a stream that said nothing for so long was left. Nothing tells of that
+before the garbage collector does."""
+
+_open: dict[int, dict[object, float]] = {}
+"""Of each person the streams of this process, by when they spoke last."""
 
 Mark = Any
 """What a topic looked like; another value means that it changed."""
@@ -111,18 +116,21 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
 
 def _has_room(user: User) -> bool:
     """Each stream asks PostgreSQL once a tick, for as long as it is open."""
-    return _open[user.pk] < MOST_OF_ONE
+    recently_s = time.monotonic() - SILENT_S
+    alive = {stream: spoke_s for stream, spoke_s in _open.pop(user.pk, {}).items() if spoke_s > recently_s}
+    if alive:
+        _open[user.pk] = alive
+    return len(alive) < MOST_OF_ONE
 
 
 async def _events(user: User, organization: Organization, topics: list[str], session: str) -> AsyncIterator[bytes]:
-    _open[user.pk] += 1
+    stream = object()
     try:
         async for event in _told(user, organization, topics, session):
+            _open.setdefault(user.pk, {})[stream] = time.monotonic()
             yield event
     finally:
-        _open[user.pk] -= 1
-        if not _open[user.pk]:
-            del _open[user.pk]
+        _open.get(user.pk, {}).pop(stream, None)
 
 
 async def _told(user: User, organization: Organization, topics: list[str], session: str) -> AsyncIterator[bytes]:

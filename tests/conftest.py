@@ -60,7 +60,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if not LEAVING.isdisjoint(item.nodeid.split("/")[:2]):
         stash[_IS_LEFT] = True
-    elif stash.get(_IS_LEFT, False):
+    elif stash.get(_IS_LEFT, False) and connection.settings_dict["NAME"].startswith("test_"):  # once that is made
         stash[_IS_LEFT] = False
         with stash[blocking_manager_key].unblock():
             empty_tables(TransactionTestCase())

@@ -83,6 +83,15 @@ class TestAuthenticatorApp:
             elsewhere.post(AUTHENTICATE, {"code": totp(app_secret)})
         assert (is_signed_in(first, erin), is_signed_in(second, erin)) == (True, False)
 
+    def test_guessing_is_stopped_and_the_right_one_with_it(self, app_secret, erin, noon):
+        noon.shift(60)
+        elsewhere = Client()
+        sign_in(elsewhere)
+        for guess in range(8):
+            elsewhere.post(AUTHENTICATE, {"code": f"{guess:06d}"})
+        elsewhere.post(AUTHENTICATE, {"code": totp(app_secret)})
+        assert not is_signed_in(elsewhere, erin)
+
     def test_a_wrong_code_does_not_enrol(self, browser, erin):
         browser.get(ACTIVATE_TOTP)
         browser.post(ACTIVATE_TOTP, {"code": "000000"})

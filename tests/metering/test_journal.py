@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from metering import journal as journals
 from metering import segments
 from metering.journal import Journal, JournalFull
 from metering.usage import UsageRecord
@@ -47,6 +49,25 @@ def test_rotation_loses_nothing(tmp_path: Path) -> None:
     assert ids_of(lines_of(tmp_path)) == [f"req_{number:02}" for number in range(20)]
     assert len([*tmp_path.glob("*.journal")]) > 3
     journal.sync()
+    journal.close()
+
+
+def test_after_a_sync_all_of_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: dict[int, int] = {}
+    really = journals._data_sync
+
+    def data_sync(fd: int) -> None:
+        really(fd)
+        synced[os.fstat(fd).st_ino] = os.fstat(fd).st_size
+
+    monkeypatch.setattr(journals, "_data_sync", data_sync)
+    journal = Journal(tmp_path, rotate_bytes=1_500)
+    for number in range(20):
+        journal.append(usage_record(f"req_{number:02}"))
+    journal.sync()
+    files = [file.stat() for file in tmp_path.glob("*.journal")]
+    assert len(files) > 3
+    assert synced == {file.st_ino: file.st_size for file in files}
     journal.close()
 
 

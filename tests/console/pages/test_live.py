@@ -1,7 +1,5 @@
 """The stream of a page: it tells a change to whom it concerns, and ends for who is no member."""
 
-import asyncio
-
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.hashers import make_password
@@ -142,11 +140,7 @@ async def test_one_person_has_so_many_at_a_time(monkeypatch, alice, acme):
     for stream in streams:
         assert b"here" in await anext(stream)
     assert (await client.get(reverse("live") + "?topics=usage")).status_code == 204
-    for stream in streams:
-        await stream.aclose()
-    async with asyncio.timeout(10):
-        while live._open:
-            await asyncio.sleep(0.01)
+    monkeypatch.setattr(live, "SILENT_S", 0)  # as when they say nothing any more
     assert (await client.get(reverse("live") + "?topics=usage")).status_code == 200
 
 
