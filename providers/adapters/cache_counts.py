@@ -1,8 +1,8 @@
 """What an upstream says of its own cache: in OpenAI's words, or in those of Anthropic, which many gateways pass on.
 
 OpenAI counts what was read from the cache as a part of the prompt; Anthropic counts what was read and what was
-written beside it. Gateways that translate say `prompt_tokens` with Anthropic's two fields next to it, some adding them
-up and some not: the total tells, and so does a prompt that is smaller than its parts.
+written beside it. Gateways that translate say `prompt_tokens` with Anthropic's two fields next to it, some adding
+them up and some not: the total tells, and so does a prompt that is smaller than its parts.
 Source: https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching
 """
 
