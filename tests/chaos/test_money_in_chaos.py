@@ -148,8 +148,8 @@ def upstream() -> Iterator[FaultUpstream]:
 
 @pytest.fixture
 def machine_server() -> Iterator[FaultUpstream]:
-    """Of models that run on somebody's machine; it wants no key."""
-    with FaultUpstream(name="M", keys=[""], models=[SHARED], manners=SLOWLY) as server:
+    """Of models that run on somebody's machine, which tries them first; it wants no key."""
+    with FaultUpstream(name="M", keys=[""], models=[SHARED]) as server:
         yield server
 
 
@@ -186,6 +186,7 @@ def world(database, redis, payments, upstream, machine_server, machine, tmp_path
         machine.enrol_with(made["machine_token"], gateway.url, machine_server.base_url)
         machine.start()
         made |= told_by(environment, "share")
+        machine_server.manners = SLOWLY
         for name in ("worker", "beat"):
             celery.start(name)
         yield World(database, redis, celery, gateway, payments, upstream, machine, environment, made, payees)
