@@ -36,6 +36,12 @@ class Deliveries:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def close(self) -> None:
+        """Gives up what was not taken yet."""
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _deliver(self, event: Object) -> None:
         await asyncio.sleep(random.uniform(0, self.disorder_s))  # noqa: S311  not a secret
         body = json.dumps(event)

@@ -25,6 +25,7 @@ import pytest
 
 from demo.payments import connect
 from demo.payments.state import no_fault
+from tests.billing.payees import TARGETS_FROM
 from tests.chaos.callers import COST_NANOS, KINDS, Told, ask_for_payout, buy_until, call
 from tests.chaos.servers import PROJECT, Celery, Database
 from tests.chaos.world import ASKING, BUDGET_USD, GIVEN_USD, MACHINES_OWNER, MODELS, MONTHLY, RIPENING, SHARED
@@ -41,8 +42,8 @@ SLOWLY = Manners(first_token_s=3.0, token_interval_s=0.3)
 PACE_S = 6.0
 """So long takes an answer: two hundred wait for theirs at any moment, and the machine is mostly idle."""
 DRAINED_WITHIN_S = 90.0
-CHARGES = "billing_charge WHERE request_id NOT LIKE '%:%'"
-"""Those of the calls; what owners earned before is named after them."""
+CHARGES = f"billing_charge WHERE target_id > -{TARGETS_FROM}"
+"""Those of the calls; what owners earned before is of machines that are made up, with numbers beyond."""
 DISORDER_S, DOUBLES = 3.0, 0.5
 """Of webhooks: a half come twice, and each when it likes."""
 OWNERS_EACH = 6

@@ -39,6 +39,8 @@ class PaymentDouble:
         self.state.on_event = self._send
 
     def __exit__(self, *_: object) -> None:
+        if self.deliveries is not None:
+            asyncio.run_coroutine_threadsafe(self.deliveries.close(), self._loop).result(10)
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
