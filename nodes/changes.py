@@ -109,6 +109,7 @@ def said_of_model(model: NodeModel) -> dict[str, Any]:
         "for_others": model.for_others,
         "input_price_nanos": model.input_price_nanos,
         "output_price_nanos": model.output_price_nanos,
+        "price_tiers": [dict(tier) for tier in model.price_tiers],
         "price_version": model.price_version,
     }
 

@@ -134,6 +134,7 @@ class NodeModel(TenantModel):
     context_tokens = models.PositiveIntegerField(_("context window"), null=True, blank=True)
     input_price_nanos = models.BigIntegerField(_("input price"), default=0)
     output_price_nanos = models.BigIntegerField(_("output price"), default=0)
+    price_tiers = models.JSONField(default=list, blank=True)  # of long prompts: each a `providers.tiers.PriceTier`
     price_version = models.PositiveIntegerField(default=1)
     tokens_per_s = models.FloatField(null=True, blank=True)
     first_token_ms = models.FloatField(null=True, blank=True)

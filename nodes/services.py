@@ -28,7 +28,7 @@ COMMUNITY_HANDLE = "community-"
 """Begins the short name by which others know a machine of the community; no owner's own name may."""
 
 _SLUG_LENGTH = 40
-_PRICES = ("input_price_nanos", "output_price_nanos")
+_PRICES = ("input_price_nanos", "output_price_nanos", "price_tiers")
 
 
 def nodes_of(org: Organization) -> QuerySet[Node]:

@@ -12,10 +12,12 @@ from collections.abc import Iterable
 
 from django.db.models import Q
 
+from common.rates import FinerRates
 from nodes.models import COMMUNITY, SHARED, Node, NodeModel, NodeShare
 from nodes.services import handle_of
 from providers.prefill import GOING_ON_UNASKED, GOING_ON_WHEN_TOLD, PREFILL
 from providers.targets import GUEST, OWN, Price, Target
+from providers.tiers import rates_of_tiers
 
 TUNNEL = "tunnel"
 COMMUNITY_NAME = "Community"
@@ -82,7 +84,7 @@ def _target(node: Node, row: NodeModel, org_id: int, uses_community: bool) -> Ta
         base_url=f"node://{node.public_id}",
         credentials=(),
         kind=row.kind,
-        price=Price(row.input_price_nanos, row.output_price_nanos, version=row.price_version),
+        price=_price(row),
         priority=node.priority if is_own else node.priority + GUEST_PENALTY,
         context_tokens=row.context_tokens,
         capabilities=frozenset(row.capabilities) | _able_to_go_on(row.runtime),
@@ -94,6 +96,11 @@ def _target(node: Node, row: NodeModel, org_id: int, uses_community: bool) -> Ta
         named_only=not is_own and not uses_community,
         exposure=1.0 if is_own else node.exposure_percent / 100,
     )
+
+
+def _price(row: NodeModel) -> Price:
+    finer = FinerRates(tiers=rates_of_tiers(row.price_tiers)) if row.price_tiers else None
+    return Price(row.input_price_nanos, row.output_price_nanos, version=row.price_version, finer=finer)
 
 
 def _able_to_go_on(runtime: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ Every refusal is an `InvalidNode` that names the field: `name`, `calendar.1.from
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,9 @@ from nodes.errors import InvalidNode
 from nodes.models import MODES, MOST_CONCURRENT, VISIBILITIES
 from providers import drafts, schema
 from providers.errors import InvalidConnection
+from providers.tiers import PriceTier
 
+TIER_FIGURES = ("input_price", "output_price")
 MOST_MODELS = 200
 MOST_GUESTS = 200
 MOST_HOURS = 50
@@ -48,6 +50,7 @@ class ModelWish:
     for_others: bool | None = None
     input_price_nanos: int | None = None
     output_price_nanos: int | None = None
+    price_tiers: list[PriceTier] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def clean_model(given: Mapping[str, Any], at: str = "") -> ModelWish:
     """
     Args:
         given: `upstream_id`, and optionally `id` (the public name), `advertised`, `for_others`, `input_price` and
-            `output_price` (USD per million tokens, as strings).
+            `output_price` (USD per million tokens, as strings), `price_tiers` (see `clean_tiers`).
     """
     name = given.get("id")
     return ModelWish(
@@ -112,6 +115,7 @@ def clean_model(given: Mapping[str, Any], at: str = "") -> ModelWish:
         for_others=_flag_or_none(given.get("for_others"), f"{at}for_others"),
         input_price_nanos=clean_price(given.get("input_price"), f"{at}input_price"),
         output_price_nanos=clean_price(given.get("output_price"), f"{at}output_price"),
+        price_tiers=clean_tiers(given["price_tiers"], f"{at}price_tiers") if "price_tiers" in given else None,
     )
 
 
@@ -136,6 +140,18 @@ def clean_price(value: Any, at: str) -> int | None:
         message = _("Prices here are between %(least)s and %(most)s US dollars for a million tokens.")
         raise InvalidNode(at, message % {"least": f"{least:f}", "most": f"{most:f}"})
     return nanos_from_usd(usd)
+
+
+def clean_tiers(tiers: Sequence[Mapping[str, Any]], at: str) -> list[PriceTier]:
+    """What requests with long prompts cost: of each `above_tokens`, `input_price` and `output_price`, within the
+    operator's bounds. The whole list."""
+    for index, tier in enumerate(tiers):
+        for name in sorted(tier.keys() - {"above_tokens", *TIER_FIGURES}):
+            raise InvalidNode(f"{at}.{index}.{name}", _("There is no field of this name."))
+        for name in TIER_FIGURES:
+            clean_price(tier.get(name), f"{at}.{index}.{name}")
+    cleaned: list[PriceTier] = _borrowed(drafts.clean_tiers, tiers, at)
+    return cleaned
 
 
 def clean_guests(slugs: Any) -> list[str]:

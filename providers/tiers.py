@@ -6,7 +6,7 @@ strings. `FinerRates` are the same in nano-USD.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,15 @@ def tier_of(above_tokens: int, prices: Mapping[str, Decimal | None]) -> PriceTie
 def finer_of(row: ServedModel) -> FinerRates | None:
     """Exact. None: its four figures say it all."""
     kinds = {name: _nanos(getattr(row, name)) for name in KIND_PRICES}
-    tiers = sorted((_rates(tier) for tier in row.price_tiers), key=lambda tier: tier.above_tokens)
+    tiers = rates_of_tiers(row.price_tiers)
     if not tiers and not any(nanos is not None for nanos in kinds.values()):
         return None
-    return FinerRates(**{_named(name): nanos for name, nanos in kinds.items()}, tiers=tuple(tiers))
+    return FinerRates(**{_named(name): nanos for name, nanos in kinds.items()}, tiers=tiers)
+
+
+def rates_of_tiers(tiers: Iterable[PriceTier]) -> tuple[Tier, ...]:
+    """By their size."""
+    return tuple(sorted(map(_rates, tiers), key=lambda tier: tier.above_tokens))
 
 
 def _rates(tier: PriceTier) -> Tier:

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from console.api.fields import Body, Flag, Kind, Number, Shown, Text, Usd, UsdOfNanos, Whole
+from console.api.provider_shapes import TIERS
 from nodes.enrolment import LONGEST_TTL_S, MOST_MACHINES, SHORTEST_TTL_S, SINGLE_TTL_S
 from nodes.ladder import DONE, FAILED, WAITING, facts_of, ladder, why_not_routable
 from nodes.models import MODES, MOST_CONCURRENT, VISIBILITIES, EnrolmentToken, Node
@@ -21,6 +22,7 @@ from nodes.wishes import (
     MOST_PRIORITY,
     MOST_TAGS,
 )
+from providers.tiers import MOST_TIERS
 
 
 class CommandsShown(Shown):
@@ -63,6 +65,12 @@ class NewNodeToken(Body):
     ttl_s = Whole(default=SINGLE_TTL_S, min_value=SHORTEST_TTL_S, max_value=LONGEST_TTL_S)
 
 
+class MachineTierShown(Shown):
+    above_tokens = serializers.IntegerField()
+    input_price = serializers.CharField()
+    output_price = serializers.CharField()
+
+
 class NodeModelShown(Shown):
     id = serializers.CharField(source="model_id", help_text="The public name.")
     upstream_id = serializers.CharField(help_text="As the machine calls it.")
@@ -77,6 +85,7 @@ class NodeModelShown(Shown):
     context_tokens = serializers.IntegerField(allow_null=True)
     input_price = UsdOfNanos(source="input_price_nanos", help_text="US dollars for a million tokens.")
     output_price = UsdOfNanos(source="output_price_nanos")
+    price_tiers = MachineTierShown(many=True, help_text=TIERS)
     price_version = serializers.IntegerField()
     tokens_per_s = serializers.FloatField(allow_null=True)
     first_token_ms = serializers.FloatField(allow_null=True)
@@ -166,6 +175,12 @@ class NodeShown(Shown):
         return facts_of(node, self.context["presences"].get(node.public_id), self.context["out_of_use"])
 
 
+class MachineTierWish(Body):
+    above_tokens = Whole(min_value=1)
+    input_price = Usd()
+    output_price = Usd()
+
+
 class NodeModelWishes(Body):
     upstream_id = Text(max_length=200)
     id = Text(max_length=200, required=False, help_text="The public name.")
@@ -173,6 +188,9 @@ class NodeModelWishes(Body):
     for_others = Flag(required=False)
     input_price = Usd(required=False, help_text="US dollars for a million tokens, within the operator's bounds.")
     output_price = Usd(required=False)
+    price_tiers = serializers.ListField(
+        child=MachineTierWish(), required=False, max_length=MOST_TIERS, help_text=f"The whole list. {TIERS}"
+    )
 
 
 class HoursWishes(Body):

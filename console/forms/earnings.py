@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +22,7 @@ from billing.earnings.models import (
 from billing.earnings.programmes import LONGEST_PUBLIC_NAME, weights_of
 from console.earning_words import PROGRAMMES
 from console.forms.base import ConsoleForm
+from console.forms.finer_prices import TIER_LABELS, TieredPriceForm
 
 _WEIGHT = "weight-"
 
@@ -112,8 +113,12 @@ class DecisionForm(ConsoleForm):
     note = forms.CharField(label=_("Reason, which the owner reads"), max_length=300)
 
 
-class PriceForm(ConsoleForm):
+class PriceForm(TieredPriceForm):
     """In US dollars for a million tokens."""
+
+    tier_labels: ClassVar[Mapping[str, Any]] = {
+        name: TIER_LABELS[name] for name in ("above_tokens", "input_price", "output_price")
+    }
 
     node = forms.CharField(widget=forms.HiddenInput)
     upstream_id = forms.CharField(widget=forms.HiddenInput, max_length=200)

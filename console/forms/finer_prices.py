@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -30,13 +30,11 @@ _TIER = re.compile(r"price_tiers\.(\d+)\.([a-z_]+)")
 _AS_INPUT, _AS_OUTPUT = _("Empty: as other input."), _("Empty: as other output.")
 
 
-class FinerPriceForm(ConsoleForm):
+class TieredPriceForm(ConsoleForm):
     """Offers one row more than there are tiers; a row with nothing in it is none."""
 
-    cache_write_price = forms.CharField(label=_("Cache write"), required=False, help_text=_AS_INPUT)
-    audio_input_price = forms.CharField(label=_("Audio input"), required=False, help_text=_AS_INPUT)
-    reasoning_price = forms.CharField(label=_("Reasoning"), required=False, help_text=_AS_OUTPUT)
-    audio_output_price = forms.CharField(label=_("Audio output"), required=False, help_text=_AS_OUTPUT)
+    tier_labels: ClassVar[Mapping[str, Any]] = TIER_LABELS
+    kind_prices: ClassVar[Sequence[str]] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,24 +44,25 @@ class FinerPriceForm(ConsoleForm):
         self._filled: list[int] = []
         for number in range(self._shown):
             tier = tiers[number] if number < len(tiers) else {}
-            for name, label in TIER_LABELS.items():
+            for name, label in self.tier_labels.items():
                 self.fields[f"tier-{number}-{name}"] = _cell(label, number, tier.get(name, ""))
 
     def tier_rows(self) -> Sequence[Sequence[forms.BoundField]]:
-        return [[self[f"tier-{number}-{name}"] for name in TIER_LABELS] for number in range(self._shown)]
+        return [[self[f"tier-{number}-{name}"] for name in self.tier_labels] for number in range(self._shown)]
 
     def tier_heads(self) -> Sequence[Any]:
-        return list(TIER_LABELS.values())
+        return list(self.tier_labels.values())
 
     def is_finer(self) -> bool:
         """Whether there is something to see: a price of its own, or a mistake."""
-        shown = [*KIND_PRICES, *(name for name in self.fields if _ROW.fullmatch(name))]
+        shown = [*self.kind_prices, *(name for name in self.fields if _ROW.fullmatch(name))]
         return any(self[name].value() or self[name].errors for name in shown)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         rows = [
-            {name: cleaned.pop(f"tier-{number}-{name}", "") for name in TIER_LABELS} for number in range(self._shown)
+            {name: cleaned.pop(f"tier-{number}-{name}", "") for name in self.tier_labels}
+            for number in range(self._shown)
         ]
         self._filled = [number for number, row in enumerate(rows) if any(row.values())]
         cleaned["price_tiers"] = [rows[number] for number in self._filled]
@@ -75,6 +74,15 @@ class FinerPriceForm(ConsoleForm):
             self.add_error(f"tier-{self._filled[int(told[1])]}-{told[2]}", refusal.message)
         else:
             super().absorb(refusal)
+
+
+class FinerPriceForm(TieredPriceForm):
+    kind_prices = KIND_PRICES
+
+    cache_write_price = forms.CharField(label=_("Cache write"), required=False, help_text=_AS_INPUT)
+    audio_input_price = forms.CharField(label=_("Audio input"), required=False, help_text=_AS_INPUT)
+    reasoning_price = forms.CharField(label=_("Reasoning"), required=False, help_text=_AS_OUTPUT)
+    audio_output_price = forms.CharField(label=_("Audio output"), required=False, help_text=_AS_OUTPUT)
 
 
 def initial_of_finer(model: ServedModel) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def _provider(served: ServedModel, uptime: float | None) -> Server:
     )
 
 
-def _long_price(served: ServedModel) -> LongPrice | None:
+def _long_price(served: ServedModel | NodeModel) -> LongPrice | None:
     if not served.price_tiers:
         return None
     tier = served.price_tiers[0]
@@ -169,6 +169,7 @@ def _machine(target: Target, row: NodeModel, organization: Organization) -> Serv
         context_tokens=target.context_tokens,
         capabilities=tuple(sorted(target.capabilities)),
         is_machine=True,
+        long_price=_long_price(row),
         bare=not target.named_only,
     )
 

@@ -8,6 +8,7 @@ import hmac
 import json
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -25,6 +26,8 @@ class Deliveries:
     secret: str
     disorder_s: float = 0.0
     doubles: float = 0.0
+    taken: Counter[str] = field(default_factory=Counter)
+    """How often each event was answered with 200, by its id."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def send(self, event: Object) -> None:
@@ -33,12 +36,19 @@ class Deliveries:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def close(self) -> None:
+        """Gives up what was not taken yet."""
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _deliver(self, event: Object) -> None:
         await asyncio.sleep(random.uniform(0, self.disorder_s))  # noqa: S311  not a secret
         body = json.dumps(event)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
             for pause_s in RETRY_S:
                 if await self._is_taken(session, body):
+                    self.taken[event["id"]] += 1
                     return
                 await asyncio.sleep(pause_s)
 

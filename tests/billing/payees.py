@@ -15,7 +15,7 @@ from ledger.transfers import post
 from tests.fakes.payments import PaymentDouble
 
 DOLLAR = 10**9
-_TARGETS_FROM = 1_000_000
+TARGETS_FROM = 1_000_000
 
 
 def earn(organization: Organization, nanos: int, number: int = 0, *, is_matured: bool = True) -> None:
@@ -28,7 +28,7 @@ def earn(organization: Organization, nanos: int, number: int = 0, *, is_matured:
     settled = post(Draft(f"settled:{name}", "settlement", {wallet.pk: -nanos, escrow.pk: nanos}))
     if is_matured:
         post(Draft(f"matured:{name}", "maturity", {escrow.pk: -nanos, rewards.pk: nanos}))
-    target_id, now = -(_TARGETS_FROM + 10 * organization.pk + number), timezone.now()
+    target_id, now = -(TARGETS_FROM + 10 * organization.pk + number), timezone.now()
     PriceVersion.objects.create(
         target_id=target_id, version=1, owner_id=organization.pk, input_nanos=0, output_nanos=0, request_nanos=nanos
     )

@@ -1,4 +1,4 @@
-"""Who calls while processes die: many at once, whole and streamed, for what is sold, what is kept and what is own.
+"""Who calls while processes die: many at once, whole and streamed, for what is sold, kept, own and a machine's.
 
 They go on whatever becomes of the last request, and remember what they were told.
 """
@@ -24,6 +24,8 @@ COST_NANOS = TOKENS * 100_000
 PAUSE_S, BUYS_EVERY_S = 0.5, 5.0
 KEPT_FOR_S = 15
 """After that another question is asked of what is kept."""
+SHARING = 6
+"""So many ask the machine, which answers few at a time."""
 KINDS = [(SOLD, False), (SOLD, True), (KEPT, False), (KEPT, True), (OWN, False), (OWN, True)]
 
 
@@ -85,12 +87,14 @@ async def call_until(over: asyncio.Event, caller: Crowd, model: str, stream: boo
             await asyncio.sleep(PAUSE_S)
 
 
-async def call(over: asyncio.Event, gateway: GatewayProcess, api_key: str, callers: int, pace_s: float) -> Told:
-    told = Told()
+async def call(
+    over: asyncio.Event, gateway: GatewayProcess, api_key: str, callers: int, pace_s: float, shared: str
+) -> Told:
+    """Args: shared: the name of the machine's model."""
+    told, asked = Told(), [(shared, False), (shared, True)] * (SHARING // 2)
+    asked += [KINDS[nth % len(KINDS)] for nth in range(callers - SHARING)]
     async with crowd(gateway.url, api_key, SOLD) as caller:
-        await asyncio.gather(
-            *(call_until(over, caller, *KINDS[nth % len(KINDS)], pace_s, told) for nth in range(callers))
-        )
+        await asyncio.gather(*(call_until(over, caller, *kind, pace_s, told) for kind in asked))
     return told
 
 

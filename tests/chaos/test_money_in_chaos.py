@@ -1,4 +1,4 @@
-"""Processes are killed at random under load: gateways, Celery, Redis, PostgreSQL. Then all of the money is right.
+"""Processes are killed at random under load: gateways, Celery, Redis, PostgreSQL, machines. The money is right.
 
 SHAREAI_CHAOS_S says for how long; an hour is 3600.
 """
@@ -25,11 +25,13 @@ import pytest
 
 from demo.payments import connect
 from demo.payments.state import no_fault
+from tests.billing.payees import TARGETS_FROM
 from tests.chaos.callers import COST_NANOS, KINDS, Told, ask_for_payout, buy_until, call
 from tests.chaos.servers import PROJECT, Celery, Database
-from tests.chaos.world import ASKING, BUDGET_USD, GIVEN_USD, MODELS, MONTHLY, RIPENING
+from tests.chaos.world import ASKING, BUDGET_USD, GIVEN_USD, MACHINES_OWNER, MODELS, MONTHLY, RIPENING, SHARED
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.fakes.upstream import FaultUpstream, Manners
+from tests.nodes_e2e.machines import Machine
 from tests.ownredis import OwnRedis, eventually
 from tests.stack import GatewayProcess
 
@@ -40,8 +42,10 @@ SLOWLY = Manners(first_token_s=3.0, token_interval_s=0.3)
 PACE_S = 6.0
 """So long takes an answer: two hundred wait for theirs at any moment, and the machine is mostly idle."""
 DRAINED_WITHIN_S = 90.0
-CHARGES = "billing_charge WHERE target_id > 0"
-"""Those of the calls; what owners earned before is of machines, whose targets are negative."""
+CHARGES = f"billing_charge WHERE target_id > -{TARGETS_FROM}"
+"""Those of the calls; what owners earned before is of machines that are made up, with numbers beyond."""
+DISORDER_S, DOUBLES = 3.0, 0.5
+"""Of webhooks: a half come twice, and each when it likes."""
 OWNERS_EACH = 6
 NANOS, CENT_NANOS = 10**9, 10**7
 PAYMENT_FAULTS = ("", "", "cut", "500")
@@ -57,6 +61,7 @@ class World:
     gateway: GatewayProcess
     payments: PaymentDouble
     upstream: FaultUpstream
+    machine: Machine
     environment: dict[str, str]
     made: dict[str, Any]
     payees: list[tuple[str, str, int]]
@@ -76,6 +81,10 @@ class World:
         self.celery.kill(name)
         self.celery.start(name)
 
+    def restart_machine(self) -> None:
+        self.machine.kill()
+        self.machine.start()
+
     def victims(self) -> dict[str, Callable[[], object]]:
         return {
             "gateway": lambda: os.kill(random.choice(self.gateway.worker_pids), signal.SIGKILL),
@@ -84,6 +93,7 @@ class World:
             "worker": lambda: self.restart("worker"),
             "task": self.celery.kill_child,
             "beat": lambda: self.restart("beat"),
+            "machine": self.restart_machine,
         }
 
 
@@ -136,7 +146,21 @@ def upstream() -> Iterator[FaultUpstream]:
 
 
 @pytest.fixture
-def world(database, redis, payments, upstream, tmp_path) -> Iterator[World]:
+def machine_server() -> Iterator[FaultUpstream]:
+    """Of models that run on somebody's machine, which tries them first; it wants no key."""
+    with FaultUpstream(name="M", keys=[""], models=[SHARED]) as server:
+        yield server
+
+
+@pytest.fixture
+def machine(tmp_path) -> Iterator[Machine]:
+    box = Machine(tmp_path / "box", SHARED)
+    yield box
+    box.stop()
+
+
+@pytest.fixture
+def world(database, redis, payments, upstream, machine_server, machine, tmp_path) -> Iterator[World]:
     environment = {
         "DATABASE_URL": database.start(),
         "REDIS_URL": redis.url,
@@ -157,9 +181,14 @@ def world(database, redis, payments, upstream, tmp_path) -> Iterator[World]:
     celery = Celery(tmp_path, environment)
     try:
         gateway.start()
+        payments.deliver_to(f"{gateway.url}/billing/stripe", disorder_s=DISORDER_S, doubles=DOUBLES)
+        machine.enrol_with(made["machine_token"], gateway.url, machine_server.base_url)
+        machine.start()
+        made |= told_by(environment, "share")
+        machine_server.manners = SLOWLY
         for name in ("worker", "beat"):
             celery.start(name)
-        yield World(database, redis, celery, gateway, payments, upstream, environment, made, payees)
+        yield World(database, redis, celery, gateway, payments, upstream, machine, environment, made, payees)
     finally:
         celery.close()
         gateway.stop()
@@ -188,7 +217,9 @@ async def kill_until(over: asyncio.Event, victims: dict[str, Callable[[], object
 async def chaos(world: World) -> tuple[Told, int, list[str]]:
     """Returns: what callers heard, for how many dollars credits were bought, and who died."""
     over = asyncio.Event()
-    calling = asyncio.create_task(call(over, world.gateway, world.made["api_key"], CALLERS, PACE_S))
+    calling = asyncio.create_task(
+        call(over, world.gateway, world.made["api_key"], CALLERS, PACE_S, world.made["model"])
+    )
     asking = [
         asyncio.create_task(ask_for_payout(world.gateway, key, random.uniform(0, LASTS_S)))
         for key, (_, kind, _) in zip(world.made["payees"], world.payees, strict=True)
@@ -221,7 +252,9 @@ def test_all_of_the_money_is_right_whoever_dies(world):
     told, bought_usd, died = asyncio.run(chaos(world))
     print(f"\n{told}; ${bought_usd} bought; killed: {dict(Counter(died))}")
     assert set(died) == set(world.victims())
-    assert all(told.count(model, stream) for model, stream in KINDS)
+    assert all(
+        told.count(model, stream) for model, stream in [*KINDS, *((world.made["model"], n) for n in (False, True))]
+    )
     eventually(lambda: is_drained(world.database, told.answered), DRAINED_WITHIN_S)
     world.celery.close()
     world.payments.state.faults = no_fault
@@ -231,6 +264,8 @@ def test_all_of_the_money_is_right_whoever_dies(world):
     balances_are_what_was_charged(world.database, GIVEN_USD + bought_usd)
     sums_are_what_was_used(world.database)
     owners_are_paid_once(world)
+    the_machine_earned_its_share(world.database)
+    assert set(world.payments.deliveries.taken.values()) == {1, 2}
     done_by(world.environment, "manage.py", "reconcile")
     assert "does not hold" not in world.celery.log_path.read_text()
     assert [*world.gateway.data_dir.glob("**/*.rejected")] == []
@@ -272,3 +307,13 @@ def owners_are_paid_once(world: World) -> None:
     assert sorted(sent) == sorted((account, 100 * dollars) for account, _, dollars in world.payees)
     paid = world.database.rows("SELECT destination, cents FROM billing_payout WHERE state = 'paid'")
     assert sorted(paid) == sorted(sent)
+
+
+def the_machine_earned_its_share(database: Database) -> None:
+    ((paid, earned),) = database.rows(f"SELECT sum(charge_nanos), sum(owner_nanos) FROM {CHARGES} AND target_id < 0")
+    assert earned * 10 == paid * 7 > 0
+    ((has,),) = database.rows(
+        "SELECT sum(a.balance) FROM ledger_account a JOIN accounts_organization o ON o.id = a.org_id"
+        f" WHERE o.name = '{MACHINES_OWNER}' AND a.kind IN ('rewards_escrow', 'rewards_available')"
+    )
+    assert has == earned

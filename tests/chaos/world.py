@@ -1,4 +1,4 @@
-"""Who pays and who earns, on a database of their own: `python -m tests.chaos.world make '{...}'`, and `finish`.
+"""Who pays and who earns, on a database of their own: `python -m tests.chaos.world make '{...}'`, `share`, `finish`.
 
 Run as processes, since the tests' own Django is bound to the tests' database.
 """
@@ -18,8 +18,12 @@ TOKEN_PRICE = "100"
 """In dollars for a million, of an answer; a ten thousandth of a dollar for each."""
 SOLD, KEPT, OWN = "sold-chat", "kept-chat", "own-chat"
 MODELS = [SOLD, KEPT, OWN]
+SHARED = "shared-chat"
+"""Of a machine of somebody else's."""
 MONTHLY, ASKING, RIPENING = "monthly", "asking", "ripening"
 ROUNDS = 50
+MACHINES_OWNER = "Owner of a machine"
+SHARED_WITHIN_S = 60.0
 
 
 def make(told: dict[str, Any]) -> dict[str, Any]:
@@ -29,15 +33,18 @@ def make(told: dict[str, Any]) -> dict[str, Any]:
             dollars it earned.
 
     Returns:
-        The keys of who asks and of who buys, and for each payee a key that may ask for a payout.
+        The keys of who asks and of who buys, for each payee a key that may ask for a payout, and the token with which
+        a machine comes in.
     """
     from django.core.management import call_command
 
     from accounts.audit import Actor
     from accounts.limits import set_limits
+    from accounts.organizations import update_organization
     from accounts.scopes import ORGANISATION
     from billing import credits
     from common.money import NANOS_PER_USD
+    from nodes.enrolment import create_token
     from providers.services import create_connection
     from routing.cache_services import put_policy
     from tests.stack import make_tenant
@@ -57,8 +64,28 @@ def make(told: dict[str, Any]) -> dict[str, Any]:
         wishes={"budgets": [{"amount_usd": str(BUDGET_USD), "window": "lifetime"}]},
     )
     credits.give(tenant.org, system, GIVEN_USD * NANOS_PER_USD, purpose="test", reason="Test")
-    buyer = tenant.new_key(scopes=["manage"])[1]
-    return {"api_key": tenant.api_key, "buyer": buyer, "payees": [_payee(*payee) for payee in told["payees"]]}
+    update_organization(tenant.org, tenant.actor, uses_community_nodes=True)
+    owner = make_tenant(MACHINES_OWNER)
+    return {
+        "api_key": tenant.api_key,
+        "buyer": tenant.new_key(scopes=["manage"])[1],
+        "payees": [_payee(*payee) for payee in told["payees"]],
+        "machine_token": create_token(owner.org, owner.actor).plain,
+    }
+
+
+def share(told: dict[str, Any]) -> dict[str, Any]:
+    """Offers the machine to the community as soon as it has told of its model. Returns: by which name it is asked."""
+    from accounts.audit import Actor
+    from nodes.models import Node, NodeModel
+    from nodes.services import handle_of, update_node
+    from tests.ownredis import eventually
+
+    eventually(NodeModel.objects.filter(upstream_id=SHARED).exists, SHARED_WITHIN_S)
+    node = Node.objects.get()
+    prices = {"upstream_id": SHARED, "input_price": "0", "output_price": TOKEN_PRICE}
+    update_node(node, Actor.system("tests"), {"visibility": "community", "max_concurrent": 6, "models": [prices]})
+    return {"model": f"node/{handle_of(node)}/{SHARED}"}
 
 
 def _payee(account: str, kind: str, dollars: int) -> str:
@@ -94,7 +121,7 @@ def finish(told: dict[str, Any]) -> dict[str, Any]:
     return {"open": payouts.send_due(), "events": events.handle_waiting(), "unsummed": DirtyBucket.objects.count()}
 
 
-VERBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"make": make, "finish": finish}
+VERBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"make": make, "share": share, "finish": finish}
 
 
 def main(verb: str, told: str = "{}") -> None:

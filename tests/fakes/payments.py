@@ -22,18 +22,25 @@ class PaymentDouble:
     def __init__(self, webhook: str = "", *, disorder_s: float = 0.0, doubles: float = 0.0) -> None:
         self.state = State()
         self.url = ""
-        self._deliveries = Deliveries(webhook, SECRET, disorder_s, doubles) if webhook else None
+        self.deliveries: Deliveries | None = None
+        if webhook:
+            self.deliver_to(webhook, disorder_s=disorder_s, doubles=doubles)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-        if self._deliveries is not None:
-            self.state.on_event = self._send
         return self
 
+    def deliver_to(self, webhook: str, *, disorder_s: float = 0.0, doubles: float = 0.0) -> None:
+        """From the next event on."""
+        self.deliveries = Deliveries(webhook, SECRET, disorder_s, doubles)
+        self.state.on_event = self._send
+
     def __exit__(self, *_: object) -> None:
+        if self.deliveries is not None:
+            asyncio.run_coroutine_threadsafe(self.deliveries.close(), self._loop).result(10)
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -52,5 +59,5 @@ class PaymentDouble:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     def _send(self, event: Object) -> None:
-        assert self._deliveries is not None
-        self._loop.call_soon_threadsafe(self._deliveries.send, event)
+        assert self.deliveries is not None
+        self._loop.call_soon_threadsafe(self.deliveries.send, event)

@@ -20,6 +20,10 @@ from nodes.reports import parse
 from nodes.services import update_node
 from providers.services import create_connection
 
+TIER = {"above_tokens": 32_000, "input_price": "2", "output_price": "8"}
+TIERS = "models.0.price_tiers"
+
+
 pytestmark = pytest.mark.django_db
 
 
@@ -65,6 +69,17 @@ def test_a_change_is_made_told_and_audited(acme, as_alice, enrolled):
         ({"models": [{"upstream_id": "nope"}]}, "models.0.upstream_id"),
         ({"models": [{"upstream_id": "a", "input_price": "-1"}]}, "models.0.input_price"),
         ({"models": [{"upstream_id": "a", "input_price": "100.000001"}]}, "models.0.input_price"),
+        ({"models": [{"upstream_id": "a", "price_tiers": [TIER | {"above_tokens": 0}]}]}, f"{TIERS}.0.above_tokens"),
+        ({"models": [{"upstream_id": "a", "price_tiers": [TIER, TIER]}]}, f"{TIERS}.1.above_tokens"),
+        (
+            {"models": [{"upstream_id": "a", "price_tiers": [TIER | {"output_price": "101"}]}]},
+            f"{TIERS}.0.output_price",
+        ),
+        ({"models": [{"upstream_id": "a", "price_tiers": [TIER | {"output_price": ""}]}]}, f"{TIERS}.0.output_price"),
+        (
+            {"models": [{"upstream_id": "a", "price_tiers": [TIER | {"reasoning_price": "1"}]}]},
+            f"{TIERS}.0.reasoning_price",
+        ),
         ({"models": [{"upstream_id": "a", "id": "node/x"}]}, "models.0.id"),
         ({"models": [{"upstream_id": "a", "id": "x:local"}]}, "models.0.id"),
         ({"models": [{"upstream_id": "a", "id": "b"}]}, "models.0.id"),
@@ -95,6 +110,17 @@ def test_a_new_price_is_a_new_version_and_the_same_price_is_not(as_alice, enroll
         update_node(node, as_alice, {"models": [price]})
     row = NodeModel.objects.get()
     assert (row.input_price_nanos, row.output_price_nanos, row.price_version) == (150_000_000, 1_000, 2)
+
+
+def test_new_tiers_are_a_new_version_and_the_same_tiers_are_not(as_alice, enrolled):
+    node = enrolled("Box", "a")
+    for tiers in ([TIER], [TIER], [TIER | {"above_tokens": 200_000}, TIER], []):
+        update_node(node, as_alice, {"models": [{"upstream_id": "a", "price_tiers": tiers}]})
+        row = NodeModel.objects.get()
+        assert [tier["above_tokens"] for tier in row.price_tiers] == sorted(tier["above_tokens"] for tier in tiers)
+    assert row.price_version == 4
+    update_node(node, as_alice, {"models": [{"upstream_id": "a", "advertised": True}]})
+    assert NodeModel.objects.get().price_version == 4
 
 
 def test_models_may_swap_their_names(as_alice, enrolled):

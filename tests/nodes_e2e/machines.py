@@ -45,12 +45,17 @@ class Machine:
         self, console: str, tenant: Tenant, *servers: str, name: str = "Box", key_file: Path | None = None
     ) -> None:
         """Args: key_file: of the key that its model servers want."""
+        self.enrol_with(create_token(tenant.org, tenant.actor).plain, console, *servers, name=name, key_file=key_file)
+        self.row = Node.objects.of(tenant.org).get(name=name)
+
+    def enrol_with(
+        self, token: str, console: str, *servers: str, name: str = "Box", key_file: Path | None = None
+    ) -> None:
         words = ["enroll", console, "--allow-http", "--no-discover", "--name", name]
         words += [word for server in servers for word in ("--server", server)]
         words += ["--server-key-file", str(key_file)] if key_file else []
-        done = self._do(words, create_token(tenant.org, tenant.actor).plain)
+        done = self._do(words, token)
         assert done.returncode == 0, done.stderr
-        self.row = Node.objects.of(tenant.org).get(name=name)
 
     def _do(self, words: list[str], given: str) -> subprocess.CompletedProcess[str]:
         self.home.folder.parent.mkdir(parents=True, exist_ok=True)
