@@ -7,8 +7,9 @@ import re
 from gettext import GNUTranslations
 from pathlib import Path
 
+import allauth
 import pytest
-from django.utils.translation import override
+from django.utils.translation import gettext, override
 from django.utils.translation.template import templatize
 
 from console import figures
@@ -136,3 +137,17 @@ def test_money_is_rounded_for_people_and_exact_on_hover(nanos, shown, exact):
 )
 def test_counts_are_short(number, shown):
     assert figures.compact(number) == shown
+
+
+PLACES = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*\}")
+
+
+def test_what_allauth_says_in_thai_has_no_place_that_nobody_fills():
+    with (Path(allauth.__file__).parent / "locale/th/LC_MESSAGES/django.mo").open("rb") as file:
+        said = [key for key in GNUTranslations(file)._catalog if isinstance(key, str) and key]
+    assert len(said) > 200
+    with override("th"):
+        left = {
+            text: places for text in said if (places := {*PLACES.findall(gettext(text))} - {*PLACES.findall(text)})
+        }
+    assert left == {}
