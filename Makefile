@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile  # what is imported, is compiled then
 UNCONNECTED := SECRET_KEY=unused DATABASE_URL=postgresql:///unused  # settings load, and nothing is asked of a server
 TEST_WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )))  # half of a test is waiting
+# A test that hangs says where, and the others go on; one that not even that can end takes its worker along.
+TEST_LIMITS := --timeout 600 -o faulthandler_timeout=840 -o faulthandler_exit_on_timeout=true
 
 # Some machines forbid Python to keep what it has compiled; then each of many processes takes three seconds to begin, not one.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,7 +24,7 @@ run: venv
 	@exec $(BIN)/python -m console.embedded --with-parent
 
 test: dev chromium
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(TEST_LIMITS) $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
 """The audit trail: who did what to which object, chained per organisation so that a gap or an edit shows.
 
 `record` runs in the transaction of the change itself. The organisation's row, locked meanwhile, holds the length and
-the last digest of its chain: the sequence has no gaps, and a chain cut off at its end no longer fits.
+the last digest of its chain: the sequence has no gaps, and a chain cut off at its end no longer fits. What staff do
+that is no organisation's goes into the operator's own trail, which is chained in the same way; it is meant wherever
+None stands for the organisation.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from ipaddress import ip_address
 from typing import Any
 
 import orjson
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.audit_values import storable
-from accounts.models import ApiKey, AuditEvent, Organization, User
+from accounts.models import ApiKey, AuditEvent, Noted, OperatorEvent, OperatorTrail, Organization, User
 from common.ids import new_id
 
 GENESIS = bytes(32)
@@ -67,7 +70,7 @@ class VerifyReport:
 
 
 def record(
-    organization: Organization,
+    organization: Organization | None,
     actor: Actor,
     action: str,
     object_type: str,
@@ -76,37 +79,40 @@ def record(
     label: str = "",
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
-) -> AuditEvent:
+) -> Noted:
     """Appends one event. Call inside `transaction.atomic`; `action` reads like `api_key.created`."""
-    chain = _chains().select_for_update(no_key=True).get(pk=organization.pk)
-    event = AuditEvent(
-        org=organization,
-        public_id=new_id("evt"),
-        sequence=chain.audit_length + 1,
-        at=timezone.now(),
-        actor_type=actor.type,
-        actor_id=actor.id,
-        actor_label=storable(actor.label[:254]),
-        action=action,
-        object_type=object_type,
-        object_id=object_id,
-        object_label=storable(label[:254]),
-        before=storable(before),
-        after=storable(after),
-        ip=_canonical_ip(actor.ip),
-        user_agent=storable(actor.user_agent),
-        previous_digest=bytes(chain.audit_head),
-    )
+    chains = _chain(organization)
+    chain = chains.select_for_update(no_key=True).get()
+    event: Noted = OperatorEvent() if organization is None else AuditEvent(org=organization)
+    said = {
+        "public_id": new_id("evt"),
+        "sequence": chain.audit_length + 1,
+        "at": timezone.now(),
+        "actor_type": actor.type,
+        "actor_id": actor.id,
+        "actor_label": storable(actor.label[:254]),
+        "action": action,
+        "object_type": object_type,
+        "object_id": object_id,
+        "object_label": storable(label[:254]),
+        "before": storable(before),
+        "after": storable(after),
+        "ip": _canonical_ip(actor.ip),
+        "user_agent": storable(actor.user_agent),
+        "previous_digest": bytes(chain.audit_head),
+    }
+    for name, value in said.items():
+        setattr(event, name, value)
     event.digest = digest(event)
     event.save(force_insert=True)
-    _chains().filter(pk=organization.pk).update(audit_length=event.sequence, audit_head=event.digest)
+    chains.update(audit_length=event.sequence, audit_head=event.digest)
     return event
 
 
-def digest(event: AuditEvent) -> bytes:
+def digest(event: Noted) -> bytes:
     """SHA-256 over the previous digest and the canonical JSON of everything the event says."""
     said = {
-        "org": event.org_id,
+        "org": event.org_id if isinstance(event, AuditEvent) else None,
         "id": event.public_id,
         "sequence": event.sequence,
         "at": event.at.isoformat(),
@@ -126,11 +132,15 @@ def digest(event: AuditEvent) -> bytes:
     return hashlib.sha256(bytes(event.previous_digest) + canonical).digest()
 
 
-def verify(organization: Organization) -> VerifyReport:
-    """Recomputes the organisation's chain. Events that are written meanwhile are left for the next time."""
-    chain = _chains().get(pk=organization.pk)
+def events_of(organization: Organization | None) -> QuerySet[Any]:
+    return OperatorEvent.objects.all() if organization is None else AuditEvent.objects.of(organization)
+
+
+def verify(organization: Organization | None) -> VerifyReport:
+    """Recomputes the chain of a trail. Events that are written meanwhile are left for the next time."""
+    chain = _chain(organization).get()
     head, sequence = GENESIS, 0
-    events = AuditEvent.objects.of(organization).filter(sequence__lte=chain.audit_length)
+    events = events_of(organization).filter(sequence__lte=chain.audit_length)
     for event in events.order_by("sequence").iterator(chunk_size=1000):
         reason = _misfit(event, sequence, head)
         if reason:
@@ -140,7 +150,7 @@ def verify(organization: Organization) -> VerifyReport:
     return VerifyReport(sequence, head, None if complete else Breach(sequence + 1, "cut off"))
 
 
-def _misfit(event: AuditEvent, previous_sequence: int, previous_digest: bytes) -> str:
+def _misfit(event: Noted, previous_sequence: int, previous_digest: bytes) -> str:
     if event.sequence != previous_sequence + 1:
         return "gap"
     if bytes(event.digest) != digest(event):
@@ -148,8 +158,12 @@ def _misfit(event: AuditEvent, previous_sequence: int, previous_digest: bytes) -
     return "" if bytes(event.previous_digest) == previous_digest else "moved"
 
 
-def _chains() -> Any:
-    return Organization.objects.only("audit_length", "audit_head")
+def _chain(organization: Organization | None) -> QuerySet[Any]:
+    """The row that holds its length and its last digest."""
+    if organization is not None:
+        return Organization.objects.only("audit_length", "audit_head").filter(pk=organization.pk)
+    OperatorTrail.objects.get_or_create(pk=1)
+    return OperatorTrail.objects.filter(pk=1)
 
 
 def _canonical_ip(text: str | None) -> str | None:

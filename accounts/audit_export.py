@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from accounts.models import AuditEvent
+from accounts.models import Noted
 from common.cells import csv_line
 
 COLUMNS = (
@@ -29,7 +29,7 @@ COLUMNS = (
 )
 
 
-def export_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
+def export_csv(events: Iterable[Noted]) -> Iterator[str]:
     """Lines of CSV, the header first."""
     yield csv_line(COLUMNS)
     for event in events:
@@ -37,12 +37,12 @@ def export_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
         yield csv_line(_text(row[column]) for column in COLUMNS)
 
 
-def export_json_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
+def export_json_lines(events: Iterable[Noted]) -> Iterator[str]:
     for event in events:
         yield orjson.dumps(exported(event)).decode() + "\n"
 
 
-def exported(event: AuditEvent) -> dict[str, Any]:
+def exported(event: Noted) -> dict[str, Any]:
     """One event in the shape of the export and of the management API."""
     return {
         "sequence": event.sequence,

@@ -12,6 +12,7 @@ from accounts.errors import InvalidField
 from accounts.models import Budget, Limit
 from accounts.scopes import BLOCK, TOKENS, USD, WHEN_REACHED, WINDOWS, BudgetRecord
 from common.money import AmountInvalid, nanos_from_usd, usd_from_nanos
+from common.numbers import is_whole, plain
 
 MOST_BUDGETS = len(WINDOWS) * 2
 MOST = 1_000_000_000_000
@@ -61,12 +62,7 @@ def replace(limit: Limit, records: Iterable[BudgetRecord]) -> None:
 def _written(record: BudgetRecord) -> Written:
     if record.unit == TOKENS:
         return {"tokens": record.amount, "window": record.window}
-    return {"amount_usd": _plain(usd_from_nanos(record.amount)), "window": record.window}
-
-
-def _plain(amount: Decimal) -> str:
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return {"amount_usd": plain(usd_from_nanos(record.amount)), "window": record.window}
 
 
 def _read(entry: Mapping[str, Any]) -> BudgetRecord:
@@ -76,7 +72,7 @@ def _read(entry: Mapping[str, Any]) -> BudgetRecord:
             {"budgets": [_("A budget is an amount_usd or a number of tokens, and one of %s.") % ", ".join(WINDOWS)]}
         )
     if tokens is not None:
-        if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= MOST:
+        if not is_whole(tokens, 1, MOST):
             raise InvalidField({"budgets": [_("Tokens are a whole number from 1 to %s.") % MOST]})
         return BudgetRecord(TOKENS, str(window), tokens)
     return BudgetRecord(USD, str(window), _nanos(usd))

@@ -9,6 +9,7 @@ from allauth.account import app_settings
 from allauth.account.adapter import get_adapter
 from allauth.account.authentication import get_authentication_records
 from allauth.core.exceptions import ReauthenticationRequired
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -59,6 +60,14 @@ def actor_of(request: HttpRequest) -> Actor:
     if not isinstance(request.user, User):
         raise TypeError("a visitor does not act")
     return Actor.of_user(request.user, get_adapter().get_client_ip(request), request.META.get("HTTP_USER_AGENT", ""))
+
+
+def address_of(request: HttpRequest) -> str:
+    """The caller's, behind the trusted proxies; empty where nobody knows, which suits no key bound to addresses."""
+    try:
+        return str(get_adapter().get_client_ip(request))
+    except PermissionDenied:
+        return ""
 
 
 def note_sign_in(request: HttpRequest) -> None:

@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 
 @cache
-def _client() -> redis.Redis:
-    """One try of half a second: whoever changed something waits for this, and the poll makes up for a loss."""
+def client() -> redis.Redis:
+    """Redis for threads in which somebody waits for a page or a change: one try of half a second."""
     once = Retry(NoBackoff(), 0)
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=once)
 
@@ -44,6 +44,6 @@ def publish(org_id: int) -> None:
 def announce(channel: str, message: str) -> None:
     """Says something to all processes. Fails open: whoever must not miss it reads the truth at times."""
     try:
-        _client().publish(channel, message)
+        client().publish(channel, message)
     except redis.RedisError:
         logger.warning("could not publish %s on %s", message, channel)

@@ -21,10 +21,14 @@ MOST_NETWORKS = 100
 MOST_TAGS = 20
 LONGEST_TAG = 60
 LONGEST_EPHEMERAL_S = 24 * 3600
+_MOST_DECOMPOSED = 4
+"""So many characters may become one, with some spaces around it."""
 
 
 def cleaned_name(value: str, *, longest: int, field: str = "name") -> str:
     """One line of visible text, spaces folded."""
+    if len(value) > _MOST_DECOMPOSED * longest:  # normalising takes the square of a run of marks, and holds all up
+        raise InvalidField.one(field, _("At most %s characters.") % longest)
     text = " ".join(unicodedata.normalize("NFC", value).split())
     if not text:
         raise InvalidField.one(field, _("Give it a name."))

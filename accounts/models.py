@@ -235,10 +235,10 @@ class Budget(TenantModel):
         return f"{self.window} {self.amount} {self.unit}"
 
 
-class AuditEvent(TenantModel):
-    """One configuration or security action. Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
+class Noted(models.Model):
+    """One configuration or security action, in a chain of them.
 
-    `digest` chains the organisation's events: SHA-256 over the previous digest and this event's canonical JSON.
+    `digest` chains the events of one trail: SHA-256 over the previous digest and this event's canonical JSON.
     """
 
     public_id = models.CharField(max_length=40, unique=True)
@@ -258,11 +258,38 @@ class AuditEvent(TenantModel):
     previous_digest = models.BinaryField(max_length=32)
     digest = models.BinaryField(max_length=32)
 
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_type} {self.object_id}"
+
+
+class AuditEvent(Noted, TenantModel):
+    """Of an organisation's trail. Append-only: triggers refuse UPDATE, DELETE and TRUNCATE."""
+
     org = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["org", "sequence"], name="audit_sequence_once")]
         indexes = [models.Index(fields=["org", "-at"], name="audit_org_at")]
 
+
+class OperatorEvent(Noted):
+    """Of the operator's trail: what staff and commands did that is no organisation's. Append-only as the others."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["sequence"], name="operator_event_sequence_once")]
+
+
+class OperatorTrail(models.Model):
+    """The length and the last digest of the operator's trail, in its only row."""
+
+    audit_length = models.BigIntegerField(default=0)
+    audit_head = models.BinaryField(max_length=32, default=bytes(32))
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="operator_trail_is_one")]
+
     def __str__(self) -> str:
-        return f"{self.action} {self.object_type} {self.object_id}"
+        return f"{self.audit_length} events"

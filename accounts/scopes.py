@@ -6,7 +6,6 @@ import msgspec
 
 ORGANISATION, MEMBER, KEY, ROUTE, MODEL, NODE = "organisation", "member", "key", "route", "model", "node"
 SCOPES = (ORGANISATION, MEMBER, KEY, ROUTE, MODEL, NODE)
-OF_BUDGETS = (ORGANISATION, MEMBER, KEY, ROUTE, MODEL)
 
 USD, TOKENS = "usd", "tokens"
 DAILY, WEEKLY, MONTHLY, LIFETIME = "daily", "weekly", "monthly", "lifetime"

@@ -38,7 +38,7 @@ def rows(period: str = "", actor: Actor = OPERATOR) -> Iterator[tuple[str, ...]]
         with transaction.atomic():
             payout = Payout.objects.select_for_update(of=("self",)).select_related("org").get(pk=pk[0])
             payee = payees.payee_of(payout.org)
-            if payout.state not in Payout.OPEN or payee is None or payee.sealed is None:
+            if payout.state not in Payout.OPEN or payee is None or not _is_fit(payout, payee):
                 continue
             if payout.state == Payout.WAITING:
                 before = {"state": payout.state}
@@ -50,6 +50,13 @@ def rows(period: str = "", actor: Actor = OPERATOR) -> Iterator[tuple[str, ...]]
                 )
         bank = payees.bank_of(payee)
         yield payout.public_id, payout.org.name, f"{payout.cents / 100:.2f}", bank.holder, bank.account, bank.bank
+
+
+def _is_fit(payout: Payout, payee: Payee) -> bool:
+    """What is out stays as it was; nothing new goes where the operator has not found the bank right, or no longer."""
+    if payee.method != Payee.BANK or payee.sealed is None or payee.hint != payout.destination:
+        return False
+    return payout.state == Payout.SENDING or payee.state == Payee.READY
 
 
 def confirm(public_id: str, reference: str, actor: Actor) -> Payout:

@@ -100,9 +100,12 @@ def _freeze_one(batch: PayoutBatch, payee: Payee) -> None:
         with transaction.atomic():
             if PayoutBatch.objects.select_for_update().get(pk=batch.pk).frozen_at is not None:
                 return  # another has frozen it meanwhile
-            payout = _freeze(batch, payee, cents)
+            held = Payee.objects.select_for_update(of=("self",)).select_related("org").get(pk=payee.pk)
+            if held.state != Payee.READY or not held.is_monthly:
+                return  # another destination was chosen meanwhile, which nobody has verified
+            payout = _freeze(batch, held, cents)
             audit.record(
-                payee.org, Actor.system("payouts"), "payout.frozen", "payout", payout.public_id, after=about(payout)
+                held.org, Actor.system("payouts"), "payout.frozen", "payout", payout.public_id, after=about(payout)
             )
     except (IntegrityError, NotCovered):
         return  # one is open already, or what there was is held meanwhile: next month

@@ -130,7 +130,9 @@ INVARIANTS = (
         LEFT JOIN (SELECT t.reason, sum(e.amount) AS nanos FROM ledger_transfer t
                    JOIN ledger_entry e ON e.transfer_id = t.id
                    JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'rewards_available'
-                   WHERE t.kind = 'payout_reversed' GROUP BY t.reason) r ON r.reason = p.public_id
+                   WHERE t.kind = 'payout_reversed'
+                   AND NOT EXISTS (SELECT FROM ledger_transfer x WHERE x.reverses_id = t.id)
+                   GROUP BY t.reason) r ON r.reason = p.public_id
         WHERE p.reversed_cents * 10000000 <> coalesce(r.nanos, 0)
         UNION ALL
         SELECT 'payout ' || p.public_id, 'its money is not held' FROM billing_payout p

@@ -1,13 +1,14 @@
 """Charges requests anew, by another version of their target's price: differences only, by transfers of their own.
 
 For what was sold: models of the platform's own connections, and of machines, whose owners get or lose their share of
-the difference (`billing.earnings.corrections`).
+the difference (`billing.earnings.corrections`). What a case gave back of them is corrected in the same breath.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from django.db import connection, transaction
 
-from billing.earnings import corrections
+from billing.earnings import corrections, givenback
 from billing.earnings.corrections import OpenLot
 from billing.errors import InvalidRerating
 from billing.prices import PLATFORM, PriceBook, Rates
@@ -120,21 +121,35 @@ def _post(cursor: psycopg.Cursor, found: Iterable[Settled], rates: Rates) -> Rer
     changed = [settled for wanted in by_org.values() for settled, _ in wanted]
     ids = AccountIds().ensure(cursor, _accounts(changed))
     locked = lock_accounts(cursor, ids.values())
-    lots = _lots_of(cursor, changed)
+    lots = _lots_of(cursor, changed, ids)
     terms = Terms.from_settings()
-    requests = nanos = 0
+    parts_of = {}
     for org_id, wanted in by_org.items():
         wallet = locked[ids[kinds.WALLET, org_id]]
-        parts = _parts(wanted, max(0, wallet.balance - wallet.held), terms, lots)
-        first = parts[0]
-        draft = draft_of(f"{RERATING}:{first.revision}:{first.used.request_id}", RERATING, org_id, parts, ids)
-        keep(cursor, [(transfer.id, parts) for transfer in post_all(cursor, [draft])])
-        paid = [(part.used.started_at, part.charge - part.written_off) for part in parts]
-        rollups.charged_otherwise(cursor, org_id, paid)
-        requests, nanos = requests + len(parts), nanos + sum(part.charge for part in parts)
+        parts_of[org_id] = _parts(wanted, max(0, wallet.balance - wallet.held), terms, lots)
+    with _lots_kept(cursor, {lot.id: lot for lot in lots.values()}.values(), ids):
+        for org_id, parts in parts_of.items():
+            first = parts[0]
+            draft = draft_of(f"{RERATING}:{first.revision}:{first.used.request_id}", RERATING, org_id, parts, ids)
+            keep(cursor, [(transfer.id, parts) for transfer in post_all(cursor, [draft])])
+            paid = [(part.used.started_at, part.charge - part.written_off) for part in parts]
+            rollups.charged_otherwise(cursor, org_id, paid)
+    every = [part for parts in parts_of.values() for part in parts]
+    return Rerated(len(every), sum(part.charge for part in every))
+
+
+@contextmanager
+def _lots_kept(cursor: psycopg.Cursor, lots: Collection[OpenLot], ids: Mapping[Wanted, int]) -> Iterator[None]:
+    """Around the postings of a correction: what cases of these lots gave back is posted before and after."""
+    given = [(lot.case, lot.waiting) for lot in lots if lot.case is not None]
+    escrow = next((id for (kind, _), id in ids.items() if kind == kinds.REWARDS_ESCROW), 0)
+    before, after = givenback.drafts(given, ids, escrow)
+    post_all(cursor, before)
+    yield
+    post_all(cursor, after)
     if lots:
-        corrections.keep(cursor, lots.values())
-    return Rerated(requests, nanos)
+        corrections.keep(cursor, lots)
+    givenback.keep(given)
 
 
 def _accounts(changed: Iterable[Settled]) -> set[Wanted]:
@@ -146,13 +161,14 @@ def _accounts(changed: Iterable[Settled]) -> set[Wanted]:
     return wanted
 
 
-def _lots_of(cursor: psycopg.Cursor, changed: Sequence[Settled]) -> dict[int, OpenLot]:
+def _lots_of(cursor: psycopg.Cursor, changed: Sequence[Settled], ids: Mapping[Wanted, int]) -> dict[int, OpenLot]:
     """By the settlement; none for a connection of the platform. All are of one target, hence of one owner."""
     first = changed[0]
     if first.owner_id == PLATFORM:
         return {}
     settlements = {settled.settlement for settled in changed}
-    return corrections.lock_lots(cursor, first.owner_id, first.target_id, settlements)
+    escrow = ids[kinds.REWARDS_ESCROW, first.owner_id]
+    return corrections.lock_lots(cursor, first.owner_id, first.target_id, settlements, escrow)
 
 
 def _parts(
@@ -173,6 +189,7 @@ def _parts(
         else:
             paid = more - written_off
             due = terms.owner_nanos(settled.charge - settled.written_off + paid)
-            part.owner = lots[settled.settlement].correct(paid, due - settled.owner)
+            lot = lots[settled.settlement]
+            part.owner = lot.correct(settled.org_id, settled.settlement, paid, due - settled.owner)
         parts.append(part)
     return parts

@@ -7,21 +7,21 @@ counted for each organisation, since codes that people choose can be guessed.
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.audit import Actor
 from accounts.errors import InvalidField
-from accounts.models import AuditEvent, Organization
+from accounts.models import AuditEvent, Membership, Organization
 from billing.errors import VoucherRefused
 from billing.models import Voucher, VoucherUse
 from common.ids import new_id
@@ -31,7 +31,8 @@ from ledger.chart import ensure_account
 from ledger.drafts import Draft
 from ledger.transfers import post
 
-VOUCHER = "voucher"
+VOUCHER, BATCH = "voucher", "voucher_batch"
+MADE, WITHDREW, OFFERED_AGAIN = "voucher.made", "voucher.withdrawn", "voucher.offered_again"
 REDEEMED, TRIED = "billing.voucher_redeemed", "billing.voucher_refused"
 UNKNOWN, EXPIRED, USED_UP, WITHDRAWN, USED_HERE, TOO_OFTEN = (
     "unknown", "expired", "used_up", "withdrawn", "used_here", "too_often",
@@ -51,11 +52,9 @@ class Made:
 
 MOST_AT_ONCE = 1_000
 
-logger = logging.getLogger(__name__)
-
 
 def make_batch(
-    count: int, nanos: int, *, uses: int, reason: str, made_by: str, expires_at: datetime | None = None
+    count: int, nanos: int, actor: Actor, *, uses: int, reason: str, expires_at: datetime | None = None
 ) -> list[Made]:
     """So many with codes of chance, known together by `batch`. Raises: InvalidField."""
     if not 1 <= count <= MOST_AT_ONCE:
@@ -63,64 +62,83 @@ def make_batch(
     batch = new_id("vob")
     with transaction.atomic():
         made = [
-            make(nanos, uses=uses, reason=reason, made_by=made_by, expires_at=expires_at, batch=batch)
-            for _number in range(count)
+            _made(nanos, actor, uses, reason, expires_at, code=_by_chance(), batch=batch) for _number in range(count)
         ]
-    logger.info("vouchers: batch %s of %s made by %s", batch, count, made_by)
+        about = _about(made[0].voucher) | {"vouchers": count}
+        audit.record(None, actor, MADE, BATCH, batch, label=made[0].voucher.reason, after=about)
     return made
 
 
 def make(
-    nanos: int,
-    *,
-    uses: int,
-    reason: str,
-    made_by: str,
-    expires_at: datetime | None = None,
-    code: str = "",
-    batch: str = "",
+    nanos: int, actor: Actor, *, uses: int, reason: str, expires_at: datetime | None = None, code: str = ""
 ) -> Made:
     """Args: code: chosen by hand; without one, 75 bits of chance. Raises: InvalidField."""
-    shown = code.strip().upper() or "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(3))
-    if not CODE.fullmatch(normal(shown)):
+    with transaction.atomic():
+        made = _made(nanos, actor, uses, reason, expires_at, code=code.strip().upper() or _by_chance())
+        voucher = made.voucher
+        audit.record(None, actor, MADE, VOUCHER, voucher.public_id, label=voucher.reason, after=_about(voucher))
+    return made
+
+
+def _made(
+    nanos: int, actor: Actor, uses: int, reason: str, expires_at: datetime | None, *, code: str, batch: str = ""
+) -> Made:
+    if not CODE.fullmatch(normal(code)):
         raise InvalidField.one("code", _("A code has 6 to 40 letters and digits."))
     if not 0 < nanos <= MAX_NANOS or not 0 < uses <= 1_000_000 or not reason.strip():
         raise InvalidField.one("amount_usd", _("A voucher needs an amount, a number of uses and a reason."))
     try:
         with transaction.atomic():
             voucher = Voucher.objects.create(
-                public_id=new_id("vou"), digest=_digest(shown), hint=normal(shown)[-4:], nanos=nanos, uses=uses,
-                reason=reason.strip()[:120], made_by=made_by[:120], expires_at=expires_at, batch=batch,
+                public_id=new_id("vou"), digest=_digest(code), hint=normal(code)[-4:], nanos=nanos, uses=uses,
+                reason=reason.strip()[:120], made_by=actor.label[:120], expires_at=expires_at, batch=batch,
             )  # fmt: skip
     except IntegrityError:
         raise InvalidField.one("code", _("There is a voucher with this code already.")) from None
-    return Made(voucher, shown)
+    return Made(voucher, code)
 
 
-def withdraw(public_id: str, by: str = "operator") -> bool:
+def _by_chance() -> str:
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(3))
+
+
+def _about(voucher: Voucher) -> dict[str, Any]:
+    return {
+        "amount_usd": format_usd(voucher.nanos), "uses": voucher.uses, "reason": voucher.reason,
+        "expires_at": voucher.expires_at,
+    }  # fmt: skip
+
+
+def withdraw(public_id: str, actor: Actor) -> bool:
     """What was redeemed stays. Returns: whether there was one to withdraw."""
-    return bool(_withdraw(Voucher.objects.filter(public_id=public_id), by))
+    return bool(_withdraw(Voucher.objects.filter(public_id=public_id), actor, VOUCHER, public_id))
 
 
-def withdraw_batch(batch: str, by: str) -> int:
+def withdraw_batch(batch: str, actor: Actor) -> int:
     """Returns: how many there were to withdraw."""
-    return _withdraw(Voucher.objects.filter(batch=batch), by)
+    return _withdraw(Voucher.objects.filter(batch=batch), actor, BATCH, batch)
 
 
-def _withdraw(vouchers: QuerySet[Voucher], by: str) -> int:
-    done = vouchers.filter(withdrawn_at=None).update(withdrawn_at=timezone.now(), withdrawn_by=by[:254])
-    if done:
-        logger.info("vouchers: %s withdrawn by %s", done, by)
+def _withdraw(vouchers: QuerySet[Voucher], actor: Actor, what: str, which: str) -> int:
+    with transaction.atomic():
+        now = timezone.now()
+        done = vouchers.filter(withdrawn_at=None).update(withdrawn_at=now, withdrawn_by=actor.label[:254])
+        if done:
+            audit.record(None, actor, WITHDREW, what, which, after={"vouchers": done})
     return done
 
 
-def offer_again(public_id: str, by: str) -> bool:
+def offer_again(public_id: str, actor: Actor) -> bool:
     """Takes a withdrawal back. Returns: whether there was one."""
-    withdrawn = Voucher.objects.filter(public_id=public_id).exclude(withdrawn_at=None)
-    done = withdrawn.update(withdrawn_at=None, withdrawn_by="")
-    if done:
-        logger.info("vouchers: %s offered again by %s", public_id, by)
-    return bool(done)
+    with transaction.atomic():
+        withdrawn = Voucher.objects.select_for_update().filter(public_id=public_id).exclude(withdrawn_at=None).first()
+        if withdrawn is None:
+            return False
+        before = {"withdrawn_at": withdrawn.withdrawn_at, "withdrawn_by": withdrawn.withdrawn_by}
+        withdrawn.withdrawn_at, withdrawn.withdrawn_by = None, ""
+        withdrawn.save(update_fields=["withdrawn_at", "withdrawn_by"])
+        audit.record(None, actor, OFFERED_AGAIN, VOUCHER, public_id, before=before)
+    return True
 
 
 def redeem(organization: Organization, actor: Actor, code: str) -> Voucher:
@@ -128,7 +146,7 @@ def redeem(organization: Organization, actor: Actor, code: str) -> Voucher:
 
     Raises: VoucherRefused: `reason` says why; a wrong try is counted.
     """
-    if _tries(organization) >= MOST_TRIES:
+    if _tries(organization, actor) >= MOST_TRIES:
         raise VoucherRefused(TOO_OFTEN, _("Too many codes were wrong. Try again in an hour."))
     try:
         return _redeemed(organization, actor, code)
@@ -179,6 +197,10 @@ def _digest(code: str) -> bytes:
     return hashlib.sha256(f"shareai voucher {normal(code)}".encode(errors="replace")).digest()
 
 
-def _tries(organization: Organization) -> int:
-    recent = AuditEvent.objects.of(organization).filter(at__gte=timezone.now() - TRIES_OVER)
+def _tries(organization: Organization, actor: Actor) -> int:
+    """Also in the person's other organisations, of which everybody can found any number, and delete them."""
+    tried = Q(org=organization)
+    if actor.type == "user":
+        tried |= Q(org__in=Membership.objects.filter(user=int(actor.id)).values("org"), actor_id=actor.id)
+    recent = AuditEvent.objects.filter(tried, at__gte=timezone.now() - TRIES_OVER)
     return recent.filter(action=TRIED).count()

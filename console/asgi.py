@@ -30,6 +30,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 GC_YOUNG_OBJECTS = 50_000
+LEAN_PATHS = ("/v1/", "/health/", "/metrics")
 
 
 class Application:
@@ -44,7 +45,7 @@ class Application:
         kind = scope["type"]
         if kind == "http":
             path = scope["path"]
-            if self._gateway is not None and path.startswith(("/v1/", "/health/")):
+            if self._gateway is not None and path.startswith(LEAN_PATHS):
                 await self._gateway(scope, receive, send)
             else:
                 await self._console(scope, receive, send)

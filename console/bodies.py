@@ -1,6 +1,7 @@
 """Bounds for the bodies that Django reads: it takes them whole before it looks at them, of any size and at any pace.
 
-What is too large or too slow is refused before there is a request for Django to see.
+What is too large or too slow is refused before there is a request for Django to see. So is a NUL in an address or a
+form, which PostgreSQL can neither hold nor look for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import orjson
 from common.errors import InvalidRequest, PayloadTooLarge, ShareAIError
 
 API = "/api/"
+_NUL, _FORM = b"%00", b"application/x-www-form-urlencoded"
+_NUL_REFUSED = "Nothing here has a NUL character in it."
 
 Message = MutableMapping[str, Any]
 Scope = dict[str, Any]
@@ -38,7 +41,8 @@ class BoundedBodies:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._check_length(scope)
-            await self._handler(scope, self._bounded(receive), send)
+            _check_address(scope)
+            await self._handler(scope, self._bounded(receive, _is_form(scope)), send)
         except _Refused as refused:
             await _refuse(scope, refused.refusal, send)
 
@@ -47,14 +51,15 @@ class BoundedBodies:
             if name == b"content-length" and value.isdigit() and int(value) > self._most_bytes:
                 raise _Refused(self._too_large())
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, is_form: bool) -> Receive:
         """What comes after the body, that the caller has left, may take as long as it likes."""
         give_up_at = asyncio.get_running_loop().time() + self._deadline_s
         size = 0
         is_whole = False
+        before = b""
 
         async def bounded() -> Message:
-            nonlocal size, is_whole
+            nonlocal size, is_whole, before
             if is_whole:
                 return await receive()
             try:
@@ -66,6 +71,11 @@ class BoundedBodies:
             size += len(message.get("body", b""))
             if size > self._most_bytes:
                 raise _Refused(self._too_large())
+            if is_form:
+                piece = before + message.get("body", b"")
+                if _NUL in piece:
+                    raise _Refused(InvalidRequest(_NUL_REFUSED))
+                before = piece[1 - len(_NUL) :]
             is_whole = not message.get("more_body")
             return message
 
@@ -73,6 +83,15 @@ class BoundedBodies:
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(f"The body is larger than {self._most_bytes} bytes.")
+
+
+def _check_address(scope: Scope) -> None:
+    if "\0" in scope["path"] or _NUL in scope["query_string"]:
+        raise _Refused(InvalidRequest(_NUL_REFUSED))
+
+
+def _is_form(scope: Scope) -> bool:
+    return any(name == b"content-type" and value.startswith(_FORM) for name, value in scope["headers"])
 
 
 async def _refuse(scope: Scope, refusal: ShareAIError, send: Send) -> None:

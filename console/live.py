@@ -7,12 +7,14 @@ so that a browser left open cannot hold a connection for ever: EventSource comes
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db.models import Count, Max, Q, Sum
+from django.contrib.sessions.models import Session
+from django.db.models import Count, Exists, Max, Q, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -30,6 +32,10 @@ TICK_S = 1.5
 LONGEST_S = 600
 _KEEP_ALIVE_EVERY = 10
 _RECENT = timedelta(minutes=15)
+MOST_OF_ONE = 50
+"""Streams that one person has open in one process: more windows than anybody looks at."""
+
+_open: Counter[int] = Counter()
 
 Mark = Any
 """What a topic looked like; another value means that it changed."""
@@ -88,27 +94,45 @@ TOPICS: dict[str, Callable[[Organization], Mark]] = {
 
 @require_GET
 async def stream(request: HttpRequest) -> HttpResponseBase:
-    """`?topics=usage,keys`. 204 tells EventSource to stay away: nobody is signed in, or no such topic."""
+    """`?topics=usage,keys`. 204 tells EventSource to stay away: nobody signed in, no such topic, enough streams."""
     visit = await sync_to_async(find_visit)(request)
-    topics = [name for name in request.GET.get("topics", "").split(",") if name in TOPICS]
-    if visit is None or not topics:
+    asked = request.GET.get("topics", "").split(",")
+    topics = [name for name in TOPICS if name in asked]
+    if visit is None or not topics or not _has_room(visit.user):
         return HttpResponse(status=204)
+    session = request.session.session_key or ""
     response = StreamingHttpResponse(
-        _events(visit.user, visit.organization, topics), content_type="text/event-stream"
+        _events(visit.user, visit.organization, topics, session), content_type="text/event-stream"
     )
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-async def _events(user: User, organization: Organization, topics: list[str]) -> AsyncIterator[bytes]:
-    marks = await _read(user, organization, topics)
+def _has_room(user: User) -> bool:
+    """Each stream asks PostgreSQL once a tick, for as long as it is open."""
+    return _open[user.pk] < MOST_OF_ONE
+
+
+async def _events(user: User, organization: Organization, topics: list[str], session: str) -> AsyncIterator[bytes]:
+    _open[user.pk] += 1
+    try:
+        async for event in _told(user, organization, topics, session):
+            yield event
+    finally:
+        _open[user.pk] -= 1
+        if not _open[user.pk]:
+            del _open[user.pk]
+
+
+async def _told(user: User, organization: Organization, topics: list[str], session: str) -> AsyncIterator[bytes]:
+    marks = await _read(user, organization, topics, session)
     yield b"retry: 3000\n: here\n\n"
     for tick in range(int(LONGEST_S / TICK_S)):
         if marks is None:
             return
         await asyncio.sleep(TICK_S)
-        now = await _read(user, organization, topics)
+        now = await _read(user, organization, topics, session)
         for topic in topics:
             if now is not None and now[topic] != marks[topic]:
                 yield f"event: {topic}\ndata: changed\n\n".encode()
@@ -117,14 +141,16 @@ async def _events(user: User, organization: Organization, topics: list[str]) -> 
         marks = now
 
 
-async def _read(user: User, organization: Organization, topics: list[str]) -> dict[str, Mark] | None:
+async def _read(user: User, organization: Organization, topics: list[str], session: str) -> dict[str, Mark] | None:
     """Not tied to the request's own thread, which lives as long as the stream."""
-    return await sync_to_async(_marks, thread_sensitive=False)(user, organization, topics)
+    return await sync_to_async(_marks, thread_sensitive=False)(user, organization, topics, session)
 
 
 @giving_back
-def _marks(user: User, organization: Organization, topics: list[str]) -> dict[str, Mark] | None:
-    """None once the person is no member any more."""
-    if not memberships_of(user).filter(org=organization, user__is_active=True).exists():
+def _marks(user: User, organization: Organization, topics: list[str], session: str) -> dict[str, Mark] | None:
+    """None once the person is no member any more, or the session is over: ended, expired, or of an old password."""
+    signed_in = Session.objects.filter(session_key=session, expire_date__gt=timezone.now())
+    known = memberships_of(user).filter(Exists(signed_in), user__is_active=True, user__password=user.password)
+    if not known.filter(org=organization).exists():
         return None
     return {topic: TOPICS[topic](organization) for topic in topics}

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from console.route_words import cause, data_class, strategy
 from routing.legs import RouteTarget
 from routing.rules import Fallback, Rule, Use, When
+from routing.sentences import clock
 
 _BY_WEIGHT = ("weighted", "least_busy", "sticky")
 
@@ -96,7 +97,3 @@ def _bounds(when: When) -> Iterator[str]:
 
 def _either(values: Sequence[str]) -> str:
     return _(" or ").join(f"“{value}”" for value in values)
-
-
-def clock(minute: int) -> str:
-    return f"{minute // 60:02d}:{minute % 60:02d}"

@@ -320,6 +320,8 @@ if PROBES:
 
 # -- Data plane --------------------------------------------------------------------------------
 JOURNAL_DIR = DATA_DIR / "journal"
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
+env.require_long_secret("METRICS_TOKEN", METRICS_TOKEN, 16 if METRICS_TOKEN else 0)
 DEADLINES = {
     "connect_s": env.seconds("DEADLINE_CONNECT_S", 5.0),
     "first_byte_s": env.seconds("DEADLINE_FIRST_BYTE_S", 60.0),

@@ -1,6 +1,5 @@
 """Every page and the management API. `/v1` and `/health` never reach Django's own handler; see console/asgi.py."""
 
-from django.contrib import admin
 from django.urls import include, path
 
 from console import live
@@ -12,6 +11,7 @@ from console.pages import (
     cache,
     canaries,
     causes,
+    configuration,
     contents,
     drills,
     earning_prices,
@@ -42,6 +42,7 @@ from console.pages import (
     settings,
     simulations,
     smoke,
+    staff_audit,
     staff_payouts,
     staff_vouchers,
     statements,
@@ -128,8 +129,12 @@ urlpatterns = [
     path("staff/vouchers", staff_vouchers.index, name="staff-vouchers"),
     path("staff/vouchers.csv", staff_vouchers.export, name="staff-vouchers-export"),
     path("staff/vouchers/new", staff_vouchers.create, name="staff-vouchers-new"),
+    path("staff/vouchers/<slug:public_id>/codes", staff_vouchers.made, name="staff-vouchers-made"),
     path("staff/vouchers/<slug:public_id>", staff_vouchers.detail, name="staff-voucher"),
     path("staff/vouchers/<slug:public_id>/withdraw", staff_vouchers.withdraw, name="staff-voucher-withdraw"),
+    path("staff/audit", staff_audit.index, name="staff-audit"),
+    path("staff/audit/verify", staff_audit.verify, name="staff-audit-verify"),
+    path("staff/audit/export", staff_audit.export, name="staff-audit-export"),
     path("staff/payouts", staff_payouts.index, name="staff-payouts"),
     path("staff/payouts.csv", staff_payouts.export, name="staff-payouts-export"),
     path("staff/payouts/<slug:public_id>/paid", staff_payouts.paid, name="staff-payout-paid"),
@@ -200,6 +205,8 @@ urlpatterns = [
     path("settings", settings.index, name="settings"),
     path("settings/content/export", contents.export, name="settings-content-export"),
     path("settings/content/purge", contents.purge, name="settings-content-purge"),
+    path("settings/configuration", configuration.index, name="settings-configuration"),
+    path("settings/configuration/export", configuration.export, name="settings-configuration-export"),
     path("settings/transfer", settings.transfer, name="settings-transfer"),
     path("settings/delete", settings.delete, name="settings-delete"),
     path("audit", audit.index, name="audit"),
@@ -218,7 +225,6 @@ urlpatterns = [
     path("docs/developer-guide/<slug:language>", guides.developer, name="developer-guide-in"),
     path("docs/", include("console.api.docs_urls")),
     path("accounts/", include("allauth.urls")),
-    path("staff/", admin.site.urls),
 ]
 
 handler404 = "console.api.refusals.not_found"

@@ -12,7 +12,7 @@ from django.http import StreamingHttpResponse
 from accounts.models import ApiKey, Membership, Organization
 from common.cells import csv_line
 from common.money import usd_from_nanos
-from console.api.fields import plain_usd
+from common.numbers import plain
 from metering.reports import UsageRow
 
 _TIMES = ("ttft_ms", "ttft_p50_ms", "duration_ms", "duration_p50_ms", "duration_p99_ms")
@@ -82,7 +82,7 @@ def _file(lines: Iterable[str], content_type: str, file_name: str) -> StreamingH
 
 
 def _usd(nanos: int) -> str:
-    return plain_usd(usd_from_nanos(nanos))
+    return plain(usd_from_nanos(nanos))
 
 
 def _key_ids(organization: Organization, rows: Iterable[UsageRow]) -> dict[int, str]:

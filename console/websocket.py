@@ -12,6 +12,7 @@ Source: RFC 6455, sections 5.2 (framing), 5.5 (control frames), 7.4.1 (codes).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from struct import Struct
 from typing import Any
@@ -24,6 +25,10 @@ from nodes.wire import EXTENSION, MAX_MESSAGE_BYTES, Receiver
 
 CLOSE_S = 1.0
 """How long the other end's close is awaited after ours, so that it gets to read ours."""
+
+LINGER_S = 11.0
+"""What was said to whom this application is done with may take so long to be read: longer than uvicorn awaits the
+other end's close."""
 
 _BINARY, _CLOSE, _PING, _PONG = 0x82, 0x88, 0x89, 0x8A  # whole, without extensions
 _MASKED, _LENGTH = 0x80, 0x7F
@@ -83,6 +88,18 @@ class TakeoverProtocol(WebSocketsSansIOProtocol):
         self.loop.call_later(CLOSE_S, self.transport.abort)
 
     # What the server does
+
+    def handle_ping(self) -> None:
+        """Whoever asks on and on and reads no answer gets none: they would all be kept here."""
+        answer = self.conn.data_to_send()
+        if self.is_writable:
+            self.transport.write(b"".join(answer))
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """uvicorn closes, which waits for all to be read, for ever."""
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self.loop.call_later(LINGER_S, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is None:
@@ -157,7 +174,8 @@ class TakeoverProtocol(WebSocketsSansIOProtocol):
         elif self._is_closing or kind == _PONG:
             return
         elif kind == _PING and len(payload) <= _MOST_CONTROL_BYTES:
-            self.transport.write(bytes((_PONG, len(payload))) + payload)
+            if self.is_writable:
+                self.transport.write(bytes((_PONG, len(payload))) + payload)
         else:
             self.close(PROTOCOL_ERROR, "only whole binary messages are taken here")
 

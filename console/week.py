@@ -8,6 +8,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from routing.sentences import clock
+
 DAY_NAMES = (_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun"))
 DAY_MINUTES = 24 * 60
 
@@ -32,7 +34,7 @@ class Day:
     @property
     def said(self) -> str:
         """For who does not see the drawing."""
-        return ", ".join(f"{_clock(span.begins)}–{_clock(span.ends)}" for span in self.spans)
+        return ", ".join(f"{clock(span.begins)}–{clock(span.ends)}" for span in self.spans)
 
 
 def week_of(calendar: Iterable[Mapping[str, Any]]) -> list[Day]:
@@ -60,10 +62,6 @@ def _merged(spans: list[Span]) -> tuple[Span, ...]:
     return tuple(merged)
 
 
-def _minutes(clock: str) -> int:
-    hours, _colon, minutes = clock.partition(":")
+def _minutes(text: str) -> int:
+    hours, _colon, minutes = text.partition(":")
     return int(hours) * 60 + int(minutes)
-
-
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -102,6 +102,8 @@ ACTIONS: dict[str, Promise] = payment_words.ACTIONS | {
     "canary.changed": _("changed the canary of"),
     "canary.promoted": _("promoted the canary of"),
     "canary.rolled_back": _("rolled back the canary of"),
+    "configuration.exported": _("exported the configuration of"),
+    "configuration.imported": _("imported a configuration into"),
     "content.exported": _("exported prompts and answers:"),
     "content.purged": _("purged the prompts and answers of"),
     "content.read": _("read the prompt and the answer of"),

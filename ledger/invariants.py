@@ -107,13 +107,14 @@ INVARIANTS = (
             ('ledger_transfer', 'ledger_transfer_append_only'), ('ledger_entry', 'ledger_entry_append_only'),
             ('ledger_transfer', 'ledger_transfer_balanced'), ('ledger_entry', 'ledger_entry_balanced'),
             ('ledger_hold', 'ledger_hold_ends_once'), ('ledger_account', 'ledger_account_identity'),
-            ('accounts_auditevent', 'audit_append_only')) AS w (name, trigger_name)
+            ('accounts_auditevent', 'audit_append_only'),
+            ('accounts_operatorevent', 'audit_append_only')) AS w (name, trigger_name)
         WHERE NOT EXISTS (SELECT FROM pg_trigger g
             WHERE g.tgrelid = w.name::regclass AND g.tgname = w.trigger_name AND g.tgenabled = 'A')
         UNION ALL
         SELECT table_name::text, 'the application may ' || privilege_type FROM information_schema.table_privileges
         WHERE table_schema = current_schema() AND grantee = current_user AND privilege_type IN ('UPDATE', 'DELETE')
-        AND table_name IN ('ledger_transfer', 'ledger_entry', 'accounts_auditevent')
+        AND table_name IN ('ledger_transfer', 'ledger_entry', 'accounts_auditevent', 'accounts_operatorevent')
         """,
     ),
 )

@@ -18,7 +18,6 @@ from accounts.scopes import (
     DAILY,
     LIFETIME,
     MONTHLY,
-    TOKENS,
     TOKENS_FIRST,
     USD,
     WARN,
@@ -27,7 +26,6 @@ from accounts.scopes import (
 )
 from ledger import kinds
 
-UNITS = (USD, TOKENS)
 PURSE = "purse"
 """The scope of what is no budget that somebody set but the organisation's own money."""
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

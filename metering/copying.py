@@ -7,31 +7,41 @@ of the transaction is lost, and the batch is for `insert`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
 
-from metering.ingest import NUL, TYPES, BatchHook
+from metering.columns import COLUMNS
+from metering.ingest import NUL, BatchHook
 from metering.usage import UsageRecord, cleaned
 
 AT_LEAST = 800
 """So many are no batch of a process that keeps up: those are left to `insert`, which costs this process less."""
 AT_ONCE = 128
 """Rows that are sent together."""
-COPY = f"COPY metering_usage ({', '.join(TYPES)}) FROM STDIN"
+COPY = f"COPY metering_usage ({', '.join(column.name for column in COLUMNS)}) FROM STDIN"
 MARK = """
 INSERT INTO metering_dirtybucket (org_id, hour)
 SELECT DISTINCT org_id, date_trunc('hour', started_at::timestamptz, 'UTC')
 FROM unnest(%s::bigint[], %s::text[]) AS fresh (org_id, started_at)
 """
 ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-LARGEST_SDK_RETRY = 32_767
 NULL = r"\N"
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+
+# A row in the text format of COPY: `%.200s` cuts as it writes, which costs less than a slice for each column.
+ROW = "\t".join("%s" if column.longest is None else f"%.{column.longest}s" for column in COLUMNS) + "\n"
+UNCUT_ROW = "\t".join("%s" for _ in COLUMNS) + "\n"
+_fields_of: Callable[[UsageRecord], tuple[Any, ...]] = attrgetter(*(column.name for column in COLUMNS))
+_AS_JSON = [at for at, column in enumerate(COLUMNS) if column.kind == "jsonb"]
+_NULLABLE = [at for at, column in enumerate(COLUMNS) if column.nullable]
+_BOUNDED = [(at, column.largest) for at, column in enumerate(COLUMNS) if column.largest is not None]
+_WITH_TEXT = [(at, column.longest) for at, column in enumerate(COLUMNS) if column.kind in ("text", "jsonb")]
 
 
 def copy(
@@ -65,48 +75,33 @@ def batched(rows: Iterable[T]) -> Iterator[list[T]]:
         yield some
 
 
-def _row(line: bytes, r: UsageRecord) -> str:
-    """In the text format of COPY; `r` is the record of the line."""
+def _row(line: bytes, record: UsageRecord) -> str:
+    """In the text format of COPY; `record` is that of the line."""
     if not line.isascii():
         line.decode()  # `insert` refuses such a line as well
-    if b"\\" in line:
-        return _escaped_row(line, r)
-    metadata = NULL if r.metadata is None else _encode(r.metadata).decode()
-    return _joined(r, _texts(r), _encode(r.attempts).decode(), metadata)
+    if b"\\" not in line:
+        return ROW % tuple(_marked(_values(record)))
+    # Where JSON had to escape something, COPY may have to.
+    values = _values(cleaned(record) if NUL in line else record)
+    for at, longest in _WITH_TEXT:
+        if values[at] is not None:
+            values[at] = values[at][:longest].translate(ESCAPED)  # cut first, or half an escape could remain
+    return UNCUT_ROW % tuple(_marked(values))
 
 
-def _escaped_row(line: bytes, r: UsageRecord) -> str:
-    """Where JSON had to escape something, COPY may have to."""
-    if NUL in line:
-        r = cleaned(r)
-    metadata = NULL if r.metadata is None else _encode(r.metadata).decode().translate(ESCAPED)
-    texts = [text.translate(ESCAPED) for text in _texts(r)]
-    return _joined(r, texts, _encode(r.attempts).decode().translate(ESCAPED), metadata)
+def _values(record: UsageRecord) -> list[Any]:
+    values = [*_fields_of(record)]
+    for at in _AS_JSON:
+        if values[at] is not None:
+            values[at] = _encode(values[at]).decode()
+    for at, largest in _BOUNDED:
+        values[at] = min(max(values[at], 0), largest)
+    return values
 
 
-def _texts(r: UsageRecord) -> Sequence[str]:
-    """What a caller may choose freely is cut to its column, as in `ingest.CLIPPED`."""
-    return (
-        r.request_id, r.started_at, r.endpoint[:30], r.model[:200], r.usage_source, r.billing_reason, r.route[:200],
-        r.target[:260], r.error_code[:40], r.finish_reason[:20], r.user_agent[:120], r.cache,
-    )  # fmt: skip
-
-
-def _joined(r: UsageRecord, texts: Sequence[str], attempts: str, metadata: str) -> str:
-    (
-        request_id, started_at, endpoint, model, usage_source, billing_reason, route, target, error_code,
-        finish_reason, user_agent, cache,
-    ) = texts  # fmt: skip
-    sdk_retry = min(max(r.sdk_retry, 0), LARGEST_SDK_RETRY)
-    return (
-        f"{request_id}\t{started_at}\t{r.org_id}\t{_or_null(r.key_id)}\t{_or_null(r.user_id)}\t{endpoint}\t{model}\t"
-        f"{r.status}\t{usage_source}\t{billing_reason}\t{route}\t{target}\t{_or_null(r.target_id)}\t{error_code}\t"
-        f"{r.stream}\t{finish_reason}\t{r.input_tokens}\t{r.cached_tokens}\t{r.output_tokens}\t{r.cost_nanos}\t"
-        f"{_or_null(r.price_version)}\t{attempts}\t{r.attempt_count}\t{r.duration_ms}\t{_or_null(r.ttft_ms)}\t"
-        f"{_or_null(r.overhead_us)}\t{sdk_retry}\t{user_agent}\t{metadata}\t{cache}\t{r.saved_nanos}\t{r.prompt_hash}\t"
-        f"{NULL if r.token_details is None else _encode(r.token_details).decode()}\n"
-    )
-
-
-def _or_null(figure: int | None) -> int | str:
-    return NULL if figure is None else figure
+def _marked(values: list[Any]) -> list[Any]:
+    """With COPY's word for what is not there."""
+    for at in _NULLABLE:
+        if values[at] is None:
+            values[at] = NULL
+    return values

@@ -45,15 +45,20 @@ MOST_FAILURES = 5
 FORMATS = ("csv", "json")
 COLUMNS = (
     "started_at", "request_id", "endpoint", "model", "route", "target", "key", "member", "status", "error_code",
-    "stream", "finish_reason", "input_tokens", "cached_tokens", "output_tokens", "usage_source", "billing_reason",
-    "price_version", "attempt_count", "duration_ms", "ttft_ms", "cache", "cost_usd", "charged_usd", "saved_usd",
+    "stream", "finish_reason", "input_tokens", "cached_tokens", "cache_write_tokens", "audio_input_tokens",
+    "output_tokens", "reasoning_tokens", "audio_output_tokens", "usage_source", "billing_reason", "price_version",
+    "attempt_count", "duration_ms", "ttft_ms", "cache", "cost_usd", "charged_usd", "saved_usd",
 )  # fmt: skip
 _KEY, _MEMBER = COLUMNS.index("key"), COLUMNS.index("member")
 _FIRST_MONEY = COLUMNS.index("cost_usd")
 _READ = """
 SELECT u.started_at, u.request_id, u.endpoint, u.model, u.route, u.target, u.key_id, u.user_id, u.status,
-    u.error_code, u.stream, u.finish_reason, u.input_tokens, u.cached_tokens, u.output_tokens, u.usage_source,
-    u.billing_reason, u.price_version, u.attempt_count, u.duration_ms, u.ttft_ms, u.cache, u.cost_nanos,
+    u.error_code, u.stream, u.finish_reason, u.input_tokens, u.cached_tokens,
+    coalesce((u.token_details ->> 'cache_write')::bigint, 0),
+    coalesce((u.token_details ->> 'audio_input')::bigint, 0), u.output_tokens,
+    coalesce((u.token_details ->> 'reasoning')::bigint, 0),
+    coalesce((u.token_details ->> 'audio_output')::bigint, 0), u.usage_source, u.billing_reason, u.price_version,
+    u.attempt_count, u.duration_ms, u.ttft_ms, u.cache, u.cost_nanos,
     (SELECT coalesce(sum(s.paid_nanos), 0)::bigint FROM metering_settled s WHERE s.request_id = u.request_id),
     u.saved_nanos
 FROM (

@@ -11,76 +11,33 @@ from collections.abc import Callable, Sequence
 import msgspec
 import psycopg
 
+from metering.columns import COLUMNS, Column
 from metering.usage import UsageRecord, cleaned
 
-TYPES = {
-    "request_id": "text",
-    "started_at": "timestamptz",
-    "org_id": "bigint",
-    "key_id": "bigint",
-    "user_id": "bigint",
-    "endpoint": "text",
-    "model": "text",
-    "status": "smallint",
-    "usage_source": "text",
-    "billing_reason": "text",
-    "route": "text",
-    "target": "text",
-    "target_id": "bigint",
-    "error_code": "text",
-    "stream": "boolean",
-    "finish_reason": "text",
-    "input_tokens": "bigint",
-    "cached_tokens": "bigint",
-    "output_tokens": "bigint",
-    "cost_nanos": "bigint",
-    "price_version": "integer",
-    "attempts": "jsonb",
-    "attempt_count": "smallint",
-    "duration_ms": "integer",
-    "ttft_ms": "integer",
-    "overhead_us": "integer",
-    "sdk_retry": "integer",
-    "user_agent": "text",
-    "metadata": "jsonb",
-    "cache": "text",
-    "saved_nanos": "bigint",
-    "prompt_hash": "bigint",
-    "token_details": "jsonb",
-}
-# What a caller may choose freely is cut to its column, so that nobody is served unrecorded for a long name.
-CLIPPED = {
-    "endpoint": "left(r.endpoint, 30)",
-    "model": "left(r.model, 200)",
-    "route": "left(r.route, 200)",
-    "target": "left(r.target, 260)",
-    "error_code": "left(r.error_code, 40)",
-    "finish_reason": "left(r.finish_reason, 20)",
-    "user_agent": "left(r.user_agent, 120)",
-    "sdk_retry": "least(greatest(r.sdk_retry, 0), 32767)",
-}
 # Fields at their default are not in the line; neither are those that an older version did not know.
-DEFAULTS = {"text": "''", "boolean": "false", "bigint": "0", "integer": "0", "smallint": "0"} | {"attempts": "'[]'"}
-NULLABLE = {"key_id", "user_id", "target_id", "price_version", "ttft_ms", "overhead_us", "metadata", "token_details"}
+DEFAULTS = {"text": "''", "boolean": "false", "bigint": "0", "integer": "0", "smallint": "0", "jsonb": "'[]'"}
 NUL = b"\\u0000"
 
 BatchHook = Callable[[psycopg.Cursor, Sequence[UsageRecord]], None]
 """Runs in the transaction that records a batch, with those of its records that were not there before."""
 
 
-def _value(column: str) -> str:
-    value = CLIPPED.get(column, f"r.{column}")
-    if column in NULLABLE:
+def _value(column: Column) -> str:
+    value = f"r.{column.name}"
+    if column.longest is not None:
+        value = f"left({value}, {column.longest})"
+    if column.largest is not None:
+        value = f"least(greatest({value}, 0), {column.largest})"
+    if column.nullable or column.kind not in DEFAULTS:
         return value
-    default = DEFAULTS.get(column) or DEFAULTS.get(TYPES[column])
-    return value if default is None else f"coalesce({value}, {default})"
+    return f"coalesce({value}, {DEFAULTS[column.kind]})"
 
 
 INSERT = f"""
 WITH fresh AS (
-    INSERT INTO metering_usage ({", ".join(TYPES)})
-    SELECT {", ".join(map(_value, TYPES))}
-    FROM json_to_recordset(%s::json) AS r({", ".join(f"{name} {kind}" for name, kind in TYPES.items())})
+    INSERT INTO metering_usage ({", ".join(column.name for column in COLUMNS)})
+    SELECT {", ".join(map(_value, COLUMNS))}
+    FROM json_to_recordset(%s::json) AS r({", ".join(f"{column.name} {column.kind}" for column in COLUMNS)})
     ON CONFLICT DO NOTHING
     RETURNING org_id, started_at, request_id
 ), marked AS (
@@ -88,7 +45,7 @@ WITH fresh AS (
     SELECT DISTINCT org_id, date_trunc('hour', started_at, 'UTC') FROM fresh
 )
 SELECT request_id FROM fresh
-"""  # noqa: S608  made of the names above
+"""  # noqa: S608  made of the names of columns
 
 
 def insert(

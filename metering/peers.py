@@ -17,15 +17,23 @@ class Peers:
     """Made when the process starts, closed at its end. The directory is shared by all processes of the host."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._own: Segment = segments.create(directory, f"{os.getpid()}-{secrets.token_hex(8)}")
 
+    @property
+    def name(self) -> str:
+        """Of this process: its id, a dash, and what tells it from another that has the same id later."""
+        return self._own.path.stem
+
     def count(self) -> int:
         """How many live, this one included. Those that died are forgotten."""
-        for gone in segments.orphans(self._directory, {self._own.path}):
+        return max(1, len(self.names()))
+
+    def names(self) -> set[str]:
+        for gone in segments.orphans(self.directory, {self._own.path}):
             gone.discard()
-        return max(1, sum(1 for _ in self._directory.glob("*" + SUFFIX)))
+        return {path.stem for path in self.directory.glob("*" + SUFFIX)}
 
     def close(self) -> None:
         if not self._own.closed:

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Organization
 from common import ids
 from common.errors import InvalidRequest
 from common.money import usd_from_nanos
+from common.rates import TokenDetails
 from metering.models import Usage
 from metering.reports import DAY, HOUR, Dimension, UsageRow, spend_today, usage_report
 
@@ -32,9 +33,11 @@ def request_csv_rows(requests: Sequence[Usage]) -> Iterator[list[Any]]:
         "stream", "finish_reason", "input_tokens", "cached_tokens", "output_tokens", "usage_source",
         "billing_reason", "price_version", "attempt_count", "duration_ms", "ttft_ms",
     )  # fmt: skip
-    yield [*names, "cost_usd"]
+    yield [*names, "cost_usd", *(f"{kind}_tokens" for kind in TokenDetails.__struct_fields__)]
     for request in requests:
-        yield [*(getattr(request, name) for name in names), _usd(request.cost_nanos)]
+        details = request.token_details or {}
+        kinds = (details.get(kind, 0) for kind in TokenDetails.__struct_fields__)
+        yield [*(getattr(request, name) for name in names), _usd(request.cost_nanos), *kinds]
 
 
 def _usd(nanos: int) -> str:
@@ -70,13 +73,15 @@ class RequestFilters:
 class RequestPage:
     """`next_cursor` leads on to older ones, `newer_cursor` back; None where there are none.
 
-    `looked_back_to` is set where the look ended before the page was full: nobody knows what is further back.
+    `looked_back_to` is set where the look ended before the page was full: nobody knows what is further back. So is
+    `looked_ahead_to`, of a look at newer ones.
     """
 
     requests: list[Usage]
     next_cursor: str | None
     newer_cursor: str | None = None
     looked_back_to: datetime | None = None
+    looked_ahead_to: datetime | None = None
 
 
 def list_requests(
@@ -101,41 +106,57 @@ def list_requests(
     limit = max(1, min(limit, PAGE_LARGEST))
     rows = Usage.objects.of(org).filter(*_conditions(filters), **_lookups(org, filters))
     if cursor is not None and newer:
-        started_at, request_id = _decoded(cursor)
-        rows = rows.filter(pk__gt=(started_at, request_id), started_at__gte=started_at)
-        before = [*rows.order_by("started_at", "request_id")[: limit + 1]]
-        if len(before) <= limit:
-            return list_requests(org, filters, None, limit, most_looked_at=most_looked_at)
-        page = before[limit - 1 :: -1]
-        return RequestPage(page, _encoded(page[-1]), _encoded(page[0]))
+        page = _page_before(org, filters, rows, cursor, limit, most_looked_at)
+        return page or list_requests(org, filters, None, limit, most_looked_at=most_looked_at)
     if cursor is not None:
         started_at, request_id = _decoded(cursor)
         rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
     end = _end_of_look(org, filters, cursor, most_looked_at)
     rows = rows.filter(pk__gte=end.pk, started_at__gte=end.started_at) if end else rows
     found = [*rows.order_by("-started_at", "-request_id")[: limit + 1]]
-    page, is_more = found[:limit], len(found) > limit
-    last = page[-1] if is_more else end
+    shown, is_more = found[:limit], len(found) > limit
+    last = shown[-1] if is_more else end
     return RequestPage(
-        page,
+        shown,
         _encoded(last) if last else None,
-        _encoded(page[0]) if page and cursor is not None else None,
+        _encoded(shown[0]) if shown and cursor is not None else None,
         None if is_more or end is None else end.started_at,
     )
 
 
-def _end_of_look(org: Organization, filters: RequestFilters, cursor: str | None, most: int | None) -> Usage | None:
+def _page_before(
+    org: Organization, filters: RequestFilters, rows: QuerySet[Usage], cursor: str, limit: int, most: int | None
+) -> RequestPage | None:
+    """None when less than a page is before the cursor."""
+    started_at, request_id = _decoded(cursor)
+    rows = rows.filter(pk__gt=(started_at, request_id), started_at__gte=started_at)
+    end = _end_of_look(org, filters, cursor, most, newer=True)
+    rows = rows.filter(pk__lte=end.pk, started_at__lte=end.started_at) if end else rows
+    found = [*rows.order_by("started_at", "request_id")[: limit + 1]]
+    if len(found) > limit:
+        page = found[limit - 1 :: -1]
+        return RequestPage(page, _encoded(page[-1]), _encoded(page[0]))
+    if end is None:
+        return None
+    older = _encoded(found[0]) if found else _just_after(cursor)
+    return RequestPage(found[::-1], older, _encoded(end), looked_ahead_to=end.started_at)
+
+
+def _end_of_look(
+    org: Organization, filters: RequestFilters, cursor: str | None, most: int | None, *, newer: bool = False
+) -> Usage | None:
     """The last request to look at; None for all, as where an index finds what is wanted."""
     wanted = {name for name, value in asdict(filters).items() if value is not None}
     if most is None or not wanted - {"from_", "to", "key_id", "request_id"}:
         return None
     between = RequestFilters(from_=filters.from_, to=filters.to)
     rows = Usage.objects.of(org).filter(**_lookups(org, between))
+    order = ("started_at", "request_id") if newer else ("-started_at", "-request_id")
     if cursor is not None:
-        started_at, request_id = _decoded(cursor)
-        rows = rows.filter(pk__lt=(started_at, request_id), started_at__lte=started_at)
-    passed = rows.order_by("-started_at", "-request_id").only("started_at", "request_id")
-    return next(iter(passed[most : most + 1]), None)
+        place = _decoded(cursor)
+        by = "gt" if newer else "lt"
+        rows = rows.filter(**{f"pk__{by}": place, f"started_at__{by}e": place[0]})
+    return next(iter(rows.order_by(*order).only("started_at", "request_id")[most : most + 1]), None)
 
 
 def get_request(org: Organization, request_id: str) -> Usage:
@@ -187,6 +208,12 @@ def _lookups(org: Organization, filters: RequestFilters) -> dict[str, object]:
 
 def _encoded(usage: Usage) -> str:
     return base64.urlsafe_b64encode(f"{usage.started_at.isoformat()} {usage.request_id}".encode()).decode()
+
+
+def _just_after(cursor: str) -> str:
+    """A place from which what was at the cursor is an older one."""
+    started_at, request_id = _decoded(cursor)
+    return base64.urlsafe_b64encode(f"{started_at.isoformat()} {request_id}z".encode()).decode()
 
 
 def _decoded(cursor: str) -> tuple[datetime, str]:

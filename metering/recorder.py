@@ -59,6 +59,7 @@ class Recorder:
         conninfo: of PostgreSQL, as libpq reads it; the recorder keeps one connection of its own.
         on_batch: run inside the transaction of each batch, with the records that are new.
         on_drained: run in a transaction, with the name of a dead process's journal, all of which was recorded.
+        on_recorded: run by the recorder's thread once a batch is committed; may hear of a record twice.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Recorder:
         *,
         on_batch: Sequence[BatchHook] = (),
         on_drained: Callable[[psycopg.Cursor, str], None] | None = None,
+        on_recorded: Callable[[Sequence[UsageRecord]], None] | None = None,
         ship_every_s: float = SHIP_EVERY_S,
         sync_every_s: float = SYNC_EVERY_S,
         look_around_every_s: float = LOOK_AROUND_EVERY_S,
@@ -77,6 +79,7 @@ class Recorder:
         self._conninfo = conninfo
         self._hooks = tuple(on_batch)
         self._on_drained = on_drained
+        self._on_recorded = on_recorded
         self._ship_every_s = ship_every_s
         self._sync_every_s = sync_every_s
         self._look_around_every_s = look_around_every_s
@@ -269,6 +272,8 @@ class Recorder:
         if len(ended) < len(records):
             lines = [line for line, record in zip(lines, records, strict=True) if not record.kind]
         new = self._put(lines, ended) if ended else 0
+        if self._on_recorded is not None:
+            self._on_recorded(ended)
         self._unfinished.note(segment, records)
         return new
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -17,14 +17,15 @@ from metering.content_log import ContentLog
 from metering.ingest import BatchHook
 from metering.journal import Journal
 from metering.recorder import Recorder
+from metering.usage import UsageRecord
 
 
 def open_journal() -> Journal:
     return Journal(settings.JOURNAL_DIR)
 
 
-def start_recorder(journal: Journal) -> Recorder:
-    recorder = Recorder(journal, conninfo(), on_batch=batch_hooks(), on_drained=bury)
+def start_recorder(journal: Journal, on_recorded: Callable[[Sequence[UsageRecord]], None] | None = None) -> Recorder:
+    recorder = Recorder(journal, conninfo(), on_batch=batch_hooks(), on_drained=bury, on_recorded=on_recorded)
     recorder.start()
     return recorder
 

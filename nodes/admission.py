@@ -66,11 +66,6 @@ def note_seen(public_ids: Iterable[str], at: datetime | None = None) -> None:
     Node.objects.filter(public_id__in=list(public_ids)).update(last_seen_at=at or timezone.now())
 
 
-def note_reasons(public_id: str, reasons: list[str]) -> None:
-    """Why it takes no work, for the page to tell when the node is long gone."""
-    Node.objects.filter(public_id=public_id).exclude(last_reasons=reasons).update(last_reasons=reasons)
-
-
 def config_of(node: Node, offered: list[str]) -> dict[str, Any]:
     """`offered`: the upstream ids that the owner ticked; None is sent where whatever is found is offered."""
     return {

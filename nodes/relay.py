@@ -26,6 +26,8 @@ FAILURE, DETAIL = "x-relay-failure", "x-relay-detail"
 _OURS = "x-relay-"
 _OF_ONE_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding", "content-encoding", "te"}
 
+_AS_SENT = "utf-8", "surrogateescape"
+
 MOST_BODY_BYTES = 40 << 20
 MOST_HEAD_BYTES = 96 << 10
 
@@ -61,7 +63,7 @@ class Relay:
 
     async def ask(self, node: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Raises UpstreamFailure."""
-        if not hmac.compare_digest(headers.get(SECRET, "").encode(), self._secret):
+        if not hmac.compare_digest(headers.get(SECRET, "").encode(*_AS_SENT), self._secret):
             raise UpstreamFailure(Kind.REFUSED_EGRESS, "no process of this console")
         link = self._links.find(node)
         if link is None or not link.can_open:
@@ -72,7 +74,7 @@ class Relay:
         slots = headers.get(SLOTS, "")
         is_guest = headers.get(GUEST) == "1"
         return await link.ask(
-            path, onward, body, guest=is_guest, slots=int(slots) if slots.isdigit() else MAX_STREAMS
+            path, onward, body, guest=is_guest, slots=int(slots) if slots.isdecimal() else MAX_STREAMS
         )
 
 
@@ -136,7 +138,7 @@ class Caller(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
+        self._headers[name.decode("latin-1").lower()] = value.decode(*_AS_SENT)
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cache
 from typing import TypeVar
 
 import msgspec
 import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from accounts.events import client
 from nodes.announcements import PRESENCE_PREFIX, VITALS_PREFIX
 from nodes.fleet import Presence
 from nodes.history import HISTORY_PREFIX, Sample, samples_in
@@ -40,24 +37,17 @@ def vitals_of(public_ids: Sequence[str]) -> dict[str, Report]:
 def history_of(public_id: str) -> list[Sample]:
     """The last hour, the oldest sample first."""
     try:
-        return samples_in(_client().lrange(HISTORY_PREFIX + public_id, 0, -1))
+        return samples_in(client().lrange(HISTORY_PREFIX + public_id, 0, -1))
     except (redis.RedisError, msgspec.DecodeError):
         logger.warning("the history of node %s could not be read", public_id)
         return []
-
-
-@cache
-def _client() -> redis.Redis:
-    """One try of half a second: a page waits for it."""
-    once = Retry(NoBackoff(), 0)
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=once)
 
 
 def _read(prefix: str, public_ids: Sequence[str], kind: type[S]) -> dict[str, S]:
     if not public_ids:
         return {}
     try:
-        values = _client().mget([prefix + node for node in public_ids])
+        values = client().mget([prefix + node for node in public_ids])
     except redis.RedisError:
         logger.warning("nobody knows which nodes are connected: Redis is away")
         return {}

@@ -6,15 +6,14 @@ import logging
 from typing import Any
 
 import msgspec
-from allauth.account.adapter import get_adapter
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.translation import override
 from django.views.decorators.csrf import csrf_exempt
 
+from accounts.current import address_of
 from common.errors import (
     InvalidRequest,
     PayloadTooLarge,
@@ -54,7 +53,7 @@ def _enrolled(request: HttpRequest) -> HttpResponse:
         answer = _refused(InvalidRequest("Send this as POST."))
         answer.status_code, answer["Allow"] = 405, "POST"
         return answer
-    address = _address_of(request)
+    address = address_of(request)
     attempts.refuse_many(address)
     try:
         enrolled = enrol(_application_in(request), _origins_of(request), address or None)
@@ -102,11 +101,3 @@ def _refused(refusal: ShareAIError) -> JsonResponse:
     for name, value in refusal.headers():
         answer[name.decode()] = value.decode()
     return answer
-
-
-def _address_of(request: HttpRequest) -> str:
-    """After trusted proxies; empty where nobody knows."""
-    try:
-        return str(get_adapter().get_client_ip(request))
-    except PermissionDenied:
-        return ""

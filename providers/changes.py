@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -19,8 +18,6 @@ from accounts.models import Organization, User
 from accounts.roles import Permission
 from providers.models import Connection, ConnectionKey, ServedModel
 from providers.tiers import KIND_PRICES
-
-logger = logging.getLogger(__name__)
 
 _PLATFORM_LOCK = 7_165_001
 
@@ -73,13 +70,10 @@ def record(
 ) -> None:
     """Writes the audit event; call inside `changing`.
 
-    A connection of the platform belongs to no organisation's trail: the operator's log keeps what was done, and
-    the version of every organisation grows.
+    A connection of the platform is of the operator's trail, and the version of every organisation grows.
     """
     if connection.org is None:
         _bump_everybody()
-        logger.info("%s %s by %s: %s -> %s", action, connection.slug, actor.label, before, after)
-        return
     audit.record(
         connection.org,
         actor,

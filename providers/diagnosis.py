@@ -13,6 +13,8 @@ import orjson
 from django.utils.translation import gettext as _
 
 _LONGEST_QUOTE = 200
+_LONGEST_URL = 1000
+"""Splitting one takes the square of a run of marks in its host."""
 
 
 class Failure(Exception):
@@ -53,7 +55,7 @@ def of_exception(error: httpx.HTTPError, host: str) -> Failure:
 def of_answer(status: int, headers: httpx.Headers, body: bytes, key: str, url: str) -> Failure | None:
     """None for an answer that may be read as the API's own."""
     if 300 <= status < 400:
-        target = urlsplit(headers.get("location", "")).hostname or _("another page")
+        target = urlsplit(headers.get("location", "")[:_LONGEST_URL]).hostname or _("another page")
         return Failure(
             "redirect",
             _("The server redirects to %(target)s. Redirects are not followed: enter the final address as base URL.")

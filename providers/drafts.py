@@ -37,6 +37,8 @@ _RESERVED_MODEL_IDS = ("node/",)
 _HEADER_NAME = re.compile(r"[a-z0-9-]{1,60}")
 _API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
+_LONGEST_URL = 1000
+"""Of what may become shorter in its canonical spelling."""
 _COUNT = re.compile(r"0*[1-9][0-9]{0,11}")
 _ENDPOINT_PATHS = ("/chat/completions", "/completions", "/embeddings", "/models")
 _FORBIDDEN_AUTH_HEADERS = frozenset(
@@ -102,6 +104,8 @@ def clean_base_url(preset: Preset, base_url: str | None) -> str:
 
 
 def _split(url: str) -> SplitResult:
+    if len(url) > _LONGEST_URL:  # splitting normalises the host, which takes the square of a run of marks
+        raise InvalidConnection("base_url", _("Use at most 300 characters."))
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port

@@ -84,11 +84,6 @@ def probe_due() -> int:
     return len(claims)
 
 
-def look_soon(connection_id: int) -> None:
-    """Forgets what is thought of a connection and has it asked at the next turn."""
-    Pulse.objects.filter(connection=connection_id).update(next_at=timezone.now())
-
-
 def _enlist() -> None:
     """Gives a pulse to connections that serve something and have none yet; not all of them at the same moment."""
     new = Connection.objects.filter(enabled=True, pulse=None, served_models__enabled=True).distinct()

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from common.errors import InvalidRequest
+from common.numbers import is_number, is_whole
 
 CHAT, COMPLETIONS, EMBEDDINGS = "chat/completions", "completions", "embeddings"
 KIND_OF_ENDPOINT = {CHAT: "chat", COMPLETIONS: "chat", EMBEDDINGS: "embedding"}
@@ -220,7 +221,7 @@ def _max_tokens(body: Mapping[str, Any]) -> int | None:
         value = body.get(name)
         if value is None:
             continue
-        if not _is_count(value, _MOST_TOKENS):
+        if not is_whole(value, 1, _MOST_TOKENS):
             raise InvalidRequest(f"'{name}' must be an integer from 1 to {_MOST_TOKENS}.", param=name)
         if found is not None and value != found:
             raise InvalidRequest("Two different limits of tokens are given; give one.", param=name)
@@ -232,12 +233,8 @@ def _check_choices(body: Mapping[str, Any]) -> None:
     """How many answers are paid for must be beyond doubt: some upstreams would read "3" as 3."""
     for name in ("n", "best_of"):
         value = body.get(name)
-        if value is not None and not _is_count(value, _MOST_CHOICES):
+        if value is not None and not is_whole(value, 1, _MOST_CHOICES):
             raise InvalidRequest(f"'{name}' must be an integer from 1 to {_MOST_CHOICES}.", param=name)
-
-
-def _is_count(value: Any, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _requires(endpoint: str, body: Mapping[str, Any]) -> frozenset[str]:
@@ -339,6 +336,6 @@ def _positive(value: Mapping[str, Any], name: str) -> float | None:
     number = value.get(name)
     if number is None:
         return None
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or number <= 0:
+    if not is_number(number) or number <= 0:
         raise InvalidRequest(f"'provider.{name}' must be a positive number.", param=f"provider.{name}")
     return float(number)

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db.models import Q
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
 from accounts.audit_values import differences
@@ -20,6 +21,7 @@ from accounts.models import Organization
 from common.ids import new_id
 from providers import changes, drafts
 from providers.dialling import check_base_url
+from providers.errors import InvalidConnection
 from providers.keypool import (
     NEEDS_KEY,
     add_key,
@@ -83,10 +85,14 @@ def create_connection(
     simulated: bool = False,
     options: Mapping[str, Any] | None = None,
     enabled: bool = True,
+    slug: str = "",
+    waits_for_key: bool = False,
 ) -> Connection:
     """
     Args:
         org: None makes it the platform's, for every organisation.
+        slug: the short name that it must have; by default a free one is made of its name.
+        waits_for_key: it must not be called before it has a key.
         base_url: may be left out where the preset has one.
         models: as for `set_models`; None for none yet.
         options: `auth_header`, `api_version`.
@@ -108,10 +114,14 @@ def create_connection(
         options=drafts.clean_options(options),
     )
     keys, wanted = drafts.clean_keys(api_keys), drafts.clean_models(models or ())
+    if waits_for_key and not keys:
+        connection.options[NEEDS_KEY] = True
     check_base_url(chosen, connection.base_url)
     listed = catalog_prices(chosen.id, wanted)
     with changes.changing(org, actor):
-        connection.slug = _free_slug(org, connection.name, chosen.id)
+        connection.slug = _free_slug(org, slug or connection.name, chosen.id)
+        if slug and connection.slug != slug:
+            raise InvalidConnection("slug", _("“%(slug)s” cannot be its short name here.") % {"slug": slug})
         connection.save(force_insert=True)
         stored = store_keys(connection, keys) if keys else []
         served = store_models(connection, wanted, listed)

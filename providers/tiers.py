@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from common.money import nanos_from_usd
+from common.numbers import plain
 from common.rates import FinerRates, Tier
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ def tier_of(above_tokens: int, prices: Mapping[str, Decimal | None]) -> PriceTie
     """In the one form that is kept, so that equal tiers are equal."""
     said = {name: plain(price) for name in TIER_PRICES if (price := prices.get(name)) is not None}
     return {"above_tokens": above_tokens} | said
-
-
-def plain(price: Decimal) -> str:
-    """2.500000 → "2.5"."""
-    text = f"{price:f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
 def finer_of(row: ServedModel) -> FinerRates | None:

@@ -27,6 +27,7 @@ from common.errors import (
     NotFound,
     PayloadTooLarge,
     ShareAIError,
+    TemporarilyUnavailable,
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
@@ -38,6 +39,8 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 MOST_PATHS = 4096
 MAX_PATH_CHARS = 2048
 """Matches are remembered by path, and whoever asks need not have a key yet."""
+MOST_GATHERED_BYTES = 256 * 1024 * 1024
+"""Of bodies that are still arriving, in one process: whoever sends one need not have a key yet."""
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
 
@@ -118,6 +121,7 @@ class LeanHandler:
         self._flights = flights
         self._body_deadline_s = body_deadline_s
         self._trusted_proxies = trusted_proxies
+        self._gathered_bytes = 0
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,7 +170,10 @@ class LeanHandler:
     async def _body(self, receive: Receive, flight: Flight) -> bytes:
         flight.deadline = flight.started + self._body_deadline_s
         try:
-            return await _read_body(receive)
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                return message.get("body", b"")
+            return await self._gathered(message, receive)
         except asyncio.CancelledError:
             if flight.ended_by != TIME_UP:
                 raise
@@ -175,6 +182,27 @@ class LeanHandler:
             raise InvalidRequest(f"The body did not arrive within {self._body_deadline_s:g} seconds.") from None
         finally:
             flight.deadline = None
+
+    async def _gathered(self, message: MutableMapping[str, Any], receive: Receive) -> bytes:
+        """A body that comes in pieces, of which `message` is the first. Raises: ShareAIError."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                self._gathered_bytes += len(parts[-1])
+                if size > MAX_BODY_BYTES:
+                    raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
+                if self._gathered_bytes > MOST_GATHERED_BYTES:
+                    raise TemporarilyUnavailable("Too many large requests are arriving at once.", retry_after_s=1)
+                if message["type"] == "http.disconnect":
+                    raise ClientClosedRequest()
+                if not message.get("more_body"):
+                    return b"".join(parts)
+                message = await receive()
+        finally:
+            self._gathered_bytes -= size
 
 
 def _nothing_at(path: str) -> NotFound:
@@ -200,20 +228,3 @@ def _check_head(scope: Scope) -> dict[bytes, bytes]:
     if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
         raise InvalidRequest(f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them.")
     return by_name
-
-
-async def _read_body(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return body
-    parts, size = [body], len(body)
-    while message["type"] == "http.request" and message.get("more_body"):
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    if message["type"] == "http.disconnect":
-        raise ClientClosedRequest()
-    return b"".join(parts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from accounts.authentication import Caller
 from providers.schema import Call
 from routing.failover import Enter, Trail
 from routing.flights import Flight
@@ -25,3 +27,9 @@ class Asked:
 
 Ask = Callable[[Asked], Awaitable[Reply | StreamReply]]
 """Asks an upstream. Raises RejectedUpstream and ShareAIError, which are then still to be recorded."""
+
+
+class Serves(Protocol):
+    """The gateway, or what stands in front of it."""
+
+    async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply: ...

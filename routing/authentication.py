@@ -1,4 +1,4 @@
-"""DRF's authentication class of `/v1`: an API key, from memory, or after one look-up at its first use."""
+"""Who makes a request of `/v1`: its API key, from memory, or after one look-up at its first use."""
 
 from __future__ import annotations
 

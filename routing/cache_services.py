@@ -18,6 +18,7 @@ from accounts.errors import InvalidField
 from accounts.models import ApiKey, Organization
 from accounts.roles import Permission
 from common.ids import new_id
+from common.numbers import is_number, is_whole
 from routing.cache_rules import KEY, LONGEST_TTL_S, MODEL, ORGANIZATION, ROUTE, SCOPES
 from routing.models import CachePolicy, CachePurge, Route
 
@@ -125,7 +126,7 @@ def _note(organization: Organization, actor: Actor, action: str, policy: CachePo
 
 
 def _ttl_s(ttl_s: Any) -> int:
-    if isinstance(ttl_s, bool) or not isinstance(ttl_s, int) or not 0 <= ttl_s <= LONGEST_TTL_S:
+    if not is_whole(ttl_s, 0, LONGEST_TTL_S):
         raise InvalidField.one("ttl_s", _("Use whole seconds from 0 to %(most)d.") % {"most": LONGEST_TTL_S})
     return ttl_s
 
@@ -138,8 +139,7 @@ def _semantic(given: Mapping[str, Any] | None, scope: str) -> dict[str, Any] | N
     model, threshold = given.get("model"), given.get("threshold", USUAL_THRESHOLD)
     if not isinstance(model, str) or not model.strip() or len(model) > 260:
         raise InvalidField.one("semantic", _("Name the embedding model that compares questions."))
-    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-    if not is_number or not LEAST_THRESHOLD <= threshold <= 1:
+    if not is_number(threshold) or not LEAST_THRESHOLD <= threshold <= 1:
         raise InvalidField.one("semantic", _("The threshold is a number from %(least)s to 1.") % {"least": "0.5"})
     return {"model": model.strip(), "threshold": float(threshold)}
 

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from time import time
-from typing import Protocol
 
 import msgspec
 import orjson
 
-from accounts.authentication import Caller
 from common.errors import ShareAIError
 from common.ids import new_request_id
-from providers.schema import EMBEDDINGS, Call, parse
+from providers.schema import EMBEDDINGS, parse
+from routing.asked import Serves
 from routing.cache_entries import Entry
 from routing.cache_keys import Wanted
 from routing.cache_store import Memory, Shelf
 from routing.filters import PRIVATE
 from routing.flights import LEFT, Flight, Flights, nobody_there
-from routing.replies import Reply, StreamReply
+from routing.replies import Reply
 from routing.similar import Index, Similar, Vector, vector_of
 from routing.similar_shelf import Questions
 
@@ -32,10 +31,6 @@ EMBEDDING_S = 3.0
 MOST_TRIED = 3
 KNOWN_AFTER_S = 1.0
 AGENT = "shareai semantic cache"
-
-
-class Serves(Protocol):
-    async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply: ...
 
 
 class Embedder:

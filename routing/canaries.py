@@ -26,6 +26,7 @@ from accounts.errors import InvalidField, OrganizationGone
 from accounts.models import Membership
 from accounts.roles import ADMIN, OWNER, Permission
 from common.ids import new_id
+from common.numbers import is_whole
 from routing.models import Canary, CanaryCount, Route, RouteDraft
 from routing.services import check_content, put_route, require_targets
 
@@ -198,7 +199,7 @@ def _check(percent: int, most_error_percent: int, least_requests: int) -> None:
         ("most_error_percent", most_error_percent, 0, 100),
         ("least_requests", least_requests, 1, MOST_LEAST_REQUESTS),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        if not is_whole(value, least, most):
             message = _("A whole number from %(least)d to %(most)d.") % {"least": least, "most": most}
             raise InvalidField.one(name, message)
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -18,15 +18,12 @@ from accounts.authentication import Caller
 from common.errors import InvalidRequest, ShareAIError
 from common.ids import new_request_id
 from providers.schema import CHAT, Call, parse
+from routing.asked import Serves
 from routing.flights import LEFT, Flight, Flights, nobody_there, refusal_of_ended
 from routing.rendering import error_reply, from_header
-from routing.replies import Reply, StreamReply
+from routing.replies import Reply
 
 FEWEST, MOST = 2, 4
-
-
-class Serves(Protocol):
-    async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply: ...
 
 
 def calls_of(body: Mapping[str, Any], body_bytes: int, **about: Any) -> list[Call]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from accounts.authentication import Caller
 from common.errors import InvalidRequest, ShareAIError
 from providers.schema import Call
+from routing.asked import Serves
 from routing.cache_live import Listener, Live
 from routing.flights import Flight, Flights, Headers, refusal_of_ended
 from routing.kept_replies import MOST_REPLY_BYTES, RENEW_S, Claim, KeptReplies, KeptReply
@@ -36,10 +37,6 @@ _PASSING = frozenset((401, 402, 408, 409, 429))
 """What may come out otherwise without a change of the request."""
 
 End = Callable[[Claim, KeptReply | None, bool], Awaitable[None]]
-
-
-class Serves(Protocol):
-    async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply: ...
 
 
 class Errands:

@@ -67,7 +67,7 @@ def _conditions(when: When) -> list[str]:
     if when.budget_over_percent is not None:
         said.append(f"budget is over {when.budget_over_percent} percent")
     if when.hours is not None:
-        said.append(f"time is from {_clock(when.hours.start)} to {_clock(when.hours.end)}")
+        said.append(f"time is from {clock(when.hours.start)} to {clock(when.hours.end)}")
     return said
 
 
@@ -94,7 +94,8 @@ def _texts(values: tuple[str, ...]) -> str:
     return " or ".join(map(_text, values))
 
 
-def _clock(minute: int) -> str:
+def clock(minute: int) -> str:
+    """Of a minute of the day: 75 → "01:15"."""
     return f"{minute // 60:02d}:{minute % 60:02d}"
 
 

@@ -16,6 +16,7 @@ from accounts.errors import InvalidField
 from accounts.models import Organization
 from accounts.roles import Permission
 from common.ids import new_id
+from common.numbers import is_number, is_whole
 from nodes.sources import load_targets as load_machines
 from providers.models import ServedModel
 from routing.cache_services import set_route_ttl
@@ -191,7 +192,7 @@ def _targets_in_sight(organization: Organization) -> set[str]:
 
 
 def _count(value: Any, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+    if not is_whole(value, 0, most):
         raise InvalidField.one("targets", _("Weight and tier are whole numbers from 0 to %(most)d.") % {"most": most})
     return value
 
@@ -200,14 +201,9 @@ def _timeouts(given: Any) -> dict[str, float]:
     first_byte_s = given.get("first_byte_s") if isinstance(given, Mapping) else "wrong"
     if first_byte_s is None:
         return {}
-    if (
-        isinstance(first_byte_s, bool)
-        or not isinstance(first_byte_s, (int, float))
-        or not 0 < first_byte_s <= LONGEST_FIRST_BYTE_S
-    ):
-        raise InvalidField.one(
-            "timeouts", _("first_byte_s is a number of seconds up to %(most)d.") % {"most": LONGEST_FIRST_BYTE_S}
-        )
+    if not is_number(first_byte_s) or not 0 < first_byte_s <= LONGEST_FIRST_BYTE_S:
+        message = _("first_byte_s is a number of seconds up to %(most)d.")
+        raise InvalidField.one("timeouts", message % {"most": LONGEST_FIRST_BYTE_S})
     return {"first_byte_s": float(first_byte_s)}
 
 
@@ -218,9 +214,9 @@ def _spill_over(given: Any) -> dict[str, float] | None:
         raise InvalidField.one("spill_over", _("Give queue_above, first_token_above_s, or both."))
     bounds = {name: value for name, value in given.items() if value is not None}
     queue, slow_s = bounds.get("queue_above", 0), bounds.get("first_token_above_s", 1)
-    if isinstance(queue, bool) or not isinstance(queue, int) or not 0 <= queue <= MOST_QUEUE:
+    if not is_whole(queue, 0, MOST_QUEUE):
         raise InvalidField.one("spill_over", _("queue_above is a whole number of requests, 0 or more."))
-    if isinstance(slow_s, bool) or not isinstance(slow_s, (int, float)) or not 0 < slow_s <= LONGEST_FIRST_BYTE_S:
+    if not is_number(slow_s) or not 0 < slow_s <= LONGEST_FIRST_BYTE_S:
         message = _("first_token_above_s is a number of seconds up to %(most)d.")
         raise InvalidField.one("spill_over", message % {"most": LONGEST_FIRST_BYTE_S})
     return bounds or None

@@ -167,7 +167,7 @@ class Snapshots:
         self._stale_s = stale_s
         self._orgs: dict[int, OrgSnapshot] = {}
         self._key_orgs: dict[str, int] = {}
-        self._lookups = KeyLookups(partial(self._in_thread, loader.find_key_orgs))
+        self._lookups = KeyLookups(lambda public_ids: self.aside(partial(loader.find_key_orgs, public_ids)))
         self._loading: dict[int, asyncio.Task[None]] = {}
         self._fresh_at = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
@@ -243,7 +243,7 @@ class Snapshots:
     async def is_reachable(self) -> bool:
         """Whether the source of snapshots answers now."""
         try:
-            await self._in_thread(self._loader.load_versions, [NOBODY])
+            await self.aside(partial(self._loader.load_versions, [NOBODY]))
         except self._unavailable:
             return False
         return True
@@ -257,7 +257,7 @@ class Snapshots:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, org_id: int) -> None:
-        self._replace(org_id, await self._in_thread(self._loader.load, org_id))
+        self._replace(org_id, await self.aside(partial(self._loader.load, org_id)))
 
     def _replace(self, org_id: int, snapshot: OrgSnapshot | None) -> None:
         old = self._orgs.pop(org_id, None)
@@ -269,7 +269,7 @@ class Snapshots:
 
     async def _poll(self) -> None:
         known = {org_id: snapshot.version for org_id, snapshot in self._orgs.items()}
-        versions = await self._in_thread(self._loader.load_versions, list(known)) if known else {}
+        versions = await self.aside(partial(self._loader.load_versions, list(known))) if known else {}
         asked_at = time.monotonic()
         for org_id, version in known.items():
             if versions.get(org_id) != version:
@@ -296,8 +296,5 @@ class Snapshots:
                 logger.warning("could not poll for new versions: %s", error)
 
     async def aside(self, function: Callable[[], T]) -> T:
-        """Runs another blocking read in the thread, and so on the connection, that snapshots are loaded by."""
+        """Runs a blocking read in the thread, and so on the connection, that snapshots are loaded by."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-
-    async def _in_thread(self, function: Callable, *args: object):  # type: ignore[no-untyped-def, type-arg]
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

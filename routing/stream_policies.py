@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.errors import InvalidField
+from common.numbers import is_whole
 from routing.plans import Hedge
 
 LONGEST_HEDGE_MS = 60_000
@@ -45,17 +46,13 @@ def _hedge(given: Any) -> dict[str, Any] | None:
     if not isinstance(given, Mapping) or given.keys() - {"after_ms", "most_percent", "most_extra_usd"}:
         raise InvalidField.one("hedge", _("Give after_ms, most_percent, most_extra_usd, or an empty object."))
     after_ms, percent = given.get("after_ms"), given.get("most_percent", USUAL_HEDGED_PERCENT)
-    if after_ms is not None and not _is_whole(after_ms, LONGEST_HEDGE_MS):
+    if after_ms is not None and not is_whole(after_ms, 1, LONGEST_HEDGE_MS):
         message = _("after_ms is a whole number of milliseconds from 1 to %(most)d.")
         raise InvalidField.one("hedge", message % {"most": LONGEST_HEDGE_MS})
-    if not _is_whole(percent, MOST_HEDGED_PERCENT):
+    if not is_whole(percent, 1, MOST_HEDGED_PERCENT):
         message = _("most_percent is a whole number from 1 to %(most)d.")
         raise InvalidField.one("hedge", message % {"most": MOST_HEDGED_PERCENT})
     return {"after_ms": after_ms, "most_percent": percent, "most_extra_usd": _extra(given.get("most_extra_usd"))}
-
-
-def _is_whole(value: Any, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _extra(value: Any) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 import msgspec
 
@@ -15,6 +14,7 @@ from accounts.authentication import Caller
 from common.errors import ShareAIError
 from metering.content_log import Heard
 from providers.schema import Call
+from routing.asked import Serves
 from routing.cache_keys import freshness_of
 from routing.filters import PRIVATE
 from routing.flights import Flight
@@ -26,10 +26,6 @@ MOST_HEARD_BYTES = 1 << 20
 """Of the events of a stream, whose text is about a twentieth of them."""
 
 Keep = Callable[[Heard], bool]
-
-
-class Serves(Protocol):
-    async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply: ...
 
 
 class Transcripts:

@@ -17,4 +17,5 @@ urlpatterns = [
     path("v1/key", views.KeyView.as_view()),
     path("health/live", probes.live),  # type: ignore[arg-type]
     path("health/ready", probes.ready),  # type: ignore[arg-type]
+    path("metrics", probes.metrics),  # type: ignore[arg-type]
 ]

@@ -7,6 +7,7 @@ import logging
 from time import monotonic
 from typing import Any
 
+import psutil
 from django.conf import settings
 
 from metering.content_log import ContentLog
@@ -14,6 +15,7 @@ from metering.gate import Gate
 from metering.journal import Journal
 from metering.peers import Peers
 from metering.recorder import Recorder
+from metering.tallies import Moment, Tallies
 from metering.teller import Teller
 from metering.treasury import Treasury
 from metering.wiring import conninfo, open_content_log, open_journal, start_recorder
@@ -44,6 +46,7 @@ from routing.hedging import Hedger
 from routing.kept_replies import KeptReplies
 from routing.last_used import LastUsed
 from routing.listener import listen
+from routing.monitoring import post_for_ever
 from routing.planner import Planner
 from routing.prompts import Fingerprint
 from routing.settlement import counted_usage, drain_counting
@@ -62,7 +65,10 @@ class Plane:
         self.snapshots = Snapshots(LOADER, UNAVAILABLE, stale_s=settings.AUTHORITY_STALE_S)
         self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S, settings.CHECKPOINT_S)
         self._journal: Journal = open_journal()
-        self._recorder: Recorder = start_recorder(self._journal)
+        self._peers = Peers(settings.JOURNAL_DIR / "processes")
+        self.tallies = Tallies(self._peers)
+        counts = self.tallies.count if settings.METRICS_TOKEN else None  # 3 µs a request, if anybody may ask
+        self._recorder: Recorder = start_recorder(self._journal, counts)
         self._direct = DirectTransport(Dialer(AllowList.parse(settings.EGRESS_ALLOW)))
         self.last_used = LastUsed(WRITE_LAST_USED, UNAVAILABLE)
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -93,7 +99,6 @@ class Plane:
         self._recounts = Recounts(counted_usage, doubts.keep)
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
-        self._peers = Peers(settings.JOURNAL_DIR / "processes")
         processes = settings.GATEWAY_PROCESSES
         self._gate = Gate(settings.REDIS_URL, least_processes=processes, count_here=self._peers.count)
         fingerprint = Fingerprint(settings.SECRET_KEY)
@@ -124,6 +129,7 @@ class Plane:
         self.flights.start()
         self.snapshots.start()
         self._gate.start()
+        self._keep(asyncio.ensure_future(post_for_ever(self.tallies, self._moment)))
         self._keep(asyncio.ensure_future(self.last_used.flush_for_ever()))
         self._keep(asyncio.ensure_future(listen(settings.REDIS_URL, self.snapshots)))
         self._keep(asyncio.ensure_future(watch(settings.REDIS_URL, self._fleet)))
@@ -155,6 +161,18 @@ class Plane:
         """What this process lacks to serve, by name."""
         missing = [] if await self.snapshots.is_reachable() else ["postgresql"]
         return [*missing, "journal"] if self._journal.is_full else missing
+
+    def _moment(self, loop_lag_s: float) -> Moment:
+        stats = self._recorder.stats
+        return Moment(
+            requests=len(self.flights),
+            nodes=len(self.nodes.links),
+            loop_lag_s=loop_lag_s,
+            backlog_bytes=self._journal.unshipped_bytes,
+            failures=stats.failures_in_a_row,
+            set_aside=stats.rejected,
+            resident_bytes=psutil.Process().memory_info().rss,
+        )
 
     def _can_record(self) -> bool:
         return not self._journal.is_full

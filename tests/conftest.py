@@ -13,6 +13,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test import Client, TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
+from hypothesis import HealthCheck, settings
 from pytest_django.plugin import blocking_manager_key
 
 from accounts import roles
@@ -25,9 +26,13 @@ from tests.migrated import wait_until_made
 PASSWORD = "correct horse battery staple"
 NEVER_TRUNCATED = {
     "accounts_auditevent": "audit_no_truncate",
+    "accounts_operatorevent": "audit_no_truncate",
     "ledger_transfer": "ledger_transfer_no_truncate",
     "ledger_entry": "ledger_entry_no_truncate",
 }
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # how long an example takes says how busy the machine is
 
 WAITING = {"agent", "chaos", "e2e", "installers", "nodes_e2e", "routing"}
 """Folders whose tests mostly wait: for processes, for browsers, for time to pass."""
@@ -42,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 LEAVING = {"e2e", "nodes_e2e", "routing"}
 """Folders whose tests commit what gateways and browsers are to see, and leave it."""
 
+_IS_MADE = pytest.StashKey[bool]()
+"""Whether there is a test database yet. Until then Django's connection leads to the one that the settings name."""
 _IS_LEFT = pytest.StashKey[bool]()
 
 
@@ -49,6 +56,8 @@ _IS_LEFT = pytest.StashKey[bool]()
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests of other folders begin with an empty database, whichever this worker has run before."""
     stash = item.config.stash
+    if not stash.get(_IS_MADE, False):
+        return
     if not LEAVING.isdisjoint(item.nodeid.split("/")[:2]):
         stash[_IS_LEFT] = True
     elif stash.get(_IS_LEFT, False):
@@ -77,7 +86,9 @@ def _authorities_are_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:
+def django_db_setup(
+    django_test_environment, django_db_blocker, django_db_modify_db_settings, pytestconfig
+) -> Iterator[None]:
     """The test database, made also for tests that commit without the marker of pytest-django.
 
     Tests that ask to be cleaned up get it by TRUNCATE too, which audit trail and ledger refuse everywhere else.
@@ -90,9 +101,11 @@ def django_db_setup(django_test_environment, django_db_blocker, django_db_modify
             for table, trigger in NEVER_TRUNCATED.items():
                 cursor.execute(f"GRANT TRUNCATE ON {table} TO CURRENT_USER")
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
+    pytestconfig.stash[_IS_MADE] = pytestconfig.stash[_IS_LEFT] = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
         yield
+    pytestconfig.stash[_IS_MADE] = False
     with django_db_blocker.unblock(), suppress(DatabaseError):
         # A gateway of the tests may still hold a connection; the engines are thrown away in any case.
         teardown_databases(made, verbosity=0)

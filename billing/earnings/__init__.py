@@ -7,6 +7,7 @@
     splitting   the arithmetic, pure        sharing    the hand that settlement lends us
     programmes  what an owner chose         maturity   from escrow to what may be paid out
     cases       doubts, answers, verdicts   clawback   the transfer that gives money back
+    corrections a price put right           givenback  the same of what a case gave back
     causes      who is given to             figures    what pages show, from the ledger and the lots
 
 A lot is what one model of one machine earned on one day of posting (UTC). It never says what the ledger does not:

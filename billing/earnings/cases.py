@@ -48,6 +48,13 @@ def share_at_stake(lot: Lot, doubts: Collection[NodeDoubt]) -> Fraction:
     return max((_share(lot, doubt) for doubt in doubts), default=Fraction(0))
 
 
+def share_given_back(case: Case) -> Fraction:
+    """Of one that was upheld; of an old one as its doubts say it now."""
+    if case.share_numerator is None or case.share_denominator is None:
+        return share_at_stake(case.lot, list(doubts_behind(case.lot)))
+    return Fraction(case.share_numerator, case.share_denominator)
+
+
 def doubts_behind(lot: Lot) -> QuerySet[NodeDoubt]:
     model = NodeModel.objects.filter(pk=-lot.target_id).first()
     found: QuerySet[NodeDoubt] = NodeDoubt.objects.of(lot.org)
@@ -124,7 +131,9 @@ def uphold(case: Case, actor: Actor, note: str = "") -> Case:
     """For staff and the clock: takes back what is at stake. Raises: CaseClosed."""
     with changing(case.org) as held:
         row = _decided(_locked(case), Case.UPHELD, actor, note)
-        taken = clawback.take_back(row, share_at_stake(row.lot, list(doubts_behind(row.lot))))
+        share = share_at_stake(row.lot, list(doubts_behind(row.lot)))
+        row.share_numerator, row.share_denominator = share.numerator, share.denominator
+        taken = clawback.take_back(row, share)
         row.taken, row.refunded, row.transfer_id = taken.owner, taken.refunded, taken.transfer_id
         row.save()
         about = {"state": row.state, "note": note, "taken_usd": format_usd(row.taken)}

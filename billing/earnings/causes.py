@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import TruncMonth
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from accounts import audit
+from accounts.audit import Actor
+from accounts.audit_values import differences
 from accounts.errors import InvalidField
 from accounts.fields import cleaned_name
 from billing.earnings.clawback import CLAWBACK
 from billing.earnings.models import MISSION, Cause, CauseChoice
 from billing.earnings.sharing import DONATION
+from common.money import format_usd
 from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
@@ -27,6 +32,7 @@ from ledger.models import Entry
 from ledger.posting import Posted
 from ledger.transfers import post
 
+OPERATOR = Actor.system("operator")
 GIFTS = (DONATION, CLAWBACK)
 CAUSE_PAYOUT = "cause_payout"
 _LONGEST = {"name": 120, "summary": 240, "about": 4000, "website": 300}
@@ -78,7 +84,7 @@ def per_month(cause: Cause) -> list[tuple[date, int]]:
     return [(month.date(), nanos) for month, nanos in months.order_by("-month")]
 
 
-def pay(cause: Cause, nanos: int, reference: str) -> Posted:
+def pay(cause: Cause, nanos: int, reference: str, actor: Actor = OPERATOR) -> Posted:
     """Notes that the operator has paid so much to a cause, by its bank; once for each reference.
 
     Raises: InvalidField. NotCovered: it is owed less. BusinessIdReused: another amount was noted for this reference.
@@ -89,37 +95,59 @@ def pay(cause: Cause, nanos: int, reference: str) -> Posted:
     payable = ensure_account(kinds.NGO_PAYABLE, reference=str(cause.pk))
     bank = ensure_account(kinds.BANK_CLEARING)
     moves = {payable.pk: -nanos, bank.pk: nanos}
-    return post(Draft(f"cause:{cause.slug}:{reference}", CAUSE_PAYOUT, moves, reason=reference))
+    with transaction.atomic():
+        posted = post(Draft(f"cause:{cause.slug}:{reference}", CAUSE_PAYOUT, moves, reason=reference))
+        if posted.is_new:
+            _note(cause, actor, "cause.paid", after={"amount_usd": format_usd(nanos), "reference": reference})
+    return posted
 
 
-def add(given: Mapping[str, Any]) -> Cause:
+def add(given: Mapping[str, Any], actor: Actor = OPERATOR) -> Cause:
     """Raises: InvalidField."""
-    cause = Cause(**_cleaned(given))
-    cause.slug = _free_slug(cause.name)
-    cause.save()
+    said = _cleaned(given)
+    with transaction.atomic():
+        cause = Cause(**said)
+        cause.slug = _free_slug(cause.name)
+        cause.save()
+        _note(cause, actor, "cause.created", after=said)
     return cause
 
 
-def edit(cause: Cause, given: Mapping[str, Any]) -> Cause:
+def edit(cause: Cause, given: Mapping[str, Any], actor: Actor = OPERATOR) -> Cause:
     """The short name stays, for links to it. Raises: InvalidField."""
-    for name, value in _cleaned(given).items():
-        setattr(cause, name, value)
-    cause.save()
+    said = _cleaned(given)
+    with transaction.atomic():
+        before, after = differences({name: getattr(cause, name) for name in said}, said)
+        for name, value in said.items():
+            setattr(cause, name, value)
+        cause.save()
+        if after:
+            _note(cause, actor, "cause.updated", before=before, after=after)
     return cause
 
 
-def close(cause: Cause) -> Cause:
+def close(cause: Cause, actor: Actor = OPERATOR) -> Cause:
     """Nothing more goes to it from the next settled request on; what it was given stays its own, its page too."""
     if cause.closed_at is None:
-        cause.closed_at = timezone.now()
+        _set_closed(cause, timezone.now(), actor, "cause.closed")
+    return cause
+
+
+def reopen(cause: Cause, actor: Actor = OPERATOR) -> Cause:
+    if cause.closed_at is not None:
+        _set_closed(cause, None, actor, "cause.reopened")
+    return cause
+
+
+def _set_closed(cause: Cause, at: datetime | None, actor: Actor, action: str) -> None:
+    with transaction.atomic():
+        before, cause.closed_at = cause.closed_at, at
         cause.save(update_fields=["closed_at"])
-    return cause
+        _note(cause, actor, action, before={"closed_at": before}, after={"closed_at": at})
 
 
-def reopen(cause: Cause) -> Cause:
-    cause.closed_at = None
-    cause.save(update_fields=["closed_at"])
-    return cause
+def _note(cause: Cause, actor: Actor, action: str, **changes: Mapping[str, Any]) -> None:
+    audit.record(None, actor, action, "cause", cause.slug, label=cause.name, **changes)
 
 
 def _entries() -> QuerySet[Entry]:

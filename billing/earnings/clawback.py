@@ -18,12 +18,14 @@ from ledger.drafts import Draft
 from ledger.posting import Cursor, LockedAccount, lock_accounts, post_all
 
 CLAWBACK = "clawback"
+LAST = 2**63 - 1
+"""No transfer has so high an id."""
 PAYERS = """
 SELECT c.org_id, sum(c.charge_nanos - c.written_off_nanos)::bigint FROM billing_charge c
 JOIN ledger_transfer t ON t.id = CASE WHEN c.revision = 0 THEN c.transfer_id ELSE (
     SELECT transfer_id FROM billing_charge f WHERE f.request_id = c.request_id AND f.revision = 0
 ) END
-WHERE c.target_id = %s AND c.owner_id = %s AND (t.posted_at AT TIME ZONE 'UTC')::date = %s
+WHERE c.target_id = %s AND c.owner_id = %s AND (t.posted_at AT TIME ZONE 'UTC')::date = %s AND t.id < %s
 GROUP BY c.org_id ORDER BY c.org_id
 """
 
@@ -54,13 +56,13 @@ def take_back(case: Case, share: Fraction) -> Taken:
     """Takes that share of the lot back, once. Inside a transaction that holds the case's row."""
     with connection.cursor() as cursor:
         lot = case.lot
-        paid = _paid_by(cursor, lot)
         causes = {gift.cause_id: gift for gift in lot.donations.all()}
-        ids = _accounts(cursor, lot, list(paid), list(causes))
+        ids = _accounts(cursor, lot, list(paid_by(cursor, lot)), list(causes))
         locked = lock_accounts(cursor, ids.values())
         lot.refresh_from_db()
+        paid = paid_by(cursor, lot)  # again: until the accounts were locked, a price could be put right
         sources = _sources(lot, causes, share, {wanted: locked[id] for wanted, id in ids.items()})
-        refunds = {org: _part(nanos, share) for org, nanos in paid.items()}
+        refunds = {org: part_of(nanos, share) for org, nanos in paid.items()}
         moves = {ids[kinds.REWARDS_ESCROW, lot.org_id]: -sources.escrow}
         moves |= {ids[kinds.NGO_PAYABLE, cause]: -nanos for cause, nanos in sources.donated.items()}
         if sources.exchanged:
@@ -76,12 +78,13 @@ def take_back(case: Case, share: Fraction) -> Taken:
     return Taken(sources.total, sum(refunds.values()), posted.id)
 
 
-def _part(nanos: int, share: Fraction) -> int:
+def part_of(nanos: int, share: Fraction) -> int:
     return nanos * share.numerator // share.denominator
 
 
-def _paid_by(cursor: Cursor, lot: Lot) -> dict[int, int]:
-    cursor.execute(PAYERS, (lot.target_id, lot.org_id, lot.day))
+def paid_by(cursor: Cursor, lot: Lot, until: int = LAST) -> dict[int, int]:
+    """By organisation, what was paid for the lot's requests that were settled before the transfer `until`."""
+    cursor.execute(PAYERS, (lot.target_id, lot.org_id, lot.day, until))
     return dict(cursor.fetchall())
 
 
@@ -101,13 +104,13 @@ def _sources(
         return max(0, accounts[wanted].balance - accounts[wanted].held)
 
     donated = {
-        cause: min(_part(gift.nanos, share), gift.nanos - gift.taken, free((kinds.NGO_PAYABLE, cause)))
+        cause: min(part_of(gift.nanos, share), gift.nanos - gift.taken, free((kinds.NGO_PAYABLE, cause)))
         for cause, gift in gifts.items()
     }
-    exchanged = _part(lot.exchanged, share)
+    exchanged = part_of(lot.exchanged, share)
     if exchanged:
         exchanged = min(exchanged, free((kinds.TOKENS, lot.org_id)))
-    return _Sources(min(_part(lot.escrow - lot.taken_escrow, share), lot.waiting), exchanged, donated)
+    return _Sources(min(part_of(lot.escrow - lot.taken_escrow, share), lot.waiting), exchanged, donated)
 
 
 def _note(lot: Lot, sources: _Sources) -> None:

@@ -150,7 +150,8 @@ class Donation(models.Model):
 class Case(TenantModel):
     """Doubts about a lot: it waits in escrow until the owner has answered and somebody has decided.
 
-    Without an answer by `answer_until` what is at stake is taken back.
+    Without an answer by `answer_until` what is at stake is taken back: this share of the lot, a fraction. When the
+    price of its requests is put right afterwards, so are `taken` and `refunded`, each time by transfers of their own.
     """
 
     OPEN, ANSWERED, UPHELD, DISMISSED = "open", "answered", "upheld", "dismissed"
@@ -170,6 +171,11 @@ class Case(TenantModel):
     taken = models.BigIntegerField(default=0)  # of the owner's share
     refunded = models.BigIntegerField(default=0)  # to those who had paid
     transfer_id = models.BigIntegerField(null=True)
+    share_numerator = models.BigIntegerField(
+        null=True
+    )  # with its denominator; None in cases of before they were kept
+    share_denominator = models.BigIntegerField(null=True)
+    corrections = models.IntegerField(default=0, db_default=0)
 
     class Meta:
         indexes = [models.Index(fields=["org", "-opened_at"], name="earnings_case_org")]

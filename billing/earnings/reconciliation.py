@@ -17,7 +17,8 @@ INVARIANTS = (
                 sum(a.balance) FILTER (WHERE a.kind = 'rewards_escrow') AS waiting,
                 (SELECT coalesce(sum(e.amount), 0) FROM ledger_entry e JOIN ledger_transfer t ON t.id = e.transfer_id
                  JOIN ledger_account m ON m.id = e.account_id
-                 WHERE m.org_id = a.org_id AND m.kind = 'rewards_available' AND t.kind = 'maturity') AS matured
+                 WHERE m.org_id = a.org_id AND m.kind = 'rewards_available' AND t.kind = 'maturity'
+                 AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id)) AS matured
             FROM ledger_account a WHERE a.kind IN ('rewards_escrow', 'rewards_available') GROUP BY a.org_id
         )
         SELECT 'organisation ' || coalesce(a.org_id, l.org_id),
@@ -45,9 +46,29 @@ INVARIANTS = (
         LEFT JOIN (
             SELECT a.reference, sum(e.amount) AS given FROM ledger_entry e
             JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'ngo_payable'
-            JOIN ledger_transfer t ON t.id = e.transfer_id AND t.kind IN ('donation', 'clawback') GROUP BY 1
+            JOIN ledger_transfer t ON t.id = e.transfer_id AND t.kind IN ('donation', 'clawback')
+                AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.reverses_id = t.id) GROUP BY 1
         ) e ON e.reference = d.cause_id::text
         WHERE d.given <> coalesce(e.given, 0)
+        UNION ALL
+        SELECT 'case ' || c.public_id, 'organisation ' || p.org_id || ' got nano-USD '
+            || coalesce(e.nanos, 0) || ' back, not ' || p.nanos
+        FROM earnings_case c JOIN earnings_lot l ON l.id = c.lot_id
+        CROSS JOIN LATERAL (
+            SELECT g.org_id, div(sum(g.charge_nanos - g.written_off_nanos) * c.share_numerator, c.share_denominator)
+                AS nanos
+            FROM billing_charge g JOIN billing_charge f ON f.request_id = g.request_id AND f.revision = 0
+            JOIN ledger_transfer t ON t.id = f.transfer_id
+            WHERE g.target_id = l.target_id AND g.owner_id = l.org_id AND t.id < c.transfer_id
+                AND (t.posted_at AT TIME ZONE 'UTC')::date = l.day GROUP BY g.org_id
+        ) p
+        LEFT JOIN (
+            SELECT split_part(t.business_id, ':', 2) AS case_id, a.org_id, sum(e.amount) AS nanos
+            FROM ledger_transfer t JOIN ledger_entry e ON e.transfer_id = t.id
+            JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'wallet'
+            WHERE t.kind = 'clawback' GROUP BY 1, 2
+        ) e ON e.case_id = c.public_id AND e.org_id = p.org_id
+        WHERE c.state = 'upheld' AND c.share_denominator IS NOT NULL AND p.nanos <> coalesce(e.nanos, 0)
         """,
     ),
 )

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 
-from allauth.account.adapter import get_adapter
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -47,7 +45,7 @@ class KeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[None, Access] | None:
         if not any(name in request.headers for name in KEY_HEADERS):
             return None
-        address = _address_of(request._request)
+        address = current.address_of(request._request)
         rows: list[ApiKey] = []
 
         def find(public_id: str) -> KeyRecord | None:
@@ -94,14 +92,6 @@ class HasPermission(BasePermission):
         if not any(access.allows(permission) for permission in needed):
             raise NotPermitted(needed[0])
         return True
-
-
-def _address_of(request: HttpRequest) -> str:
-    """After trusted proxies; empty where nobody knows, which suits no key that is bound to addresses."""
-    try:
-        return str(get_adapter().get_client_ip(request))
-    except PermissionDenied:
-        return ""
 
 
 def _note_use(key: ApiKey) -> None:

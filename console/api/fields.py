@@ -12,6 +12,7 @@ from typing import Any, cast
 from rest_framework import serializers
 
 from common.money import usd_from_nanos
+from common.numbers import plain
 
 
 class Text(serializers.CharField):
@@ -67,22 +68,16 @@ class Usd(serializers.Field[Any, Any, str, Any]):
         return str(data)
 
     def to_representation(self, value: Decimal) -> str:
-        return plain_usd(value)
+        return plain(value)
 
 
 class UsdOfNanos(Usd):
     def to_representation(self, value: Any) -> str:
-        return plain_usd(usd_from_nanos(value))
+        return plain(usd_from_nanos(value))
 
 
 class SignedUsdOfNanos(UsdOfNanos):
     """What moved: negative for what was taken."""
-
-
-def plain_usd(amount: Decimal) -> str:
-    """`0.15`, `3`, `0`: no trailing zeros, no exponent."""
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 class Body(serializers.Serializer[Any]):

@@ -17,7 +17,8 @@ from accounts.roles import Permission
 from accounts.scopes import MODEL, NODE, ORGANISATION, ROUTE, SCOPES, TOKENS, WHEN_REACHED, WINDOWS
 from accounts.subjects import label_of
 from common.money import usd_from_nanos
-from console.api.fields import Body, Kind, Shown, Usd, Whole, plain_usd
+from common.numbers import plain
+from console.api.fields import Body, Kind, Shown, Usd, Whole
 from console.api.frame import ResourceView
 from console.api.openapi import described
 from console.offers import served_models
@@ -230,7 +231,7 @@ class StandingShown(Shown):
 
 
 def _amount(standing: Standing, amount: int) -> str:
-    return str(amount) if standing.unit == TOKENS else plain_usd(usd_from_nanos(amount))
+    return str(amount) if standing.unit == TOKENS else plain(usd_from_nanos(amount))
 
 
 class StandingsShown(Shown):

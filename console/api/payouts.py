@@ -76,6 +76,7 @@ class OnboardingWishes(Body):
 class PayoutsView(ResourceView):
     tag = "Payouts"
     needs = {"GET": READ, "POST": WRITE}
+    proof = frozenset({"POST"})
 
     @described("listPayouts", "List payouts", **list_of(PayoutShown))
     def get(self, request: Request) -> Response:
@@ -102,6 +103,7 @@ class PayoutView(ResourceView):
 class DestinationView(ResourceView):
     tag = "Payouts"
     needs = {"GET": READ, "PUT": WRITE, "PATCH": WRITE}
+    proof = frozenset({"PUT"})
 
     @described("getPayoutDestination", "Show where payouts go", answer=DestinationShown)
     def get(self, request: Request) -> Response:
@@ -139,6 +141,7 @@ class DestinationView(ResourceView):
 class OnboardingView(ResourceView):
     tag = "Payouts"
     needs = {"POST": WRITE}
+    proof = frozenset({"POST"})
 
     @described(
         "startPayoutOnboarding", "Be paid through Stripe", body=OnboardingWishes, answer=PageShown, status=201,

@@ -126,6 +126,10 @@ class RequestShown(Shown):
         return usage.input_tokens + usage.output_tokens
 
 
+MOST_LOOKED_AT = 50_000
+"""Requests that a page passes on its way to rare ones: a tenth of a second."""
+
+
 class RequestsQuery(PageQuery):
     model = serializers.CharField(required=False, max_length=200)
     route = serializers.CharField(required=False, max_length=200)
@@ -145,12 +149,14 @@ class RequestsView(ResourceView):
 
     @described("listRequests", "List requests", **list_of(RequestShown, query=RequestsQuery))
     def get(self, request: Request) -> Response:
-        """The newest first. Prompts and answers, where they are kept, are at `/requests/{id}/content`."""
+        """The newest first. Prompts and answers, where they are kept, are at `/requests/{id}/content`. Where a filter
+        leaves few of very many, a page may hold fewer than its limit, or none, although `has_more` is true: it ends
+        after 50,000 requests looked at, and `next_cursor` goes on from there."""
         query = self.query(RequestsQuery)
         mark = self.mark()
         cursor = opened(query["cursor"], mark)[0] if "cursor" in query else None
         filters = _filters(self.organization, query)
-        found = list_requests(self.organization, filters, cursor, query["limit"])
+        found = list_requests(self.organization, filters, cursor, query["limit"], most_looked_at=MOST_LOOKED_AT)
         page = Page(found.requests, sealed([found.next_cursor], mark) if found.next_cursor else None)
         return self.answered(
             page, RequestShown, keys=_key_names(self.organization, found.requests), bills=bills_of(found.requests)

@@ -35,6 +35,7 @@ from console.api import (
     usage,
     usage_exports,
 )
+from console.api.configuration import views as configuration
 from console.api.documents import schema_document
 from console.api.frame import NothingHere
 
@@ -131,6 +132,8 @@ urlpatterns = [
     path("audit-events", audit.AuditEventsView.as_view()),
     path("audit-events/verify", audit.AuditVerificationView.as_view()),
     path("organization", organization.OrganizationView.as_view()),
+    path("configuration", configuration.ConfigurationView.as_view()),
+    path("configuration/import", configuration.ConfigurationImportView.as_view()),
     path("members", organization.MembersView.as_view()),
     path("members/<slug:member_id>", organization.MemberView.as_view()),
     path("members/<slug:member_id>/limits", limits.MemberLimitsView.as_view()),

@@ -44,10 +44,15 @@ def lock(data_dir: Path) -> Iterator[bool]:
 
 
 def kept_secrets(data_dir: Path) -> dict[str, str]:
-    """SECRET_KEY and the key ring of this folder's sealed credentials, made at the first start."""
+    """SECRET_KEY, the key ring of sealed credentials and the token of /metrics, made at the first start."""
     path = data_dir / SECRETS
     kept = read_env(path)
-    wanted = {"SECRET_KEY": secrets.token_urlsafe(48), "SHAREAI_KEYRING": _new_keyring()} | kept
+    made = {
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "SHAREAI_KEYRING": _new_keyring(),
+        "METRICS_TOKEN": secrets.token_urlsafe(24),
+    }
+    wanted = made | kept
     if wanted != kept:
         write_private(path, "".join(f"{name}={value}\n" for name, value in wanted.items()))
     return wanted

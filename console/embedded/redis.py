@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from console.embedded.engine import Engine, EngineError, end_leftovers, notice, stop, uninterrupted, wait_until_up
+from console.embedded.wishes import free_port
 
 NAME = "Redis"
 HOST = "127.0.0.1"
@@ -68,7 +69,7 @@ def find_program() -> Path | None:
 
 def _start(stack: ExitStack, program: Path, folder: Path, durable: bool) -> Engine:
     for remaining in reversed(range(TRIES)):
-        port, password = _free_port(), secrets.token_hex(16)
+        port, password = free_port(), secrets.token_hex(16)
         process = _launch(stack, [str(program), "-"], folder, _configuration(port, password, durable))
         try:
             wait_until_up(NAME, process, partial(_answers, port), folder / LOG, UP_WITHIN_S)
@@ -101,7 +102,7 @@ def _start_fake(stack: ExitStack, folder: Path) -> Engine:
         "No redis-server or valkey-server here: using a simulated Redis, which is slower and forgets everything "
         "when it stops."
     )
-    port = _free_port()
+    port = free_port()
     process = _launch(stack, [sys.executable, "-m", "console.embedded.fake_redis", str(port)], folder, "")
     wait_until_up(NAME, process, partial(_answers, port), folder / LOG, UP_WITHIN_S)
     return Engine(NAME, f"redis://{HOST}:{port}/0", process, folder / LOG)
@@ -128,11 +129,6 @@ def _launch(stack: ExitStack, command: list[str], folder: Path, standard_input: 
         with suppress(BrokenPipeError), process.stdin as pipe:  # one that ends at once is noticed by who waits for it
             pipe.write(standard_input.encode())
     return process
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

@@ -10,9 +10,10 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from common.errors import CodedError
+from common.numbers import plain
 from console.forms.base import ConsoleForm
 from providers.models import ServedModel
-from providers.tiers import KIND_PRICES, MOST_TIERS, plain
+from providers.tiers import KIND_PRICES, MOST_TIERS
 
 TIER_LABELS = {
     "above_tokens": _("Above so many tokens"),

@@ -15,6 +15,7 @@ from django.http import QueryDict
 
 from accounts.errors import InvalidField
 from common.money import usd_from_nanos
+from common.numbers import plain
 from nodes.models import Node, NodeModel
 
 BLANK_HOURS = 2
@@ -143,5 +144,4 @@ def _by_row(place: re.Pattern[str], refusal: InvalidField) -> tuple[dict[int, di
 
 
 def _usd(nanos: int) -> str:
-    text = f"{usd_from_nanos(nanos):f}"
-    return text.rstrip("0").rstrip(".") or "0" if "." in text else text
+    return plain(usd_from_nanos(nanos))

@@ -8,6 +8,7 @@ from typing import Any, Self
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from common.numbers import plain
 from console.forms.finer_prices import FinerPriceForm, initial_of_finer
 from providers.models import ServedModel
 
@@ -32,4 +33,4 @@ class PriceForm(FinerPriceForm):
 
 
 def _plain(price: Decimal | None) -> str:
-    return "" if price is None else f"{price:f}".rstrip("0").rstrip(".") if price else "0"
+    return "" if price is None else plain(price)

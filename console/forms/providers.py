@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from common.numbers import plain
 from console.forms.base import ConsoleForm, Lines
 from console.forms.finer_prices import FinerPriceForm, initial_of_finer
 from providers.drafts import CAPABILITIES
@@ -137,7 +138,7 @@ def initial_of_model(model: ServedModel) -> dict[str, Any]:
 
 
 def _plain(price: Any) -> str:
-    return "" if price is None else f"{price:f}".rstrip("0").rstrip(".") or "0"
+    return "" if price is None else plain(price)
 
 
 class FaultForm(ConsoleForm):

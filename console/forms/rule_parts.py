@@ -15,7 +15,6 @@ from console.forms.base import ConsoleForm
 from console.route_words import CAUSES as CAUSE_WORDS
 from console.route_words import DATA_CLASSES as DATA_CLASS_WORDS
 from console.route_words import STRATEGIES as STRATEGY_WORDS
-from console.rule_sentences import clock
 from routing.legs import RouteTarget
 from routing.rules import (
     CAUSES,
@@ -31,6 +30,7 @@ from routing.rules import (
     When,
 )
 from routing.scorers import STRATEGIES
+from routing.sentences import clock
 
 
 class Entries(forms.CharField):

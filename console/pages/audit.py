@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -14,19 +15,53 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts import audit, audit_export
-from accounts.models import AuditEvent
+from accounts.models import Noted, Organization
 from accounts.roles import Permission
 from console.visit import Visit, page, wants_fragment
 
 _PAGE = 50
+_LONGEST_SEQUENCE = 18
 _EXPORTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """An organisation's, or the operator's; `zone` is whose days are meant, `place` the name of its page."""
+
+    of: Organization | None
+    zone: str
+    place: str
+
+    @property
+    def events(self) -> QuerySet[Any]:
+        return audit.events_of(self.of)
 
 
 @require_GET
 @page(Permission.VIEW_AUDIT)
 def index(request: HttpRequest, visit: Visit) -> HttpResponse:
-    asked, before = _asked(request), request.GET.get("before", "").strip()
-    found = _matching(visit, asked)
+    return shown(request, _trail(visit))
+
+
+@require_GET
+@page(Permission.VIEW_AUDIT)
+def verify(request: HttpRequest, visit: Visit) -> HttpResponse:
+    return verified(request, _trail(visit))
+
+
+@require_GET
+@page(Permission.VIEW_AUDIT)
+def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    return exported(request, _trail(visit))
+
+
+def _trail(visit: Visit) -> Trail:
+    return Trail(visit.organization, visit.organization.time_zone, "audit")
+
+
+def shown(request: HttpRequest, trail: Trail) -> HttpResponse:
+    asked, before = _asked(request), request.GET.get("before", "").strip()[:_LONGEST_SEQUENCE]
+    found = _matching(trail, asked)
     if before.isdecimal():
         found = found.filter(sequence__lt=int(before))
     events = list(found[: _PAGE + 1])
@@ -34,35 +69,32 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     older["before"] = str(events[_PAGE - 1].sequence) if len(events) > _PAGE else ""
     context = {
         "events": [(event, changes_of(event)) for event in events[:_PAGE]],
+        "trail": trail,
         "asked": asked,
         "query": urlencode(asked._asdict()),
         "exported": _EXPORTED,
-        "kinds": _kinds(visit),
+        "kinds": list(trail.events.order_by("object_type").values_list("object_type", flat=True).distinct()),
         "older": f"?{older.urlencode()}" if older["before"] else "",
         "is_first_page": not before,
         "is_filtered": any(asked),
         "is_more_than_a_file": found[_EXPORTED : _EXPORTED + 1].exists(),
     }
-    return render(request, "audit/index.html", context)
+    return render(request, "audit/index.html" if trail.of else "staff/audit.html", context)
 
 
-@require_GET
-@page(Permission.VIEW_AUDIT)
-def verify(request: HttpRequest, visit: Visit) -> HttpResponse:
+def verified(request: HttpRequest, trail: Trail) -> HttpResponse:
     """The proof of the chain, asked for by the page once it is there: it reads every event."""
     template = "audit/_verified.html" if wants_fragment(request) else "audit/verified.html"
-    return render(request, template, {"verified": audit.verify(visit.organization)})
+    return render(request, template, {"verified": audit.verify(trail.of), "trail": trail})
 
 
-@require_GET
-@page(Permission.VIEW_AUDIT)
-def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
-    events = _matching(visit, _asked(request))[:_EXPORTED]
+def exported(request: HttpRequest, trail: Trail) -> StreamingHttpResponse:
+    events = _matching(trail, _asked(request))[:_EXPORTED]
     as_json = request.GET.get("format") == "jsonl"
     lines = audit_export.export_json_lines(events) if as_json else audit_export.export_csv(events)
     kind_of_text, ending = ("application/jsonl", "jsonl") if as_json else ("text/csv", "csv")
     response = StreamingHttpResponse(list(lines), content_type=f"{kind_of_text}; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="audit-{timezone.now():%Y-%m-%d}.{ending}"'
+    response["Content-Disposition"] = f'attachment; filename="{trail.place}-{timezone.now():%Y-%m-%d}.{ending}"'
     return response
 
 
@@ -79,15 +111,15 @@ def _asked(request: HttpRequest) -> Asked:
     return Asked(*(request.GET.get(name, "").strip()[:200] for name in Asked._fields))
 
 
-def _matching(visit: Visit, asked: Asked) -> QuerySet[AuditEvent]:
-    found = AuditEvent.objects.of(visit.organization).order_by("-sequence")
+def _matching(trail: Trail, asked: Asked) -> QuerySet[Any]:
+    found = trail.events.order_by("-sequence")
     if asked.kind:
         found = found.filter(object_type=asked.kind)
     if words := asked.q:
         found = found.filter(
             Q(actor_label__icontains=words) | Q(object_label__icontains=words) | Q(action__icontains=words)
         )
-    zone = ZoneInfo(visit.organization.time_zone)
+    zone = ZoneInfo(trail.zone)
     if (first := _day(asked.since)) is not None:
         found = found.filter(at__gte=datetime.combine(first, time.min, zone))
     if (last := _day(asked.until)) is not None:
@@ -104,12 +136,7 @@ def _day(text: str) -> date | None:
     return day if date.min < day < date.max - timedelta(days=1) else None
 
 
-def _kinds(visit: Visit) -> list[str]:
-    events = AuditEvent.objects.of(visit.organization).order_by("object_type")
-    return list(events.values_list("object_type", flat=True).distinct())
-
-
-def changes_of(event: AuditEvent) -> list[tuple[str, Any, Any]]:
+def changes_of(event: Noted) -> list[tuple[str, Any, Any]]:
     """(field, before, after) of what differs."""
     before, after = event.before or {}, event.after or {}
     names = dict.fromkeys([*before, *after])

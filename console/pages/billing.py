@@ -35,6 +35,7 @@ _EXPORTED = 100_000
 _INVOICES = 12
 _SESSION = re.compile(r"[A-Za-z0-9_]{1,80}")
 _NEWEST_ID = 2**63 - 1
+_LONGEST_ID = 20
 KINDS: dict[str, Promise] = {
     "settlement": gettext_lazy("Usage"),
     "stripe_topup": gettext_lazy("Top-up"),
@@ -139,7 +140,7 @@ def shown(
 
 
 def _movements(request: HttpRequest, visit: Visit) -> dict[str, Any]:
-    kind, before = _kind(request), request.GET.get("before", "")
+    kind, before = _kind(request), request.GET.get("before", "")[:_LONGEST_ID]
     found = statements.entries(visit.organization, kind)
     if before.isascii() and before.isdecimal() and int(before) <= _NEWEST_ID:
         found = found.filter(id__lt=int(before))

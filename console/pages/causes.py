@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -35,11 +35,11 @@ Rest = ParamSpec("Rest")
 _MOST_PENDING = 100
 
 
-def for_staff(view: Callable[Concatenate[HttpRequest, Rest], HttpResponse]) -> Callable[..., HttpResponse]:
+def for_staff(view: Callable[Concatenate[HttpRequest, Rest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Staff of the operator; others are asked to sign in, or refused."""
 
     @wraps(view)
-    def entered(request: HttpRequest, /, *args: Rest.args, **kwargs: Rest.kwargs) -> HttpResponse:
+    def entered(request: HttpRequest, /, *args: Rest.args, **kwargs: Rest.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         if not _is_staff(request):
@@ -84,12 +84,15 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
 @for_staff
 def pay(request: HttpRequest, slug: str) -> HttpResponse:
     """Notes what the operator has paid to a cause, so that its page says so."""
+    current.require_recent_authentication(request)
     cause = get_object_or_404(Cause, slug=slug)
     form = CausePaymentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         try:
-            posted = causes.pay(cause, nanos_from_usd(said["amount_usd"]), said["reference"])
+            posted = causes.pay(
+                cause, nanos_from_usd(said["amount_usd"]), said["reference"], current.actor_of(request)
+            )
             messages.success(request, _("Noted.") if posted.is_new else _("This reference was noted before."))
             return redirect("causes-detail", slug)
         except NotCovered:
@@ -138,10 +141,10 @@ def close(request: HttpRequest, slug: str) -> HttpResponse:
     """Closes it, or opens it again."""
     cause = get_object_or_404(Cause, slug=slug)
     if cause.closed_at is None:
-        causes.close(cause)
+        causes.close(cause, current.actor_of(request))
         messages.success(request, _("Closed. Owners who gave to it alone keep their share from now on."))
     else:
-        causes.reopen(cause)
+        causes.reopen(cause, current.actor_of(request))
         messages.success(request, _("Open again."))
     return redirect("causes-detail", slug)
 
@@ -190,7 +193,8 @@ def _written(request: HttpRequest, cause: Cause | None) -> HttpResponse:
     form = CauseForm(request.POST) if request.method == "POST" else CauseForm(initial=kept)
     if request.method == "POST" and form.is_valid():
         try:
-            saved = causes.edit(cause, form.cleaned_data) if cause else causes.add(form.cleaned_data)
+            said, actor = form.cleaned_data, current.actor_of(request)
+            saved = causes.edit(cause, said, actor) if cause else causes.add(said, actor)
             messages.success(request, _("Saved."))
             return redirect("causes-detail", saved.slug)
         except InvalidField as refusal:

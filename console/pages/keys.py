@@ -68,6 +68,8 @@ def create(request: HttpRequest, visit: Visit) -> HttpResponse:
 @page(Permission.VIEW)
 def detail(request: HttpRequest, visit: Visit, public_id: str) -> HttpResponse:
     key = _get(visit, public_id)
+    if request.method == "POST":
+        current.require_recent_authentication(request)
     form = KeyForm(request.POST or None, initial=initial_of(key), may_manage=visit.allows(Permission.MANAGE_KEYS))
     if request.method == "POST" and form.is_valid():
         try:

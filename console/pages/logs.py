@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -32,6 +32,8 @@ _PAGE = 50
 _EXPORTED = 500
 _LOOKED_AT = 50_000
 """Requests that a page passes on its way to rare ones: a tenth of a second. Then people say whether to go on."""
+_LOOKED_AT_BY_FILES = 10 * _LOOKED_AT
+"""A file cannot be gone on with; its name says how far back it looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
             "older": _page_at(request, "after", found.next_cursor),
         },
         "looked_back_to": found.looked_back_to,
+        "looked_ahead_to": found.looked_ahead_to,
         "newest": _page_at(request, "", ""),
+        "exported": _EXPORTED,
         "is_first_page": is_first_page,
         "is_filtered": form.is_narrowed(),
         "chips": _chips(request, visit, form, filters),
@@ -76,11 +80,12 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
 @require_GET
 @page(Permission.VIEW_USAGE)
 def export(request: HttpRequest, visit: Visit) -> HttpResponse:
-    """The first page of what the filters leave, as CSV."""
+    """The newest that the filters leave, as CSV."""
     form = LogFilterForm(request.GET or None, keys=_keys(visit), models=model_names(visit))
     filters = form.filters() if form.is_valid() else RequestFilters()
-    found = list_requests(visit.organization, filters, limit=_EXPORTED)
-    return csv_download(f"requests-{timezone.now():%Y-%m-%d}.csv", request_csv_rows(found.requests))
+    found = list_requests(visit.organization, filters, limit=_EXPORTED, most_looked_at=_LOOKED_AT_BY_FILES)
+    looked = f"-back-to-{found.looked_back_to.astimezone(UTC):%Y-%m-%dT%H%MZ}" if found.looked_back_to else ""
+    return csv_download(f"requests-{timezone.now():%Y-%m-%d}{looked}.csv", request_csv_rows(found.requests))
 
 
 @require_GET

@@ -84,6 +84,7 @@ def remove(request: HttpRequest, visit: Visit, member_id: int) -> HttpResponse:
     leaves = member.user_id == visit.user.pk
     if not leaves:
         visit.require(Permission.MANAGE_MEMBERS)
+    current.require_recent_authentication(request)
     if request.method == "POST":
         try:
             (members.leave if leaves else members.remove_member)(member, visit.actor)

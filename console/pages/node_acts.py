@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts import current
 from accounts.audit import Actor
 from accounts.roles import Permission
 from console.consequences import without
@@ -67,6 +68,8 @@ RESUME = Act("resume", services.resume_node, _("Resume"), _("Resume"), _("“%(n
 @page(Permission.MANAGE_NODES)
 def act(request: HttpRequest, visit: Visit, public_id: str, name: str) -> HttpResponse:
     node, chosen = get_node(visit, public_id), ACTS[name]
+    if name == "remove":
+        current.require_recent_authentication(request)
     typed = request.POST.get("typed_name", "").strip()
     is_wrong = request.method == "POST" and name == "remove" and typed != node.slug
     if request.method == "POST" and not is_wrong:

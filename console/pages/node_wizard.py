@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import current
 from accounts.roles import Permission
 from console.forms.nodes import FLEET, ONE, TokenForm
 from console.machines import Machine, seen_now
@@ -37,6 +38,7 @@ _OPEN_TOKENS = 100
 @require_http_methods(["GET", "POST"])
 @page(Permission.MANAGE_NODES)
 def create(request: HttpRequest, visit: Visit) -> HttpResponse:
+    current.require_recent_authentication(request)
     size = FLEET if request.GET.get("for") == FLEET else ONE
     form = TokenForm(request.POST or None, initial={"size": size})
     if request.method == "POST" and form.is_valid():

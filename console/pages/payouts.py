@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import current
 from accounts.errors import InvalidField
 from accounts.roles import Permission
 from billing import client, freezing, payees, payout_statements, payouts
@@ -58,6 +59,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
 @require_POST
 @page(Permission.MANAGE_EARNINGS)
 def ask(request: HttpRequest, visit: Visit) -> HttpResponse:
+    current.require_recent_authentication(request)
     try:
         freezing.request(visit.organization, visit.actor)
         messages.success(request, _("The payout is on its way."))
@@ -72,6 +74,7 @@ def onboard(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Leads to where one says who one is and which account is one's own."""
     if request.method == "GET":
         return redirect("payouts")
+    current.require_recent_authentication(request)
     form = OnboardForm(request.POST)
     if form.is_valid():
         try:
@@ -86,6 +89,7 @@ def onboard(request: HttpRequest, visit: Visit) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @page(Permission.MANAGE_EARNINGS)
 def bank(request: HttpRequest, visit: Visit) -> HttpResponse:
+    current.require_recent_authentication(request)
     form = BankForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:

@@ -121,6 +121,7 @@ def _told(
     request: HttpRequest, public_id: str, form: forms.Form, what: str, book: Callable[[Actor], None]
 ) -> HttpResponse:
     payout = get_object_or_404(Payout.objects.select_related("org"), public_id=public_id, method=Payee.BANK)
+    current.require_recent_authentication(request)
     if request.method == "POST" and form.is_valid():
         try:
             book(current.actor_of(request))

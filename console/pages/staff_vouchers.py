@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib import messages
 from django.db.models import F, Q, QuerySet
@@ -17,11 +17,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import current
+from accounts.audit import Actor
 from accounts.errors import InvalidField
 from billing import vouchers
 from billing.models import Voucher, VoucherUse
 from billing.vouchers import Made
+from common.cells import csv_line
 from common.money import nanos_from_usd, usd_text
+from console import shown_once
 from console.downloads import csv_download
 from console.forms.staff import VoucherBatchForm
 from console.pages.causes import for_staff
@@ -56,16 +59,37 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_staff
 def create(request: HttpRequest) -> HttpResponse:
+    current.require_recent_authentication(request)
     form = VoucherBatchForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            made = _make(form.cleaned_data, current.actor_of(request).label)
-            if request.POST.get("wish") == "csv":
-                return _codes(made)
-            return render(request, "staff/vouchers_made.html", {"made": made, "first": made[0].voucher})
+            return _shown_once(request, _make(form.cleaned_data, current.actor_of(request)))
         except InvalidField as refusal:
             form.absorb(refusal)
     return render(request, "staff/vouchers_new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@for_staff
+def made(request: HttpRequest, public_id: str) -> HttpResponse:
+    """The codes, for who made them, until they are stored. Args: public_id: of the first of them."""
+    first = get_object_or_404(Voucher, public_id=public_id)
+    if request.method == "POST":
+        shown_once.forget(request, public_id)
+        return redirect("staff-vouchers")
+    codes = shown_once.find(request, public_id)
+    siblings = Voucher.objects.filter(batch=first.batch).order_by("pk") if first.batch else [first]
+    rows = [(code, one.public_id, usd_text(one.nanos)) for code, one in zip(codes, siblings, strict=False)]
+    lines = "".join(map(csv_line, [("code", "voucher", "amount_usd"), *rows]))
+    context = {
+        "codes": codes,
+        "first": first,
+        "count": len(siblings),
+        "file_name": f"codes-{first.created_at:%Y-%m-%d}.csv",
+        "file_href": "data:text/csv;charset=utf-8," + quote(lines),
+    }
+    return render(request, "staff/vouchers_made.html", context)
 
 
 @never_cache
@@ -89,17 +113,17 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponse:
 @for_staff
 def withdraw(request: HttpRequest, public_id: str) -> HttpResponse:
     """Withdraws it, or all of its batch; or offers it again."""
-    voucher, by = get_object_or_404(Voucher, public_id=public_id), current.actor_of(request).label
+    voucher, actor = get_object_or_404(Voucher, public_id=public_id), current.actor_of(request)
     wish = request.POST.get("wish")
     if wish == "again":
-        vouchers.offer_again(public_id, by)
+        vouchers.offer_again(public_id, actor)
         messages.success(request, _("It can be redeemed again."))
     elif wish == "batch" and voucher.batch:
-        done = vouchers.withdraw_batch(voucher.batch, by)
+        done = vouchers.withdraw_batch(voucher.batch, actor)
         said = ngettext("%(n)d voucher was withdrawn.", "%(n)d vouchers were withdrawn.", done) % {"n": done}
         messages.success(request, said)
     else:
-        vouchers.withdraw(public_id, by)
+        vouchers.withdraw(public_id, actor)
         messages.success(request, _("Withdrawn. What was redeemed stays."))
     return redirect("staff-voucher", public_id)
 
@@ -132,17 +156,18 @@ def state_of(voucher: Voucher) -> str:
     return OPEN
 
 
-def _codes(made: Iterable[Made]) -> HttpResponse:
-    lines = ((one.code, one.voucher.public_id, usd_text(one.voucher.nanos)) for one in made)
-    return csv_download(f"codes-{timezone.now():%Y-%m-%d}.csv", chain([("code", "voucher", "amount_usd")], lines))
+def _shown_once(request: HttpRequest, done: Sequence[Made]) -> HttpResponse:
+    first = done[0].voucher.public_id
+    shown_once.keep(request, first, [one.code for one in done])
+    return redirect("staff-vouchers-made", first)
 
 
-def _make(said: dict[str, Any], by: str) -> list[Made]:
+def _make(said: dict[str, Any], actor: Actor) -> list[Made]:
     """Raises: InvalidField."""
     nanos, about = nanos_from_usd(said["amount_usd"]), {"uses": said["uses"], "reason": said["reason"]}
     if said["code"]:
-        return [vouchers.make(nanos, **about, made_by=by, expires_at=said["until"], code=said["code"])]
-    return vouchers.make_batch(said["count"], nanos, **about, made_by=by, expires_at=said["until"])
+        return [vouchers.make(nanos, actor, **about, expires_at=said["until"], code=said["code"])]
+    return vouchers.make_batch(said["count"], nanos, actor, **about, expires_at=said["until"])
 
 
 def _asked(request: HttpRequest) -> tuple[QuerySet[Voucher], dict[str, str]]:

@@ -22,6 +22,7 @@ from providers.adapters.base import (
     StreamDecoder,
     TokenUsage,
 )
+from providers.adapters.cache_counts import ToldOfCache
 from providers.adapters.openai_stream import OpenAIStreamDecoder
 from providers.failures import Kind, UpstreamFailure, kind_of_status
 from providers.prefill import how_to_go_on
@@ -60,6 +61,8 @@ class _Usage(msgspec.Struct):
     total_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
 
 
 class _Message(msgspec.Struct):
@@ -102,18 +105,17 @@ def usage_of(usage: _Usage | None) -> TokenUsage | None:
     input_, output = usage.prompt_tokens, usage.completion_tokens or 0
     if input_ is None or not 0 <= input_ <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS or input_ == output == 0:
         return None
-    details = usage.prompt_tokens_details
-    cached = min(max((details.cached_tokens if details else None) or 0, 0), input_)
-    told = _details_of(details, usage.completion_tokens_details, input_ - cached, output)
-    return TokenUsage(input_, output, cached, REPORTED, told)
-
-
-def _details_of(prompt: _Details | None, answer: _Details | None, uncached: int, output: int) -> TokenDetails | None:
-    prompt, answer = prompt or _NO_DETAILS, answer or _NO_DETAILS
-    figures = (prompt.cache_write_tokens, prompt.audio_tokens, answer.reasoning_tokens, answer.audio_tokens)
-    if not any(figures):
-        return None
-    return details_within(uncached, output, TokenDetails(*(figure or 0 for figure in figures)))
+    prompt, answer = usage.prompt_tokens_details or _NO_DETAILS, usage.completion_tokens_details or _NO_DETAILS
+    told = ToldOfCache(
+        prompt.cached_tokens or usage.cache_read_input_tokens or 0,
+        prompt.cache_write_tokens or usage.cache_creation_input_tokens or 0,
+        is_beside=usage.cache_read_input_tokens is not None or usage.cache_creation_input_tokens is not None,
+    )
+    input_, cached, written = told.within(input_, output, usage.total_tokens)
+    figures = (written, prompt.audio_tokens, answer.reasoning_tokens, answer.audio_tokens)
+    details = TokenDetails(*(figure or 0 for figure in figures)) if any(figures) else None
+    kinds = details_within(input_ - cached, output, details) if details else None
+    return TokenUsage(input_, output, cached, REPORTED, kinds)
 
 
 def _rename_limit(body: dict[str, Any], name: str) -> None:

@@ -15,6 +15,7 @@ import orjson
 from common.rates import TokenDetails, details_within
 from common.sse import EventTooLarge, SSEDecoder
 from providers.adapters.base import REPORTED, StreamDecoder, TokenUsage
+from providers.adapters.cache_counts import ToldOfCache
 from providers.failures import Kind, UpstreamFailure
 
 MAX_EVENT_BYTES = 1 << 20
@@ -249,24 +250,28 @@ def usage_of_event(usage: Any) -> TokenUsage | None:
     if not isinstance(usage, dict):
         return None
     input_, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     if not _is_count(input_) or not _is_count(output) or input_ == output == 0:
         return None
-    cached = min(cached, input_) if _is_count(cached) else 0
-    return TokenUsage(input_, output, cached, REPORTED, _details_of(usage, input_ - cached, output))
+    prompt, answer = _object(usage.get("prompt_tokens_details")), _object(usage.get("completion_tokens_details"))
+    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
+    told = ToldOfCache(
+        _count(prompt.get("cached_tokens")) or _count(read),
+        _count(prompt.get("cache_write_tokens")) or _count(written),
+        is_beside=read is not None or written is not None,
+    )
+    input_, cached, written = told.within(input_, output, usage.get("total_tokens"))
+    figures = (written, prompt.get("audio_tokens"), answer.get("reasoning_tokens"), answer.get("audio_tokens"))
+    details = TokenDetails(*map(_count, figures)) if any(figures) else None
+    kinds = details_within(input_ - cached, output, details) if details else None
+    return TokenUsage(input_, output, cached, REPORTED, kinds)
 
 
-def _details_of(usage: dict[str, Any], uncached: int, output: int) -> TokenDetails | None:
-    prompt, answer = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    prompt, answer = prompt if isinstance(prompt, dict) else {}, answer if isinstance(answer, dict) else {}
-    told = (
-        prompt.get("cache_write_tokens"), prompt.get("audio_tokens"),
-        answer.get("reasoning_tokens"), answer.get("audio_tokens"),
-    )  # fmt: skip
-    if not any(told):
-        return None
-    return details_within(uncached, output, TokenDetails(*(one if _is_count(one) else 0 for one in told)))
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return value if _is_count(value) else 0
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

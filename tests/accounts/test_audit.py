@@ -125,7 +125,7 @@ def test_chains_of_organizations_are_apart(five, rival):
     assert audit.verify(rival).ok
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(after={"minus zero": -0.0, "large": 1e16, "larger": 1e300, "tiny": 5e-324, "big": 2**63}, label="\ud800\x00")
 @given(after=st.dictionaries(st.text(), JSON, max_size=4), label=st.text(max_size=300))
 def test_whatever_is_recorded_is_verified_after_the_round_trip(acme, after, label):

@@ -26,9 +26,9 @@ def test_a_committed_change_is_published(acme, as_alice, subscription):
 @pytest.fixture
 def redis_away(settings):
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
-    events._client.cache_clear()
+    events.client.cache_clear()
     yield
-    events._client.cache_clear()
+    events.client.cache_clear()
 
 
 def test_redis_away_does_not_stop_the_change(acme, as_alice, redis_away, django_capture_on_commit_callbacks, caplog):

@@ -115,6 +115,14 @@ class TestAuthenticatorApp:
         assert elsewhere.post("/accounts/login/code/confirm/", {"code": code}).url == AUTHENTICATE
         assert not is_signed_in(elsewhere, erin)
 
+    def test_there_is_no_other_door_for_staff(self, app_secret, erin):
+        """Django's own administration signs in by password alone, and counts no attempts."""
+        User.objects.filter(pk=erin.pk).update(is_staff=True, is_superuser=True)
+        elsewhere = Client()
+        for path in ("/staff/login/", "/staff/", "/admin/login/"):
+            elsewhere.post(path, {"username": erin.email, "password": PASSWORD, "next": "/"})
+            assert not is_signed_in(elsewhere, erin)
+
 
 class TestRecoveryCodes:
     @pytest.fixture

@@ -41,6 +41,7 @@ WITHOUT_DJANGO = [
     "metering.admission",
     "metering.bounds",
     "metering.checkpoints",
+    "metering.columns",
     "metering.content_log",
     "metering.gate",
     "metering.journal",

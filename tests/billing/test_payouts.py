@@ -81,6 +81,21 @@ def test_a_month_is_frozen_sent_and_posted_once(earned, double, balances, django
     assert "$40.00" in mail.outbox[0].subject
 
 
+def test_who_changes_the_destination_while_the_month_is_frozen_waits_for_the_next(acme, rival, as_alice, as_mallory):
+    bank = payees.Bank("Acme Ltd", "TH00 1234 5678 9012", "Bangkok Bank BKKBTHBK")
+    for organization, actor in ((acme, as_alice), (rival, as_mallory)):
+        earn(organization, 40 * DOLLAR)
+        payees.set_bank(organization, actor, bank)
+        payees.verify(organization, actor, is_right=True)
+
+    def meanwhile(mark: str) -> None:
+        if mark == "frozen one" and not Payout.objects.of(rival).exists():
+            payees.set_bank(rival, as_mallory, payees.Bank("Mallory", "TH66 6666", "Elsewhere"))
+
+    freezing.freeze_month(PERIOD, at=meanwhile)
+    assert [payout.org for payout in Payout.objects.all()] == [acme]
+
+
 def test_what_is_frozen_is_held(earned, double):
     freezing.freeze_month(PERIOD)
     account = Account.objects.of(earned.org).get(kind=kinds.REWARDS_AVAILABLE)

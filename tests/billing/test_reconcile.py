@@ -130,3 +130,12 @@ def test_payouts_of_more_than_what_matured(acme):
     plant(f"UPDATE ledger_entry SET amount = -{41 * DOLLAR} WHERE amount = -7")
     assert ("I9", f"paid out {41 * DOLLAR}, matured {40 * DOLLAR}") in found()
     assert Account.objects.get(pk=rewards.pk).balance == 40 * DOLLAR - 7
+
+
+@pytest.mark.parametrize("kind", ["maturity", "payout_reversed"])
+def test_a_stray_movement_of_earnings_is_found_and_mended_by_its_reversal(acme, waiting, kind):
+    rewards, revenue = ensure_account(kinds.REWARDS_AVAILABLE, acme), ensure_account(kinds.REVENUE)
+    post(Draft("stray:1", kind, {rewards.pk: 7, revenue.pk: -7}, reason=waiting.public_id))
+    assert {name for name, _ in found()} == {"I9"}
+    reverse("stray:1", "Found by reconcile: I9")
+    assert found() == set()

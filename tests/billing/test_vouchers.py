@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from accounts import organizations, roles
 from accounts.audit import Actor
 from accounts.errors import InvalidField
 from accounts.models import AuditEvent, Organization
@@ -24,7 +25,7 @@ DOLLAR = 10**9
 @pytest.fixture
 def made(db) -> vouchers.Made:
     """$5, twice."""
-    return vouchers.make(5 * DOLLAR, uses=2, reason="Launch", made_by="staff")
+    return vouchers.make(5 * DOLLAR, uses=2, reason="Launch", actor=Actor.system("staff"))
 
 
 def reason_of(organization, actor, code) -> str:
@@ -51,9 +52,9 @@ def test_what_is_wrong_with_a_code_is_said(acme, rival, as_alice, made, db):
     assert reason_of(acme, as_alice, made.code) == vouchers.USED_UP
     Voucher.objects.update(used=0, expires_at=timezone.now() - timedelta(seconds=1))
     assert reason_of(acme, as_alice, made.code) == vouchers.EXPIRED
-    assert vouchers.withdraw(made.voucher.public_id)
+    assert vouchers.withdraw(made.voucher.public_id, Actor.system("staff"))
     assert reason_of(acme, as_alice, made.code) == vouchers.WITHDRAWN
-    assert not vouchers.withdraw(made.voucher.public_id)
+    assert not vouchers.withdraw(made.voucher.public_id, Actor.system("staff"))
     assert not Transfer.objects.exists()
 
 
@@ -64,6 +65,17 @@ def test_guessing_ends(acme, as_alice, made):
     assert not VoucherUse.objects.exists()
 
 
+def test_guessing_does_not_go_on_in_another_organisation(acme, alice, bob, join, as_alice, as_bob, made):
+    for number in range(vouchers.MOST_TRIES):
+        assert reason_of(acme, as_alice, f"GUESS{number}") == vouchers.UNKNOWN
+    organizations.delete_organization(acme, as_alice, acme.name)
+    another = organizations.create_organization(alice, "Another")
+    assert reason_of(another, as_alice, made.code) == vouchers.TOO_OFTEN
+    join(another, bob, roles.OWNER)
+    vouchers.redeem(another, as_bob, made.code)  # who guessed nothing
+    assert VoucherUse.objects.count() == 1
+
+
 @pytest.mark.parametrize("code", ["", "\0", "ไทยไทยไทย", "x" * 10_000, "\ud800"])
 def test_what_cannot_be_a_code_is_unknown(acme, as_alice, code):
     assert reason_of(acme, as_alice, code) == vouchers.UNKNOWN
@@ -71,19 +83,19 @@ def test_what_cannot_be_a_code_is_unknown(acme, as_alice, code):
 
 @pytest.mark.parametrize("fields", [{"code": "short"}, {"code": "NOT/ALLOWED"}, {"uses": 0}, {"nanos": -1}])
 def test_a_voucher_that_makes_no_sense_is_not_made(db, fields):
-    about = {"nanos": 1, "uses": 1, "reason": "x", "made_by": "staff"} | fields
+    about = {"nanos": 1, "uses": 1, "reason": "x", "actor": Actor.system("staff")} | fields
     with pytest.raises(InvalidField):
         vouchers.make(about.pop("nanos"), **about)
 
 
 def test_a_code_stands_for_one_voucher(made):
     with pytest.raises(InvalidField):
-        vouchers.make(DOLLAR, uses=1, reason="Again", made_by="staff", code=made.code)
+        vouchers.make(DOLLAR, uses=1, reason="Again", actor=Actor.system("staff"), code=made.code)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_at_once_get_no_more_than_there_is(acme, as_alice, balances):
-    code = vouchers.make(DOLLAR, uses=3, reason="Launch", made_by="staff").code
+    code = vouchers.make(DOLLAR, uses=3, reason="Launch", actor=Actor.system("staff")).code
     others = [
         Organization.objects.create(public_id=f"org_{number}", slug=f"org-{number}", name=f"Org {number}")
         for number in range(4)

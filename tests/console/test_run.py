@@ -15,11 +15,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+import psycopg
 import pytest
 from redis import Redis
 
@@ -29,6 +31,8 @@ from console.embedded.wishes import PROJECT, free_port
 
 WITHIN_S = 120  # a busy machine may take long; nothing is measured here
 GIVEN_BY_THE_TESTS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SHAREAI_KEYRING", "EGRESS_ALLOW")
+REDIS_OF_THE_RUN = 15
+"""The last of a server's databases; workers of a test run have the first ones."""
 DEMO_ENV = {
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
@@ -42,7 +46,14 @@ DEMO_ENV = {
 class Run:
     """One `python -m console.embedded`, its output read as it comes."""
 
-    def __init__(self, data_dir: Path, port: int, before: Sequence[str] = (), after: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int,
+        before: Sequence[str] = (),
+        after: Sequence[str] = (),
+        engines: Mapping[str, str] | None = None,
+    ) -> None:
         self.data_dir, self.port = data_dir, port
         self.output = data_dir.with_name(f"output-{time.monotonic_ns()}")
         environment = {name: value for name, value in os.environ.items() if name not in GIVEN_BY_THE_TESTS}
@@ -50,7 +61,7 @@ class Run:
             self.process = subprocess.Popen(
                 [*before, sys.executable, "-m", "console.embedded", *after],
                 cwd=PROJECT,
-                env={**environment, "PORT": str(port), "DATA_DIR": str(data_dir)},
+                env={**environment, **(engines or {}), "PORT": str(port), "DATA_DIR": str(data_dir)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -95,13 +106,20 @@ class Run:
 
 
 @contextmanager
-def running(data_dir: Path, port: int, before: Sequence[str] = (), after: Sequence[str] = ()) -> Iterator[Run]:
+def running(
+    data_dir: Path,
+    port: int,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    engines: Mapping[str, str] | None = None,
+) -> Iterator[Run]:
     """
     Args:
         before: a command that starts it.
         after: its arguments.
+        engines: DATABASE_URL and REDIS_URL, where it is not to start its own.
     """
-    run = Run(data_dir, port, before, after)
+    run = Run(data_dir, port, before, after, engines)
     try:
         run.wait_until_ready()
         yield run
@@ -225,6 +243,33 @@ def test_nothing_outlives_what_it_depends_on_and_the_next_start_works(lived_in: 
         run.process.kill()
         run.wait_until_ended()
         assert "Whatever started this has ended" in run.said()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[dict[str, str]]:
+    """An empty database and an empty Redis of servers that the run did not start."""
+    server, name = os.environ["DATABASE_URL"], f"run_elsewhere_{os.getpid()}"
+    redis_url = urlunsplit(urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{REDIS_OF_THE_RUN}"))
+    with psycopg.connect(server, autocommit=True) as connection, Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+        connection.execute(f"CREATE DATABASE {name}")
+        yield {"DATABASE_URL": urlunsplit(urlsplit(server)._replace(path=f"/{name}")), "REDIS_URL": redis_url}
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        redis.flushdb()
+
+
+def test_engines_of_ones_own_take_the_place_of_those_it_brings(folder: Path, elsewhere: dict[str, str]) -> None:
+    data_dir = folder / "var"
+    with running(data_dir, free_port(), engines=elsewhere) as run:
+        assert "Starting PostgreSQL" not in run.said()
+        assert "Starting Redis" not in run.said()
+        assert run.curl().endswith("data: [DONE]\n\n")
+        assert not {"postgres", "redis"} & {path.name for path in data_dir.iterdir()}
+        email = read_env(data_dir / "demo.env")["SHAREAI_EMAIL"]
+        with psycopg.connect(elsewhere["DATABASE_URL"]) as connection:
+            assert connection.execute("SELECT email FROM accounts_user WHERE email = %s", [email]).fetchone()
+        with Redis.from_url(elsewhere["REDIS_URL"]) as redis:
+            assert redis.dbsize() > 0
 
 
 @pytest.mark.parametrize("step", ["Starting PostgreSQL", "Starting Redis", "Bringing the database"])

@@ -57,13 +57,13 @@ def test_an_example_fits_its_schema(schema: dict[str, object]) -> None:
     jsonschema.Draft202012Validator(schema).validate(example(schema))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text())
 def test_tokens_joined_are_the_text(text: str) -> None:
     assert "".join(pieces(text)) == text
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 100), st.integers(1, 400))
 def test_the_share_of_a_fault_is_exact(percent: int, requests: int) -> None:
     spec = parse_spec(f"stall@{percent / 100}")

@@ -25,10 +25,10 @@ PAGES = (
     "/activity/statements", "/logs", "/members", "/members/invite", "/quotas", "/quotas/organisation",
     "/providers", "/providers/new", "/providers/new/azure", "/audit", "/billing", "/billing/auto-top-up",
     "/billing/details", "/payouts", "/payouts/bank", "/earnings", "/earnings/estimate", "/earnings/programme",
-    "/earnings/recognition",
-    "/earnings/prices", "/causes", "/contributors", "/settings", "/settings/transfer",
-    "/settings/content/purge", "/settings/delete", "/cache", "/cache/new", "/accounts/email/",
-    "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/", "/accounts/password/change/",
+    "/earnings/recognition", "/earnings/prices", "/causes", "/contributors", "/settings", "/settings/transfer",
+    "/settings/configuration", "/settings/content/purge", "/settings/delete", "/cache", "/cache/new",
+    "/accounts/email/", "/accounts/2fa/", "/accounts/2fa/webauthn/", "/accounts/sessions/",
+    "/accounts/password/change/",
 )  # fmt: skip
 ENTRANCE = ("/accounts/login/", "/accounts/signup/", "/accounts/login/code/", "/accounts/password/reset/")
 LOOKS = (("light", "en"), ("dark", "th"))
@@ -106,6 +106,7 @@ def test_every_page_fits_a_phone(page, sign_in, traffic):
 STAFF_PAGES = (
     "/prices", "/prices/{model}", "/staff/vouchers", "/staff/vouchers/new", "/staff/vouchers/{voucher}",
     "/staff/payouts", "/staff/payouts/{payout}/paid", "/staff/payouts/{payout}/failed", "/staff/banks/{bank}",
+    "/staff/audit",
 )  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def staff(tenant) -> Iterator[dict[str, str]]:
         None, SYSTEM, preset="custom", name="Vendor", base_url="https://llm.example/v1",
         api_keys=["sk-upstream-0123456789abcdef"], models=[{"id": f"long-{tenant.org.pk}", **price}],
     ).served_models.get()  # fmt: skip
-    voucher = vouchers.make_batch(2, 5 * 10**9, uses=2, reason="Launch", made_by="sam@operator.test")[0].voucher
+    voucher = vouchers.make_batch(2, 5 * 10**9, SYSTEM, uses=2, reason="Launch")[0].voucher
     earn(tenant.org, 40 * 10**9)
     payees.set_bank(tenant.org, tenant.actor, payees.Bank("Acme Ltd", "TH00 1234 5678 9012", "BKKBTHBK"))
     payees.verify(tenant.org, SYSTEM, is_right=True)

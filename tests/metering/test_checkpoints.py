@@ -233,7 +233,7 @@ def test_a_killed_process(tmp_path: Path, start_recorder: StartRecorder) -> None
 EVENTS = st.lists(st.tuples(st.sampled_from(["checkpoint", "final", "ship"]), st.integers(0, 2)), max_size=25)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, shuffled=st.randoms(use_true_random=False))
 def test_whatever_happened_each_request_is_recorded_once_as_it_was_last_heard_of(
     usage: None, tmp_path: Path, events: list[tuple[str, int]], shuffled: random.Random

@@ -15,6 +15,7 @@ from django.db import ProgrammingError
 from accounts.audit import Actor
 from accounts.errors import InvalidField
 from accounts.models import AuditEvent
+from common.rates import TokenDetails
 from metering import exports, tasks
 from metering.models import ExportPiece, UsageExport
 from metering.reports import Narrowed, usage_report
@@ -65,6 +66,20 @@ def test_every_request_is_in_it_once_and_in_order(usage, org, small_pieces, coun
         assert [row["request_id"] for row in rows] == [f"req_{number:05}" for number in range(count)]
         (total,) = usage_report(org, *SPAN)
         assert sum(Decimal(row["cost_usd"]) for row in rows) == Decimal(total.cost_nanos).scaleb(-9)
+
+
+def test_a_line_says_of_which_kinds_its_tokens_were(usage, org):
+    kinds = {"cache_write": 300, "audio_input": 20, "reasoning": 40, "audio_output": 5}
+    counts = {"input_tokens": 1_000, "cached_tokens": 600, "output_tokens": 50}
+    fill(org, 1, token_details=TokenDetails(**kinds), **counts)
+    record_directly(usage_record("req_plain", org_id=org.pk, token_details=None))
+    expected = counts | {f"{kind}_tokens": tokens for kind, tokens in kinds.items()}
+    for format in exports.FORMATS:
+        text = text_of(exports.begin(org, ACTOR, *SPAN, format, Narrowed()))
+        rows = json.loads(text) if format == "json" else list(csv.DictReader(io.StringIO(text)))
+        by_id = {row["request_id"]: row for row in rows}
+        assert {name: int(by_id["req_00000"][name]) for name in expected} == expected
+        assert {int(by_id["req_plain"][f"{kind}_tokens"]) for kind in kinds} == {0}
 
 
 def test_another_worker_goes_on_where_one_was_lost(usage, org, small_pieces):

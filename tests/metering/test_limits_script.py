@@ -29,7 +29,7 @@ def call(now_us: float, buckets: list[str], *operations: tuple) -> list:
     return msgspec.msgpack.decode(SCRIPT_CALL(keys=[new_id("alive"), *buckets], args=[batch]))[1:]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(limits, limits, steps)
 def test_it_decides_as_the_arithmetic_does(wide, narrow, steps):
     buckets = [new_id("bucket"), new_id("bucket")]
@@ -52,7 +52,7 @@ def test_it_decides_as_the_arithmetic_does(wide, narrow, steps):
         assert all(abs(state - ahead) < 1 for state, ahead in zip(states, ahead_us, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(limits, steps)
 def test_no_window_admits_more_than_the_limit_twice_and_what_has_passed_is_exact(limit, steps):
     """Whole numbers instead of floats say how much may have come at most: the limit, and its rate for the time."""

@@ -16,6 +16,7 @@ from accounts.models import Organization
 from common import ids
 from common.cells import csv_line
 from common.errors import InvalidRequest
+from common.rates import TokenDetails
 from metering import queries, rollups
 from metering.models import Usage
 from metering.queries import Dimension, RequestFilters
@@ -49,7 +50,7 @@ def test_newest_first_and_only_ones_own(org: Organization, rival: Organization) 
     assert logged(rival) == ["foreign"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(milliseconds=st.lists(st.integers(0, 5), max_size=12), limit=st.integers(1, 5))
 def test_pages_hold_each_request_once(org: Organization, milliseconds: list[int], limit: int) -> None:
     """Also when several began in the same moment."""
@@ -92,7 +93,9 @@ def test_pages_hold_each_request_once(org: Organization, milliseconds: list[int]
         ({"min_duration_ms": 9_000}, {"duration_ms": 9_000}),
     ],
 )
-def test_filters(org: Organization, filters: dict[str, object], difference: dict[str, object]) -> None:
+def test_each_filter_leaves_what_it_names(
+    org: Organization, filters: dict[str, object], difference: dict[str, object]
+) -> None:
     record_directly(
         usage_record("same", org_id=org.pk, started_at=minutes_ago(1)),
         usage_record("different", org_id=org.pk, started_at=minutes_ago(2), **difference),
@@ -176,12 +179,22 @@ def test_csv_is_exact_and_harmless(org: Organization) -> None:
     moment = datetime(2026, 11, 22, 12, tzinfo=UTC)
     record_directly(
         usage_record("req_1", org_id=org.pk, model="=cmd()", cost_nanos=1, key_id=None, ttft_ms=None),
-        usage_record("req_2", org_id=org.pk, model="m", cost_nanos=12_000_000_034, ttft_ms=10, status=500),
+        usage_record(
+            "req_2",
+            org_id=org.pk,
+            model="m",
+            cost_nanos=12_000_000_034,
+            ttft_ms=10,
+            status=500,
+            token_details=TokenDetails(reasoning=40),
+        ),
     )
     log = queries.list_requests(org, RequestFilters(from_=moment)).requests
     names, first, second = csv.reader(map(csv_line, queries.request_csv_rows(log)))
     assert dict(zip(names, first, strict=True))["cost_usd"] == "12.000000034"
     assert dict(zip(names, second, strict=True))["model"] == "'=cmd()"
+    assert dict(zip(names, first, strict=True))["reasoning_tokens"] == "40"
+    assert dict(zip(names, second, strict=True))["reasoning_tokens"] == "0"
 
 
 def test_back_from_where_little_is_newer_is_the_whole_first_page(org: Organization) -> None:
@@ -214,3 +227,40 @@ def test_a_look_for_rare_requests_ends_and_goes_on(org: Organization) -> None:
     assert looks == 4
     whole = queries.list_requests(org, RequestFilters(), limit=2, most_looked_at=3)
     assert (len(whole.requests), whole.looked_back_to) == (2, None)
+
+
+def test_a_look_for_newer_rare_requests_ends_and_goes_on(org: Organization) -> None:
+    """Every fifth is of the rare model; of the fifteen, four are looked at on each page."""
+    record_directly(
+        *(
+            usage_record(f"req_{n:02}", org_id=org.pk, started_at=minutes_ago(n), model="m1" if n % 5 else "rare")
+            for n in range(1, 16)
+        )
+    )
+    filters = RequestFilters(model="rare")
+    oldest = queries.list_requests(org, filters, queries.list_requests(org, filters, limit=2).next_cursor, limit=1)
+    assert [request.request_id for request in oldest.requests] == ["req_15"]
+    back, looked = oldest, []
+    while back.newer_cursor is not None:
+        back = queries.list_requests(org, filters, back.newer_cursor, limit=2, newer=True, most_looked_at=3)
+        looked.append(([request.request_id for request in back.requests], back.looked_ahead_to is not None))
+    assert looked == [([], True), (["req_10"], True), (["req_05"], True), ([], False)]
+    assert back.looked_back_to is not None
+
+
+def test_older_than_an_empty_look_ahead_is_where_it_began(org: Organization) -> None:
+    record_directly(
+        *(
+            usage_record(f"req_{n}", org_id=org.pk, started_at=minutes_ago(n), model="m1" if n < 9 else "rare")
+            for n in range(1, 12)
+        )
+    )
+    filters = RequestFilters(model="rare")
+    first = queries.list_requests(org, filters, limit=2)
+    older = queries.list_requests(org, filters, first.next_cursor, limit=2)
+    ahead = queries.list_requests(org, filters, first.next_cursor, limit=1, newer=True, most_looked_at=0)
+    assert ([request.request_id for request in ahead.requests], older.next_cursor) == (["req_9"], None)
+    nothing = queries.list_requests(org, filters, ahead.newer_cursor, limit=2, newer=True, most_looked_at=3)
+    assert (nothing.requests, nothing.looked_ahead_to is None) == ([], False)
+    again = queries.list_requests(org, filters, nothing.next_cursor, limit=2)
+    assert [request.request_id for request in again.requests] == ["req_9", "req_10"]

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from metering import copying, wiring
+from metering import columns, copying, wiring
 from metering.journal import Journal
 from metering.models import DirtyBucket, Usage
 from metering.usage import UsageRecord
@@ -20,8 +20,7 @@ from tests.metering.conftest import StartRecorder, eventually
 from tests.metering.outage import Wire
 from tests.metering.records import NOON, usage_record
 
-OF_THE_JOURNAL = {"kind", "lessee", "charges"}
-COLUMNS = [name for name in UsageRecord.__struct_fields__ if name not in OF_THE_JOURNAL]
+COLUMNS = [column.name for column in columns.COLUMNS]
 
 
 @pytest.fixture(autouse=True, params=[1, copying.AT_LEAST], ids=["copied", "inserted"])

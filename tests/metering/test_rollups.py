@@ -67,7 +67,7 @@ some_usage = st.fixed_dictionaries(
     }
 )
 batches = st.lists(some_usage, min_size=1, max_size=8)
-quiet = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quiet = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def empty_tables() -> None:

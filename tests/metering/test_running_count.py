@@ -13,7 +13,7 @@ _SIGNS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.lists(_SIGNS, max_size=8).map("".join), max_size=8))
 def test_parts_count_as_the_whole(parts):
     count, text = RunningCount(), ""

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from console import websocket
 from tests.fakes.node import SUBPROTOCOL, FakeNode, unpadded
-from tests.nodes.tunnelling import CONFIG, Console, serving
+from tests.nodes.tunnelling import CONFIG, MANY_PINGS, Console, narrow, serving
 
 
 @pytest.fixture
@@ -104,6 +105,26 @@ async def test_no_word_at_all():
         node = console.node()
         await node.dial()
         assert await node.closed() == 4408
+
+
+async def test_a_stranger_who_asks_on_and_on_and_reads_nothing_is_let_go(monkeypatch):
+    monkeypatch.setattr(websocket, "LINGER_S", 0.2)
+    async with serving(hello_s=0.5) as console:
+        node = console.node()
+        await node.dial()
+        (connection,) = console.connections
+        narrow(connection.transport, node.socket.transport)
+        node.socket.transport.pause_reading()
+        node.socket.transport.write(MANY_PINGS)
+        most = 0
+        try:
+            async with asyncio.timeout(10):
+                while console.connections:
+                    most = max(most, connection.transport.get_write_buffer_size())
+                    await asyncio.sleep(0.01)
+        finally:
+            connection.transport.abort()
+        assert 0 < most < 1 << 20
 
 
 async def test_frames_before_the_welcome(console):

@@ -16,7 +16,7 @@ from providers.failures import Kind, UpstreamFailure
 from shareai_node.tunnel import frames
 from shareai_node.tunnel.errors import Code
 from tests.fakes.node import Exchange, FakeNode
-from tests.nodes.tunnelling import Console, serving
+from tests.nodes.tunnelling import MANY_PINGS, Console, narrow, serving
 
 PATH = "/v1/chat/completions"
 MIB = 1 << 20
@@ -257,6 +257,16 @@ class TestHostileFrames:
 
     async def test_a_ping_of_the_websocket_is_answered(self, node):
         await asyncio.wait_for(await node.socket.ping(), 5)
+
+    async def test_pings_of_which_nobody_reads_the_answers(self, console, link, node):
+        node.freeze()
+        narrow(link._wire.transport, node.socket.transport)
+        settings = frames.encode(frames.SETTINGS, 0, 0, b"{}")
+        node.socket.transport.write(MANY_PINGS + bytes((0x82, 0x80 | len(settings))) + bytes(4) + settings)
+        async with asyncio.timeout(20):
+            while not console.told:
+                await asyncio.sleep(0.01)
+        assert link._wire.transport.get_write_buffer_size() < MIB
 
     async def test_a_frame_that_arrives_byte_by_byte(self, console, node):
         payload = frames.encode(frames.SETTINGS, 0, 0, b'{"state":{}}')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -25,6 +25,8 @@ from nodes.transport import Nobody, TunnelTransport
 from tests.fakes.node import FakeNode, unpadded
 
 SECRET = "shared-by-all-processes"
+MANY_PINGS = (bytes((0x89, 0xFD)) + bytes(4 + 125)) * 24_000
+"""On the wire, from a client: the answers are 3 MB."""
 CONFIG = {"paused": False, "max_concurrent": 4}
 
 
@@ -33,6 +35,14 @@ class Guest:
     node: str
     generation: int
     config: Mapping[str, Any] = field(default_factory=lambda: CONFIG)
+
+
+def narrow(*transports: asyncio.BaseTransport) -> None:
+    """The kernel keeps little for these, as it does for far ends on slow lines."""
+    for transport in transports:
+        made: socket.socket = transport.get_extra_info("socket")
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
 
 
 class Keys:
@@ -65,6 +75,7 @@ class Console:
     def __init__(self, port: int, hello_s: float = 10.0) -> None:
         self.gate = Keys()
         self.told: list[tuple[str, Mapping[str, Any]]] = []
+        self.connections: Collection[Any] = ()
         self.links = Links(self)
         self.door = Door(self.gate, self.links, hello_s)
         self.transport = TunnelTransport(self.links, Nobody())
@@ -102,6 +113,7 @@ async def serving(hello_s: float = 10.0) -> AsyncIterator[Console]:
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
+        console.connections = server.server_state.connections
         await server.startup(sockets=[listening])
         try:
             yield console

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -17,10 +16,11 @@ from hypothesis import strategies as st
 
 from demo.answers import Reply, Voice, answer
 from providers.adapters import ADAPTERS, Adapter
-from providers.adapters.base import StreamDecoder, TokenUsage
+from providers.adapters.base import TokenUsage
 from providers.failures import Kind, Step, UpstreamFailure
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
 from providers.targets import Credential, Target
+from tests.providers.chunks import cut, fed
 from tests.providers.dialects import DIALECTS, Dialect
 
 SECRET = "sk-upstream-0123456789"
@@ -40,7 +40,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=12,
 )
-FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 EXTENSIONS = {"models": ["other"], "provider": {"sort": "price"}, "route": "fallback", "transforms": []}
 
 
@@ -86,10 +86,6 @@ def target() -> Target:
 
 def key() -> Credential:
     return Credential(1, "ckey_1", (("Authorization", f"Bearer {SECRET}"),))
-
-
-def fed(decoder: StreamDecoder, *chunks: bytes) -> bytes:
-    return b"".join(decoder.feed(chunk) for chunk in chunks)
 
 
 def text_in(sent: bytes) -> str:
@@ -285,11 +281,6 @@ class TestError:
     def test_when_to_come_back_is_believed_within_bounds(self, spoken, headers, seconds):
         failure = spoken.adapter.error(429, headers, b"")
         assert failure.retry_after_s == seconds
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[a:b] for a, b in pairwise(edges) if a != b]
 
 
 def finish_of(reply: Reply) -> str:

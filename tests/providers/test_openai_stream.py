@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import orjson
 import pytest
 from hypothesis import given
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 
 from providers.adapters.openai_stream import MAX_EVENT_BYTES, MOST_KEPT_BYTES, OpenAIStreamDecoder
 from providers.failures import Kind, UpstreamFailure
+from tests.providers.chunks import cut, fed
 
 
 def event(value: object) -> bytes:
@@ -27,15 +26,6 @@ USAGE = event({"id": "c1", "choices": [], "usage": {"prompt_tokens": 7, "complet
 DONE = b"data: [DONE]\n\n"
 WORDS = [delta("one "), delta("[DONE] "), delta('"error" '), delta("two\u2028three")]
 WHOLE = b"".join([ROLE, *WORDS, delta(finish="stop"), USAGE, DONE])
-
-
-def fed(decoder: OpenAIStreamDecoder, *chunks: bytes) -> bytes:
-    return b"".join(decoder.feed(chunk) for chunk in chunks)
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[a:b] for a, b in pairwise(edges) if a != b]
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=40))

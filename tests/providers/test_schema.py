@@ -41,13 +41,13 @@ def taken_or_named(endpoint: str, body: dict) -> bool:
     return upstream_body(call, "upstream")["model"] == "upstream"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(ENDPOINTS, st.dictionaries(st.sampled_from(FIELDS), JSON, min_size=1, max_size=3))
 def test_any_value_in_any_field(endpoint, fields):
     assert taken_or_named(endpoint, WHOLE | fields)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.dictionaries(st.sampled_from(PREFERENCES), JSON, min_size=1, max_size=3))
 def test_any_value_in_any_preference(preferences):
     assert taken_or_named(CHAT, WHOLE | {"provider": preferences})

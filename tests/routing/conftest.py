@@ -14,6 +14,7 @@ from tests.ownredis import OwnRedis
 from tests.stack import GatewayProcess, Tenant, make_tenant
 
 MODELS = ("sim-chat", "sim-embed", "other")
+METRICS_TOKEN = "token-of-the-monitoring"
 
 
 @dataclass
@@ -49,7 +50,9 @@ def upstreams(upstream_servers: Upstreams) -> Upstreams:
 def gateway(django_db_setup, django_db_blocker, upstream_servers, tmp_path_factory) -> Iterator[GatewayProcess]:
     with django_db_blocker.unblock():
         folder = tmp_path_factory.mktemp("gateway")
-        process = GatewayProcess(folder, egress_allow=allow_of(upstream_servers), workers=2)
+        process = GatewayProcess(
+            folder, egress_allow=allow_of(upstream_servers), workers=2, METRICS_TOKEN=METRICS_TOKEN
+        )
         process.start()
         yield process
         process.stop()

@@ -18,7 +18,6 @@ from tests.ownredis import eventually
 from tests.stack import GatewayProcess, Tenant
 
 URL = "/v1/chat/completions"
-TOKEN_USD = "0.0001"
 """What a token of an answer costs; the prompt is free, so that a request costs what its answer does."""
 PRICED = {"input_price": "0", "output_price": "100"}
 TOKEN_NANOS = 100_000

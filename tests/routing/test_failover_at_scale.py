@@ -46,7 +46,7 @@ async def test_every_caller_gets_one_right_and_whole_answer(impatient, impatient
     async with crowd(impatient.url, impatient_tenant.api_key, MODEL) as callers:
         heard = await at_once(lambda sentinel: callers.ask(sentinel, stream=stream), sentinels(COUNT))
     await three.a.log.until(settled)
-    assert Counter(one.end for one in heard) == {DONE if stream else WHOLE: COUNT}
+    assert [(one.status, one.raw[-500:]) for one in heard if one.end != (DONE if stream else WHOLE)] == []
     assert [one for one in heard if one.text != said_by(one.server, one.sentinel)] == []
     _assert_answered_once(heard, exchanges_by_sentinel(three))
     _assert_everything_was_tried(heard, three, faults)

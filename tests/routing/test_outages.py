@@ -138,14 +138,14 @@ def without_redis(tenant, own_redis, upstreams, tmp_path, settings, monkeypatch)
     """A gateway whose Redis was killed while it served; changes are published to nobody."""
     tenant.connect(upstreams.a.base_url, [MODEL])
     settings.REDIS_URL = own_redis.url
-    events._client.cache_clear()
+    events.client.cache_clear()
     gateway = GatewayProcess(tmp_path, egress_allow=allow_of(upstreams), REDIS_URL=own_redis.url)
     gateway.start()
     eventually(lambda: own_redis.listeners == 1, BACK_WITHIN_S)
     own_redis.kill()
     yield gateway
     gateway.stop()
-    events._client.cache_clear()
+    events.client.cache_clear()
 
 
 def test_redis_away(without_redis, tenant, own_redis):

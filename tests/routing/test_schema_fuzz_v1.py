@@ -43,7 +43,7 @@ def with_a_model_that_exists(case):
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_any(case, send):
     response = send(with_a_model_that_exists(case))
     assert response.status_code == 200 or response.status_code in OURS, response.text

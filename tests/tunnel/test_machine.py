@@ -266,4 +266,4 @@ class Tunnel(RuleBasedStateMachine):
 
 
 TestTunnel = Tunnel.TestCase
-TestTunnel.settings = settings(max_examples=200, stateful_step_count=80, deadline=None)
+TestTunnel.settings = settings(max_examples=200, stateful_step_count=80)

@@ -7,10 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
+from accounts import audit
+from accounts.audit import Actor
 from billing.errors import InvalidRerating
 from billing.rerating import rerate
 from common.money import format_usd
+
+OPERATOR = Actor.system("operator")
 
 
 def moment(text: str) -> datetime:
@@ -34,4 +39,9 @@ class Command(BaseCommand):
             done = rerate(options["target"], options["price"], options["from_"], options["until"])
         except InvalidRerating as error:
             raise CommandError(error.message) from None
+        if done.requests:
+            said = {"price": options["price"], "from": options["from_"], "until": options["until"]}
+            about = said | {"requests": done.requests, "charged_usd": format_usd(done.nanos)}
+            with transaction.atomic():
+                audit.record(None, OPERATOR, "price.corrected", "target", str(options["target"]), after=about)
         self.stdout.write(f"{done.requests} requests charged anew, {format_usd(done.nanos)} in all")

@@ -9,19 +9,21 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts import audit
 from accounts.models import Organization
 
+OPERATOR = "(operator)"
+
 
 class Command(BaseCommand):
-    help = "Verifies the chain of audit events of all organisations, deleted ones too, or of those named."
+    help = "Verifies the chains of audit events: the operator's and all organisations', deleted ones too; or some."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slugs", nargs="*", metavar="slug")
 
     def handle(self, *args: Any, slugs: list[str], **options: Any) -> None:
         broken = 0
-        for organization in self._organizations(slugs):
+        for organization in (*([] if slugs else [None]), *self._organizations(slugs)):
             report = audit.verify(organization)
             broken += not report.ok
-            self.stdout.write(_line(organization.slug, report))
+            self.stdout.write(_line(organization.slug if organization else OPERATOR, report))
         if broken:
             raise CommandError(f"{broken} audit chain(s) were tampered with")
 

@@ -9,10 +9,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.audit import Actor
 from billing import vouchers
 from billing.models import Voucher
 from common.errors import CodedError
 from common.money import AmountInvalid, format_usd, nanos_from_usd
+
+OPERATOR = Actor.system("operator")
 
 
 class Command(BaseCommand):
@@ -35,8 +38,8 @@ class Command(BaseCommand):
     def _make(self, options: dict[str, Any]) -> None:
         try:
             made = vouchers.make(
-                nanos_from_usd(Decimal(options["amount"])), uses=options["uses"], reason=options["reason"],
-                made_by="operator", expires_at=_end(options["until"]), code=options["code"],
+                nanos_from_usd(Decimal(options["amount"])), OPERATOR, uses=options["uses"], reason=options["reason"],
+                expires_at=_end(options["until"]), code=options["code"],
             )  # fmt: skip
         except (CodedError, AmountInvalid, InvalidOperation) as error:
             raise CommandError(str(error) or "The amount is not a number.") from None
@@ -51,7 +54,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{voucher.public_id}  {what}")
 
     def _withdraw(self, options: dict[str, Any]) -> None:
-        if not vouchers.withdraw(options["voucher"]):
+        if not vouchers.withdraw(options["voucher"], OPERATOR):
             raise CommandError(f"There is no open voucher {options['voucher']!r}.")
         self.stdout.write("Withdrawn.")
 

@@ -9,10 +9,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.audit import Actor
-from accounts.models import Organization
 from billing.earnings import causes, programmes
 from billing.earnings.models import Cause
-from billing.models import Charge
 from common.money import NANOS_PER_USD
 from metering.usage import UsageRecord
 from nodes.enrolment import create_token
@@ -84,7 +82,3 @@ def doubted(machine) -> Callable[..., NodeDoubt]:
 
 def days_on(days: int):
     return timezone.now() + timedelta(days=days)
-
-
-def charged_to(org: Organization) -> int:
-    return sum(charge.charge_nanos - charge.written_off_nanos for charge in Charge.objects.filter(org_id=org.pk))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from billing.earnings.models import Case, Lot
 from billing.models import Charge
 from billing.rerating import Rerated, rerate
 from common.money import NANOS_PER_USD
+from ledger.invariants import reconcile
 from ledger.models import Transfer
 from nodes.recount import TOO_FAST, WRONG_ANSWER
 from tests.billing.conftest import record
@@ -117,3 +119,66 @@ def test_a_case_afterwards_takes_its_part_of_what_is_left(served, machine, repri
     left = PRICE - PRICE // parts
     assert balances()["acme wallet"] == TEN - left
     assert balances().get("rival rewards_escrow", 0) == SHARE - SHARE // parts
+
+
+@pytest.fixture
+def upheld(served, doubted) -> Callable[[int], Case]:
+    """A case of two requests, of which one is at stake or, with more times, both."""
+
+    def upheld(times: int) -> Case:
+        served("req_1")
+        served("req_2")
+        doubted(TOO_FAST, times=times)
+        cases.look(timezone.now())
+        return cases.uphold(Case.objects.get(), Actor.system("staff"))
+
+    return upheld
+
+
+@pytest.mark.parametrize(("times", "left"), [(2, 0), (1, 1)], ids=["all of it", "half of it"])
+@pytest.mark.parametrize("price", [0.5, 2])
+def test_what_a_case_gave_back_is_not_given_back_again(upheld, machine, reprice, balances, times, left, price):
+    """As if the case had been decided at the new price: of two requests, both or one are not paid for at all."""
+    case = upheld(times)
+    other = reprice(price)
+    rerate(-machine.pk, other, *ALWAYS)
+    paid, earned = int(PRICE * price) * left, int(SHARE * price) * left
+    held = {"acme wallet": TEN - paid, "promo": -TEN, "rival rewards_escrow": earned, "revenue": paid - earned}
+    assert balances() == {name: nanos for name, nanos in held.items() if nanos}
+    case.refresh_from_db()
+    assert (case.refunded, case.taken) == (int(2 * PRICE * price) - paid, int(2 * SHARE * price) - earned)
+    rerate(-machine.pk, 2, *ALWAYS)
+    rerate(-machine.pk, other, *ALWAYS)
+    rerate(-machine.pk, other, *ALWAYS)
+    assert balances() == {name: nanos for name, nanos in held.items() if nanos}
+    case.refresh_from_db()
+    assert case.corrections == 3
+
+
+def test_what_was_settled_after_the_verdict_is_no_part_of_it(upheld, served, machine, reprice, balances):
+    upheld(2)
+    served("req_3")
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    assert balances()["acme wallet"] == TEN - PRICE // 2
+    assert balances()["rival rewards_escrow"] == SHARE // 2
+
+
+def test_what_matured_of_the_rest_stays_and_what_was_taken_returns_no_more_than_once(
+    upheld, machine, reprice, balances, rival, settings
+):
+    settings.EARNINGS_MATURITY_DAYS = settings.EARNINGS_TRUST_REQUESTS = settings.EARNINGS_TRUST_PERCENT = 0
+    upheld(1)
+    assert maturity.mature(rival, timezone.now()) == SHARE
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    assert balances()["acme wallet"] == TEN - PRICE // 2
+    assert balances()["rival rewards_available"] == SHARE
+    assert balances()["revenue"] == PRICE // 2 - SHARE
+    assert lot() == (PRICE, 2 * SHARE, SHARE, 0)
+
+
+@pytest.mark.breaks_invariants
+def test_a_refund_that_is_not_the_share_of_its_case_is_found(upheld):
+    case = upheld(1)
+    Case.objects.update(share_numerator=2, share_denominator=3)
+    found = {(finding.invariant, finding.subject) for finding in reconcile()}
+    assert found == {("I9", f"case {case.public_id}")}

@@ -11,7 +11,7 @@ NANOS = st.integers(0, 10**18)
 CAUSES = st.lists(st.integers(1, 100), max_size=6).map(lambda weights: tuple(enumerate(weights, start=1)))
 CHOICES = st.builds(Choice, st.sampled_from([REWARDS, EXCHANGE, MISSION]), st.integers(10, 100), CAUSES)
 
-exact = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+exact = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @exact

@@ -21,7 +21,7 @@ from console.models import SmokeRun
 from routing.drafts import save_draft
 from tests.console.api import standing
 from tests.console.api.routes import CALLS, Address, name_of
-from tests.console.api.test_rival import MARK, NEW_KEY, NEW_PROVIDER, World, ids_in, world  # noqa: F401  a fixture
+from tests.console.api.test_rival import MARK, NEW_CONFIGURATION, NEW_KEY, NEW_PROVIDER, World, ids_in, world  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +95,7 @@ CASES: dict[str, Case] = {
     "PUT payouts/destination": Case(
         "payout_destination.changed", CHANGED, {"holder": "Acme", "account": "TH00 1234", "bank": "BBL BKKBTHBK"}
     ),
+    "POST configuration/import": Case("configuration.imported", NEW, NEW_CONFIGURATION),
     "PATCH organization": Case("organization.updated", CHANGED, {"name": "Renamed"}),
     "PATCH members/<slug:member_id>": Case("member.role_changed", CHANGED, {"role": "viewer"}),
     "DELETE members/<slug:member_id>": Case("member.removed", GONE),

@@ -12,6 +12,7 @@ from django.db import connection as database
 from django.http import HttpResponse
 
 from accounts import invitations, members
+from accounts.audit import Actor
 from accounts.keys import create_key
 from accounts.limits import set_limits
 from accounts.models import ApiKey, AuditEvent, Invitation, Limit, Membership, Organization
@@ -58,6 +59,13 @@ MARK = "zanzibar"
 """In every name of acme's, so that any leak shows."""
 
 NEW_KEY = {"name": "New"}
+NEW_CONFIGURATION = {
+    "configuration": {
+        "format": "shareai-configuration",
+        "version": 1,
+        "limits": [{"scope": "organisation", "subject": "", "rpm": 8}],
+    }
+}
 NEW_PROVIDER = {"name": "New", "base_url": "https://llm.example.com/v1"}
 
 READ_ONLY = (
@@ -144,6 +152,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "requests/<slug:request_id>": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
     "requests/<slug:request_id>/content": ({"request_id": "req_01a2039fea8977f38e2af0fede7a52bd"}, {}),
     "contents": ({}, {"DELETE": None}),
+    "configuration": ({}, {}),
+    "configuration/import": ({}, {"POST": NEW_CONFIGURATION}),
     "organization": ({}, {"PATCH": {"name": "Rival 2"}}),
     "members/<slug:member_id>": ({"member_id": "mem_0"}, {"PATCH": {"role": "viewer"}}),
     "invitations": ({}, {"POST": {"email": "new@rival.test", "role": "viewer"}}),
@@ -281,7 +291,7 @@ def world(cast: Cast) -> World:
 def rivals_own(cast: Cast, payments) -> None:
     earn(cast.rival, 30 * DOLLAR)
     account_at(payments, cast.rival)
-    vouchers.make(DOLLAR, uses=1, reason="For the rival", made_by="staff", code="RIVALSOWN")
+    vouchers.make(DOLLAR, uses=1, reason="For the rival", actor=Actor.system("staff"), code="RIVALSOWN")
     api = manager_of(cast.rival, cast.mallory)
     add_provider(api, "Mine", "model")
     api.put("routes/mine/route/draft", {"targets": [{"target": "mine/model"}]})

@@ -91,7 +91,7 @@ def connection_kept(api) -> Iterator[None]:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, derandomize=True, suppress_health_check=list(HealthCheck))
 @pytest.mark.django_db
 def test_any(case, api, ids, connection_kept):
     case.path_parameters = {name: ids[name] for name in case.path_parameters or {}}

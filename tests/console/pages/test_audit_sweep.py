@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,6 +39,11 @@ SETTINGS = {
     "content_days": "7",
 }
 ROUTE = {"name": "new", "strategy": "fastest", "use": "aurora/demo-chat", "enabled": "on"}
+CONFIGURATION = {
+    "format": "shareai-configuration",
+    "version": 1,
+    "limits": [{"scope": "organisation", "subject": "", "rpm": 7}],
+}
 MODEL = {"id": "demo-chat", "upstream_id": "demo-chat", "kind": "chat", "enabled": "on", "weight": "1"}
 
 
@@ -130,6 +136,9 @@ CASES: dict[str, Case] = {
     "payouts-bank": of("payout_destination.changed", NEW, holder="Acme", account="TH00 1234", bank="BBL BKKBTHBK"),
     "settings": of("organization.updated", CHANGED, **SETTINGS),
     "settings-content-purge": of("content.purged", GONE),
+    "settings-configuration": of(
+        "configuration.imported", NEW, wish="import", sections=["limits"], text=json.dumps(CONFIGURATION)
+    ),
     "logs-content": of("content.read", NOTED, "content"),
     "billing-spending": of("organization.updated", CHANGED, spending_order="credits_first", credit_backup="on"),
     "settings-transfer": of("member.role_changed", CHANGED, typed_name="Acme"),
@@ -137,18 +146,18 @@ CASES: dict[str, Case] = {
 }
 ELSEWHERE = {
     "earnings-prices": "in test_earnings.py: a change of a machine, as by nodes-models",
-    "price-book-model": "of the operator, whose prices are kept with all their versions",
-    "staff-vouchers-new": "of the operator: a voucher says who made it; in test_staff_vouchers.py",
-    "staff-voucher-withdraw": "of the operator: a voucher says who withdrew it; in test_staff_vouchers.py",
+    "price-book-model": "of the operator's trail: in test_staff_audit.py",
+    "staff-vouchers-new": "of the operator's trail: in test_staff_vouchers.py",
+    "staff-voucher-withdraw": "of the operator's trail: in test_staff_vouchers.py",
     "staff-payouts-export": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-paid": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-failed": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-put-back": "in test_staff_payouts.py, with something to be paid",
     "staff-bank": "in test_staff_payouts.py, with a bank to check",
-    "causes-new": "of the operator, who has no trail of an organisation",
-    "causes-edit": "of the operator, as causes-new",
-    "causes-pay": "of the operator: the ledger keeps it",
-    "causes-close": "of the operator, as causes-new",
+    "causes-new": "of the operator's trail: in test_staff_audit.py",
+    "causes-edit": "of the operator's trail: in test_staff_audit.py",
+    "causes-pay": "of the operator's trail: in test_staff_audit.py",
+    "causes-close": "of the operator's trail: in test_staff_audit.py",
     "causes-decide": "in tests of billing: noted in the trail of the organisation whose case it is",
     "providers-fault": "in test_providers.py, with a simulated provider",
     "billing-top-up": "in test_billing.py, with somebody to pay at",
@@ -164,6 +173,7 @@ ELSEWHERE = {
     "organization-new": "in test_organization_pages.py: the event is of the new organisation",
 }
 CHANGES_NOTHING = {
+    "staff-vouchers-made": "of the browser, which forgets the codes",
     "activity-export-retry": "in tests of metering: only one that has failed is tried again",
     "billing-portal": "opens a page of the payment service",
     "providers-test": "calls the provider",

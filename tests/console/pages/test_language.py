@@ -9,6 +9,7 @@ from pathlib import Path
 
 import allauth
 import pytest
+from django.contrib.auth.password_validation import password_validators_help_texts
 from django.utils.translation import gettext, override
 from django.utils.translation.template import templatize
 
@@ -137,6 +138,14 @@ def test_money_is_rounded_for_people_and_exact_on_hover(nanos, shown, exact):
 )
 def test_counts_are_short(number, shown):
     assert figures.compact(number) == shown
+
+
+def test_what_a_password_must_be_is_said_in_thai():
+    """Django's sentences: borrowed ones must be spelt as Django spells them now."""
+    with override("th"):
+        said = password_validators_help_texts()
+    assert said
+    assert [text for text in said if not re.search("[\u0e00-\u0e7f]", text)] == []
 
 
 PLACES = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*\}")

@@ -72,6 +72,8 @@ LISTS = {
     "settings": P.VIEW,
     "settings-content-export": P.VIEW_CONTENT,
     "settings-content-purge": P.MANAGE_ORGANIZATION,
+    "settings-configuration": P.MANAGE_ORGANIZATION,
+    "settings-configuration-export": P.MANAGE_ORGANIZATION,
     "settings-transfer": P.MANAGE_OWNERS,
     "settings-delete": P.DELETE_ORGANIZATION,
 }

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from django.urls import reverse
 
+from accounts.audit import Actor
 from accounts.models import AuditEvent
 from billing import autotopup, crediting, topups, vouchers
 from billing.models import AutoTopUp, BillingDetails, SavedCard, TopUp, VoucherUse
@@ -85,7 +86,7 @@ def test_coming_back_with_no_such_page_saves_nothing(client, paying, session):
 
 
 def test_a_voucher_is_redeemed_once(client, acme):
-    code = vouchers.make(5 * NANOS_PER_USD, uses=2, reason="Launch", made_by="staff").code
+    code = vouchers.make(5 * NANOS_PER_USD, uses=2, reason="Launch", actor=Actor.system("staff")).code
     assert client.post(reverse("billing-voucher"), {"code": code}).status_code == 302
     assert "$5.00 of credits are in your balance." in shown(client)
     again = client.post(reverse("billing-voucher"), {"code": code})

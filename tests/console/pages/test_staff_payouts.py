@@ -103,6 +103,16 @@ def test_the_file_is_the_same_again_and_names_everything(staff, due, acme):
     assert events_of(acme, "payout.exported") == [("sam@operator.test", due.public_id)]
 
 
+def test_a_bank_that_is_found_wrong_after_all_is_in_no_file(staff, due, acme):
+    address = reverse("staff-bank", args=[acme.public_id])
+    staff.post(address, {"wish": "wrong", "problem": "Another name holds it"})
+    assert exported(staff) == []
+    due.refresh_from_db()
+    assert due.state == Payout.WAITING
+    staff.post(address, {"wish": "right"})
+    assert [row["account"] for row in exported(staff)] == [BANK.account]
+
+
 def test_paid_is_booked_once_by_its_reference(staff, due, acme, balances):
     assert act(staff, "paid", due, reference="TX-1").status_code == 422  # it was in no file
     exported(staff)

@@ -3,15 +3,21 @@
 import csv
 import io
 import re
+import time
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Organization
+from accounts import audit
+from accounts.audit import Actor
+from accounts.models import OperatorEvent, Organization
 from billing import vouchers
 from billing.models import Voucher
+from console import shown_once
 
 pytestmark = pytest.mark.django_db
 DOLLAR = 10**9
@@ -25,7 +31,7 @@ def staff(client_of, make_user):
 
 @pytest.fixture
 def made() -> vouchers.Made:
-    return vouchers.make(5 * DOLLAR, uses=2, reason="Launch", made_by="sam@operator.test")
+    return vouchers.make(5 * DOLLAR, Actor.system("sam@operator.test"), uses=2, reason="Launch")
 
 
 def shown(client, name: str, *args: str, **query: str) -> str:
@@ -44,11 +50,14 @@ def test_nothing_yet(staff):
     assert reverse("staff-payouts") in page
 
 
+CODE = re.compile(r"\b(?:[A-Z0-9]{5}-){2}[A-Z0-9]{5}\b")
+
+
 def test_a_batch_is_made_and_its_codes_are_shown_once(staff, acme, as_alice):
-    page = staff.post(reverse("staff-vouchers-new"), WISHES).content.decode()
+    page = staff.post(reverse("staff-vouchers-new"), WISHES, follow=True).content.decode()
     assert "3 vouchers were made" in page
-    codes = re.findall(r"\b(?:[A-Z0-9]{5}-){2}[A-Z0-9]{5}\b", page)
-    assert len(set(codes)) == 3
+    codes = list(dict.fromkeys(CODE.findall(page)))
+    assert len(codes) == 3
     assert vouchers.redeem(acme, as_alice, codes[1]).nanos == 5 * DOLLAR
     [batch] = set(Voucher.objects.values_list("batch", flat=True))
     assert set(Voucher.objects.values_list("made_by", "nanos", "uses")) == {("sam@operator.test", 5 * DOLLAR, 1)}
@@ -58,18 +67,62 @@ def test_a_batch_is_made_and_its_codes_are_shown_once(staff, acme, as_alice):
     assert "$5.00" in listed
 
 
+def test_reloading_the_codes_makes_no_others_and_storing_them_ends_it(staff, client_of, make_user, monkeypatch):
+    answer = staff.post(reverse("staff-vouchers-new"), WISHES)
+    assert answer.status_code == 302
+    codes = CODE.findall(staff.get(answer.url).content.decode())
+    assert CODE.findall(staff.get(answer.url).content.decode()) == codes
+    assert not any(code in str(row) for code in codes for row in Session.objects.values())
+    assert Voucher.objects.count() == 3
+    colleague = client_of(make_user("kim@operator.test", is_staff=True))
+    assert "no longer shown" in colleague.get(answer.url).content.decode()
+    later = time.time() + shown_once.KEPT_S
+    with monkeypatch.context() as patch:
+        patch.setattr(shown_once.time, "time", lambda: later)
+        assert "no longer shown" in staff.get(answer.url).content.decode()
+    assert staff.post(answer.url).url == reverse("staff-vouchers")
+    assert not CODE.findall(staff.get(answer.url).content.decode())
+
+
 def test_codes_come_as_a_file(staff):
-    answer = staff.post(reverse("staff-vouchers-new"), WISHES | {"wish": "csv", "count": "40"})
-    rows = rows_of(answer.content.decode())
+    page = staff.post(reverse("staff-vouchers-new"), WISHES | {"count": "40"}, follow=True).content.decode()
+    rows = rows_of(unquote(re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', page).group(1)))
     assert {row["voucher"] for row in rows} == set(Voucher.objects.values_list("public_id", flat=True))
     assert len({row["code"] for row in rows}) == 40
     assert {row["amount_usd"] for row in rows} == {"5.000000000"}
 
 
+def test_what_staff_did_is_kept_in_a_chain_of_its_own(staff, made):
+    staff.post(reverse("staff-vouchers-new"), WISHES)
+    one = Voucher.objects.exclude(batch="").first()
+    address = reverse("staff-voucher-withdraw", args=[made.voucher.public_id])
+    staff.post(reverse("staff-voucher-withdraw", args=[one.public_id]), {"wish": "batch"})
+    for wish in ("one", "one", "again", "again"):
+        staff.post(address, {"wish": wish})
+    told = list(OperatorEvent.objects.order_by("sequence").values_list("actor_label", "action", "object_id"))
+    sam, voucher = "sam@operator.test", made.voucher.public_id
+    assert told == [
+        (sam, "voucher.made", voucher), (sam, "voucher.made", one.batch), (sam, "voucher.withdrawn", one.batch),
+        (sam, "voucher.withdrawn", voucher), (sam, "voucher.offered_again", voucher),
+    ]  # fmt: skip
+    assert audit.verify(None).events == 5
+    assert audit.verify(None).ok
+    page = shown(staff, "staff-audit", kind="voucher_batch")
+    assert "made vouchers:" in page
+    assert "Chain verified" in shown(staff, "staff-audit-verify")
+    rows = rows_of(b"".join(staff.get(reverse("staff-audit-export"))).decode())
+    assert [row["action"] for row in rows] == [action for _, action, _ in reversed(told)]
+    assert made.code not in str(rows)
+
+
+def test_nothing_was_done_yet(staff):
+    assert "Nothing was done yet" in shown(staff, "staff-audit")
+
+
 def test_one_code_that_many_know(staff, acme, as_alice):
     until = (timezone.now() + timedelta(days=3)).date()
     sent = WISHES | {"count": "1", "uses": "100", "code": "launch-2027", "until": until.isoformat()}
-    assert "LAUNCH-2027" in staff.post(reverse("staff-vouchers-new"), sent).content.decode()
+    assert "LAUNCH-2027" in staff.post(reverse("staff-vouchers-new"), sent, follow=True).content.decode()
     voucher = vouchers.redeem(acme, as_alice, "Launch 2027")
     assert (voucher.uses, voucher.batch) == (100, "")
     assert voucher.expires_at.isoformat() == f"{until}T23:59:59+00:00"
@@ -136,7 +189,7 @@ def test_they_are_found_by_state_and_words(staff, made):
     past = timezone.now() - timedelta(days=1)
     kinds = {"used up": {"used": 2}, "expired": {"expires_at": past}, "withdrawn": {"withdrawn_at": past}}
     for reason, fields in kinds.items():
-        other = vouchers.make(DOLLAR, uses=2, reason=reason, made_by="kim").voucher
+        other = vouchers.make(DOLLAR, uses=2, reason=reason, actor=Actor.system("kim")).voucher
         Voucher.objects.filter(pk=other.pk).update(**fields)
     for state, reason in (("open", "Launch"), *((name.replace(" ", "_"), name) for name in kinds)):
         rows = rows_of(shown(staff, "staff-vouchers-export", state=state))
@@ -148,11 +201,15 @@ def test_they_are_found_by_state_and_words(staff, made):
 
 def test_only_staff_see_and_do_it(client, client_of, alice, acme, made):
     browser, before = client_of(alice), list(Voucher.objects.values())
-    for name in ("staff-vouchers", "staff-vouchers-export", "staff-vouchers-new"):
+    for name in (
+        "staff-vouchers", "staff-vouchers-export", "staff-vouchers-new", "staff-audit", "staff-audit-verify",
+        "staff-audit-export",
+    ):  # fmt: skip
         assert browser.get(reverse(name)).status_code == 403
         assert client.get(reverse(name)).status_code == 302
     for name, args in (
         ("staff-vouchers-new", []), ("staff-voucher", [made.voucher.public_id]),
+        ("staff-vouchers-made", [made.voucher.public_id]),
         ("staff-voucher-withdraw", [made.voucher.public_id]),
     ):  # fmt: skip
         assert browser.post(reverse(name, args=args), WISHES).status_code in (403, 405)

@@ -2,12 +2,14 @@
 
 import csv
 import io
+from datetime import UTC
 
 import pytest
 from django.urls import reverse
 
 from accounts.models import ApiKey
 from console.offers import connections_in_sight
+from console.pages import logs
 from console.steps import steps_of
 from metering.partitions import ensure_partitions
 from nodes.models import Node
@@ -106,6 +108,25 @@ def test_the_csv_says_what_the_page_says(as_browser, alice, log):
     rows = list(csv.DictReader(io.StringIO(texts(as_browser(alice).get(reverse("logs-export") + "?status=2")))))
     assert [row["request_id"] for row in rows] == [log[0].request_id, log[1].request_id]
     assert rows[0]["cost_usd"] == "0.000057000"
+
+
+def test_a_file_of_rare_requests_says_how_far_back_it_looked(as_browser, alice, log, monkeypatch):
+    whole = as_browser(alice).get(reverse("logs-export") + "?status=2")
+    assert "back-to" not in whole["Content-Disposition"]
+    monkeypatch.setattr(logs, "_LOOKED_AT_BY_FILES", 0)
+    cut = as_browser(alice).get(reverse("logs-export") + "?status=2")
+    assert f"-back-to-{log[0].started_at.astimezone(UTC):%Y-%m-%dT%H%MZ}.csv" in cut["Content-Disposition"]
+    assert [row["request_id"] for row in csv.DictReader(io.StringIO(texts(cut)))] == [log[0].request_id]
+
+
+def test_a_look_at_newer_ones_that_pauses_says_so(as_browser, alice, log, monkeypatch):
+    monkeypatch.setattr(logs, "_PAGE", 1)
+    browser = as_browser(alice)
+    last = browser.get(reverse("logs") + browser.get(reverse("logs") + "?status=2").context["pager"]["older"])
+    monkeypatch.setattr(logs, "_LOOKED_AT", 0)
+    answer = browser.get(reverse("logs") + last.context["pager"]["newer"])
+    assert answer.context["looked_ahead_to"] is not None
+    assert "These are all up to" in texts(answer)
 
 
 def test_the_key_of_the_playground_is_called_so(as_browser, alice, acme, key, log):
