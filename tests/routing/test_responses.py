@@ -239,6 +239,11 @@ def test_odd_requests_name_their_field(http, wish, param):
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
 
 
+def test_of_tools_nothing_is_said_where_there_are_none():
+    chat = chat_of({"model": MODEL, "input": "x", "tools": [], "tool_choice": "auto", "parallel_tool_calls": True})
+    assert chat.keys() == {"model", "messages"}
+
+
 def test_pictures_calls_and_thoughts_become_messages():
     chat = chat_of(
         {
