@@ -133,7 +133,7 @@ def _cleaned(wishes: Mapping[str, Any], scope: str) -> Figures:
         value = wishes.get(kind)
         most = MOST_SLOTS if kind == "concurrency" else budgets.MOST
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
-            mistakes[kind] = [_("A whole number from 1 to %s, or nothing for no limit.") % most]
+            mistakes[kind] = [_("A whole number from 1 to %s, or nothing for no limit.") % f"{most:,}"]
     if mistakes:
         raise InvalidField(mistakes)
     wished = wishes.get("budgets") or []

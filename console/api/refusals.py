@@ -143,7 +143,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not any(name in request.headers for name in KEY_HEADERS):
         return page_not_found(request, exception)
     refusal = NotFound(
-        f"There is nothing at {request.path[:200]}. An SDK's base URL here is {settings.GATEWAY_URL}/v1."
+        f"There is nothing at {request.path[:200]}. An SDK's base URL here is {settings.PUBLIC_URL}/v1."
     )
     return JsonResponse(refusal.body(), status=refusal.status, headers={"x-request-id": new_request_id()})
 

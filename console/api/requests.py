@@ -25,6 +25,7 @@ from metering.models import Usage
 from metering.queries import RequestFilters, get_request, list_requests
 
 STATUS_CLASSES = {"2xx": 2, "4xx": 4, "5xx": 5}
+ANY_ERROR = "error"
 
 
 class TokenDetailsShown(Shown):
@@ -134,7 +135,7 @@ class RequestsQuery(PageQuery):
     route = serializers.CharField(required=False, max_length=200)
     target = serializers.CharField(required=False, max_length=260)
     key = serializers.CharField(required=False, max_length=40, help_text="The id of a key.")
-    status = serializers.ChoiceField(list(STATUS_CLASSES), required=False)
+    status = serializers.ChoiceField([*STATUS_CLASSES, ANY_ERROR], required=False)
     error_code = serializers.CharField(required=False, max_length=40)
     stream = serializers.BooleanField(required=False)
     from_ = Moment(required=False)
@@ -182,6 +183,7 @@ def _filters(organization: Organization, query: Mapping[str, Any]) -> RequestFil
         **{name: query.get(name) for name in names},
         from_=query.get("from"),
         status_class=STATUS_CLASSES.get(query.get("status", "")),
+        is_error=True if query.get("status") == ANY_ERROR else None,
         key_id=_key_id(organization, query["key"]) if "key" in query else None,
     )
 

@@ -26,7 +26,13 @@ RANGE_CHOICES = (
     ("24h", _("Last 24 hours")),
     ("7d", _("Last 7 days")),
 )
-STATUS_CHOICES = (("", _("Any outcome")), ("2", _("Succeeded")), ("4", _("Refused (4xx)")), ("5", _("Failed (5xx)")))
+STATUS_CHOICES = (
+    ("", _("Any outcome")),
+    ("2", _("Succeeded")),
+    ("error", _("Any error")),
+    ("4", _("Refused (4xx)")),
+    ("5", _("Failed (5xx)")),
+)
 SLOW_CHOICES = (
     ("", _("However long")),
     ("1000", _("1 s and more")),
@@ -81,7 +87,8 @@ class LogFilterForm(ConsoleForm):
             user_id=said["member"],
             prompt_hash=Prompt.hash_of(said["prompt"]) if said["prompt"] else None,
             key_id=int(said["key"]) if said["key"] else None,
-            status_class=int(said["status"]) if said["status"] else None,
+            status_class=int(said["status"]) if said["status"].isdecimal() else None,
+            is_error=True if said["status"] == "error" else None,
             stream={"yes": True, "no": False}.get(said["stream"]),
             from_=timezone.now() - span if span else said["since"],
             to=said["until"],

@@ -13,6 +13,7 @@ from console.guides import blocks_of, written
 
 PROVIDER = {"en": "provider-guide.md", "th": "provider-guide.th.md"}
 DEVELOPER = {"en": "developer-guide.md", "th": "developer-guide.th.md"}
+_PLACEHOLDER = "https://your-console"
 _GUIDES = {"provider-guide-in": PROVIDER, "developer-guide-in": DEVELOPER}
 """By the URLs at which they are in a language that the address names."""
 
@@ -32,7 +33,7 @@ def _guide(request: HttpRequest, files: dict[str, str], language: str) -> HttpRe
     if language and language not in files:
         raise Http404
     language = language or (get_language() or "en").partition("-")[0]
-    text = _with_addresses(written(files.get(language, files["en"])))
+    text = written(files.get(language, files["en"])).replace(_PLACEHOLDER, settings.PUBLIC_URL)
     title, *blocks = blocks_of(text, _link)
     context = {
         "title": title.html,
@@ -41,12 +42,6 @@ def _guide(request: HttpRequest, files: dict[str, str], language: str) -> HttpRe
         "written_in": language,
     }
     return render(request, "docs/guide.html", context)
-
-
-def _with_addresses(text: str) -> str:
-    return text.replace("https://your-console", settings.PUBLIC_URL).replace(
-        "https://your-gateway", settings.GATEWAY_URL
-    )
 
 
 def _link(to: str) -> str:

@@ -89,6 +89,8 @@ def _say_tools(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
     tools = _list(wish.get("tools"), "tools")
     if tools:
         chat["tools"] = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
+    else:
+        chat.pop("parallel_tool_calls", None)  # which a chat may say only of tools
     choice = wish.get("tool_choice")
     if not tools or choice is None:
         return

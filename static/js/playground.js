@@ -200,6 +200,7 @@ function start(form) {
   document.querySelector("[data-show-code]").addEventListener("click", () => {
     const text = prompt.value.trim();
     const history = [...lanes[0].messages, ...(text ? [{ role: "user", content: text }] : [])];
+    while (history.at(-1)?.role === "assistant") history.pop(); // what was answered is not part of the call
     const messages = withSystem(history.length ? history : [{ role: "user", content: "…" }]);
     const wanted = wishes() ?? {};
     const models = [...new Set(lanes.map((lane) => lane.model))];

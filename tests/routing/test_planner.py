@@ -131,7 +131,7 @@ def test_who_denies_collection_is_served_where_nothing_is_kept(planner):
     plan = planner.plan(call(provider={"data_collection": "deny"}), everybody, 0)
     assert set(names(plan)) == {"mute", "own"}
     assert set(reasons(plan).values()) == {"may_collect"}
-    assert names(planner.plan(call(provider={"zdr": True}), everybody, 0)) == names(plan)
+    assert set(names(planner.plan(call(provider={"zdr": True}), everybody, 0))) == {"mute", "own"}
     assert len(names(planner.plan(call(provider={"data_collection": "allow"}), everybody, 0))) > 2
     with pytest.raises(ProviderNotAllowed):
         planner.plan(call(provider={"data_collection": "deny"}), snapshot(unknown), 0)

@@ -50,11 +50,11 @@ def test_of_a_session_the_typed_part_is_copied():
     ("name", "files", "filled_in"),
     [
         ("provider-guide-in", PROVIDER, "curl -fsSL https://ai.example.com/install.sh"),
-        ("developer-guide-in", DEVELOPER, "OPENAI_BASE_URL=https://gateway.example.com/v1"),
+        ("developer-guide-in", DEVELOPER, "OPENAI_BASE_URL=https://ai.example.com/v1"),
     ],
 )
 def test_the_guide_is_served_whole(db, language, name, files, filled_in, settings):
-    settings.PUBLIC_URL, settings.GATEWAY_URL = "https://ai.example.com", "https://gateway.example.com"
+    settings.PUBLIC_URL = "https://ai.example.com"
     shown = Client().get(reverse(name, args=[language])).content.decode()
     article = re.search(r"<article.*</article>", shown, re.S)[0]
     source = written(files[language])
@@ -62,7 +62,6 @@ def test_the_guide_is_served_whole(db, language, name, files, filled_in, setting
     assert article.count("<pre") == len(re.findall(r"^```[a-z]", source, re.M))
     assert filled_in in article
     assert "your-console" not in article
-    assert "your-gateway" not in article
     prose = re.sub(r"<(code|pre)[^>]*>.*?</\1>", "", article, flags=re.S)
     assert not re.search(r"\*\*|`|\]\(|^#|^\|", prose, re.M)
 

@@ -7,9 +7,10 @@ import re
 from gettext import GNUTranslations
 from pathlib import Path
 
+import allauth
 import pytest
 from django.contrib.auth.password_validation import password_validators_help_texts
-from django.utils.translation import override
+from django.utils.translation import gettext, override
 from django.utils.translation.template import templatize
 
 from console import figures
@@ -145,3 +146,17 @@ def test_what_a_password_must_be_is_said_in_thai():
         said = password_validators_help_texts()
     assert said
     assert [text for text in said if not re.search("[\u0e00-\u0e7f]", text)] == []
+
+
+PLACES = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*\}")
+
+
+def test_what_allauth_says_in_thai_has_no_place_that_nobody_fills():
+    with (Path(allauth.__file__).parent / "locale/th/LC_MESSAGES/django.mo").open("rb") as file:
+        said = [key for key in GNUTranslations(file)._catalog if isinstance(key, str) and key]
+    assert len(said) > 200
+    with override("th"):
+        left = {
+            text: places for text in said if (places := {*PLACES.findall(gettext(text))} - {*PLACES.findall(text)})
+        }
+    assert left == {}
