@@ -196,15 +196,18 @@ def _no_local_server(facts: Facts) -> Reason | None:
     """What is wrong with the model server; nothing, where only its models are: `_no_models` and `_none_offered`."""
     if facts.local_server_ok is not False or facts.local_server_trouble == "not_ticked":
         return None
-    if facts.local_server_trouble in _TROUBLES:
+    if facts.local_server_url and facts.local_server_trouble in _TROUBLES:
         at = {"url": facts.local_server_url}
         told_so, to_do = (str(text) % at for text in _TROUBLES[facts.local_server_trouble])
         return Reason(f"local_server_{facts.local_server_trouble}", told_so, to_do)
     if facts.local_server_url:  # something is there; the agent's own sentence says what to do
         return Reason("no_local_server", _("The model server cannot be used."), facts.local_server_error)
-    told, missing = facts.local_server_error, _("The agent finds no model server.")
-    way_out = _("Start the model server on the machine, or run “shareai-node server add URL” there.")
-    return Reason("no_local_server", f"{missing} {told}" if told else missing, way_out)
+    # Nothing listens anywhere; the agent's own sentence would say the same once more, in English.
+    way_out = _(
+        "Start Ollama, LM Studio, vLLM, llama.cpp or SGLang on the machine, "
+        "or run “shareai-node server add URL” there."
+    )
+    return Reason("no_local_server", _("The agent finds no model server."), way_out)
 
 
 _TROUBLES = {
@@ -223,6 +226,14 @@ _TROUBLES = {
     "no_model_server": (
         gettext_lazy("What listens at %(url)s is no OpenAI-compatible model server."),
         gettext_lazy("Check the address: shareai-node server add URL"),
+    ),
+    "silent": (
+        gettext_lazy("Nothing answers at %(url)s."),
+        gettext_lazy("Start the model server on the machine, or correct its address: shareai-node server add URL"),
+    ),
+    "no_models": (
+        gettext_lazy("The model server at %(url)s has no model."),
+        gettext_lazy("Load a model into the model server, for example with “ollama pull llama3.2”."),
     ),
 }
 """By the agent's word for it."""

@@ -30,17 +30,21 @@ class ImportForm(ConsoleForm):
 
     upload = forms.FileField(
         label=_("File"),
-        required=False,
-        widget=forms.ClearableFileInput({"accept": "application/json,.json", "class": "input"}),
+        error_messages={"required": _("Choose a file.")},
+        widget=forms.ClearableFileInput({"accept": "application/json,.json", "class": "btn btn-plain"}),
     )
     text = forms.CharField(required=False, widget=forms.HiddenInput)
     sections = forms.MultipleChoiceField(
         label=_("What of it"),
         choices=SECTIONS,
         initial=[word for word, _label in SECTIONS if word not in _NOT_BY_ITSELF],
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "checkbox checkbox-sm"}),
         error_messages={"required": _("Choose at least one part.")},
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["upload"].required = not self.data.get("text")
 
     def clean(self) -> dict[str, Any]:
         """`file` is what the chosen file says, else what the page carries."""
@@ -49,10 +53,9 @@ class ImportForm(ConsoleForm):
         if upload is not None and upload.size > MOST_BODY_BYTES:
             self.add_error("upload", _("The file is too large."))
             return given
-        raw = upload.read() if upload is not None else str(given.get("text") or "").encode()
-        if not raw:
-            self.add_error("upload", _("Choose a file."))
-            return given
+        if upload is None and not given.get("text"):
+            return given  # its field has said so already
+        raw = upload.read() if upload is not None else given["text"].encode()
         try:
             given["file"], given["text"] = orjson.loads(raw), raw.decode()
         except (orjson.JSONDecodeError, UnicodeDecodeError):

@@ -52,7 +52,11 @@ class ProgrammeForm(ConsoleForm):
 
     renames = {"causes": ""}
 
-    kind = forms.ChoiceField(label=_("Programme"), choices=list(PROGRAMMES.items()), widget=forms.RadioSelect)
+    kind = forms.ChoiceField(
+        label=_("Programme"),
+        choices=list(PROGRAMMES.items()),
+        widget=forms.RadioSelect({"class": "radio radio-sm"}),
+    )
     donated_percent = forms.IntegerField(
         label=_("How much of your share you give, in percent"),
         min_value=LEAST_DONATED_PERCENT,

@@ -45,7 +45,10 @@ class KeyForm(ConsoleForm):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     scopes = forms.MultipleChoiceField(
-        label=_("May"), choices=SCOPE_CHOICES, initial=[INFERENCE], widget=forms.CheckboxSelectMultiple
+        label=_("May"),
+        choices=SCOPE_CHOICES,
+        initial=[INFERENCE],
+        widget=forms.CheckboxSelectMultiple({"class": "checkbox checkbox-sm"}),
     )
     allowed_models = Lines(
         label=_("Only these models"), help_text=_("One per line. Empty means every model of the organisation.")

@@ -48,7 +48,7 @@ class QuotaForm(ConsoleForm):
         label=_("What happens when a budget does not cover a request"),
         choices=POLICIES,
         initial=BLOCK,
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect({"class": "radio radio-sm"}),
     )
 
     def __init__(self, *args: Any, figures: Figures, **kwargs: Any) -> None:

@@ -116,6 +116,28 @@ def test_what_an_older_agent_says_of_its_server_stands_alone():
     assert "finds no" not in reason.message
 
 
+def test_that_nothing_listens_is_told_once_and_in_the_words_of_the_console():
+    told = "No model server was found at the usual ports."
+    [reason] = why_not_routable(
+        changed(local_server_ok=False, local_server_trouble="silent", local_server_error=told, local_server_url="")
+    )
+    assert (reason.code, reason.message) == ("no_local_server", "The agent finds no model server.")
+    assert "shareai-node server add" in reason.fix
+
+
+@pytest.mark.parametrize("trouble", ["silent", "no_models"])
+def test_what_ails_a_named_server_is_told_in_the_words_of_the_console(trouble):
+    facts = changed(
+        local_server_ok=False,
+        local_server_trouble=trouble,
+        local_server_error="As the agent says it",
+        local_server_url="http://x:1",
+    )
+    reason = why_not_routable(facts)[0]
+    assert "http://x:1" in reason.message
+    assert "As the agent" not in reason.message + reason.fix
+
+
 def test_what_is_merely_not_ticked_is_no_trouble_of_the_server():
     unticked = (ModelFacts("a", False, True),)
     facts = changed(local_server_ok=False, local_server_trouble="not_ticked", models=unticked)

@@ -158,6 +158,15 @@ def test_the_page_takes_everything_from_this_server(settings):
     assert "worker-src 'self' blob:" in policy
 
 
+def test_the_page_leads_back_and_says_what_it_is_in():
+    english, thai = (
+        Client().get("/docs/api", headers={"Accept-Language": language}).content.decode() for language in ("en", "th")
+    )
+    assert '<a href="/">Back to the console</a>' in english
+    assert "English only" not in english
+    assert "ภาษาอังกฤษ" in thai
+
+
 @pytest.mark.django_db
 def test_no_other_page_allows_styles_of_its_own(client):
     assert "unsafe-inline" not in client.get("/accounts/login/")["Content-Security-Policy"]
