@@ -133,6 +133,7 @@ def test_the_playground_compares_side_by_side(page, sign_in, tenant, upstreams):
     keep(page, "path playground compared")
     page.get_by_role("button", name="View as code").click()
     expect(page.get_by_role("tabpanel")).to_contain_text("/v1/compare")
+    expect(page.get_by_role("tabpanel")).not_to_contain_text('"assistant"')
     page.get_by_role("tab", name="Python").click()
     compile(page.get_by_role("tabpanel").inner_text(), "snippet", "exec")
     page.keyboard.press("Escape")

@@ -44,6 +44,7 @@ def test_the_log_opens_in_a_sheet(as_browser, alice, log):
         ("?model=nope", [2]),
         ("?status=2", [0, 1]),
         ("?status=4", [2]),
+        ("?status=error", [2]),
         ("?stream=yes", [1]),
         ("?error=model_not_found", [2]),
         ("?slow=1000", []),
