@@ -14,8 +14,9 @@ FEW, MANY = 3, 12
 MOST = 15
 AN_ALERT = 1
 """More while an alert is open, which is told on every page; here one always is."""
-EXPLAINING = {"routes-show": 24}
-"""A page that explains a call reads the organisation as the gateway does: keys, limits, targets, routes, drills."""
+EXPLAINING = {"routes-show": 24, "settings-configuration-export": 30}
+"""A page that explains a call reads the organisation as the gateway does: keys, limits, targets, routes, drills. The
+file of the configuration reads all that can be configured."""
 OPEN = ("causes", "contributors", "developer-guide", "provider-guide", "price-book", "causes-review")
 
 
