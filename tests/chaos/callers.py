@@ -108,7 +108,9 @@ async def ask_for_payout(gateway: GatewayProcess, key: str, after_s: float) -> N
 async def buy_until(over: asyncio.Event, gateway: GatewayProcess, key: str) -> int:
     """Orders credits and pays them at once, again and again. Returns: for how many dollars."""
     dollars = 0
-    async with _insisting(gateway, key) as insist, aiohttp.ClientSession() as browser:
+    # A connection that was kept may be closed just when the next order takes it, and nobody would know who has paid.
+    anew = aiohttp.TCPConnector(force_close=True)
+    async with _insisting(gateway, key) as insist, aiohttp.ClientSession(connector=anew) as browser:
         while not over.is_set():
             wanted = 5 + dollars % 7
             order = await insist("/api/v1/billing/top-ups", f"order {dollars}", amount_usd=str(wanted))
