@@ -246,7 +246,7 @@ def _borrowed(check: Callable[[Any, str], Any], value: Any, at: str) -> Any:
     try:
         return check(value, at)
     except InvalidConnection as refusal:
-        raise InvalidNode(at, refusal.message) from None
+        raise InvalidNode(refusal.param or at, refusal.message) from None
 
 
 _COLUMNS: dict[str, Callable[[Any], Any]] = {

@@ -42,6 +42,7 @@ def test_requests_of_both_processes_are_counted_once_whoever_is_asked(gateway, c
     assert len([labels for name, labels in after if name == "shareai_requests_in_flight"]) == 2
     duration = frozenset({"endpoint": ASKED["endpoint"], "le": "+Inf"}.items())
     assert after["shareai_request_duration_seconds_bucket", duration] >= 8
+    upstreams.a.heal()
 
 
 def test_only_whoever_has_the_token_reads_it(gateway, tenant):

@@ -64,6 +64,7 @@ def box(gateway: GatewayProcess, tenant: Tenant) -> Box:
 @pytest.fixture
 def upstream(upstream_servers):
     server = upstream_servers.a
+    server.heal()
     server.log.wait_until(settled)
     server.log.clear()
     return server

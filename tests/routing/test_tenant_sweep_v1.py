@@ -55,6 +55,7 @@ KEPT_BY_NOBODY = "v1/responses/<path:response>"
 
 LISTS = {"v1/models": "/v1/models", "v1/key": "/v1/key"}
 OPEN = {"health/live": "/health/live", "health/ready": "/health/ready"}
+OPERATORS = {"metrics": "/metrics"}
 
 ON_NODE = "sesame-node-model"
 FOREIGN = [
@@ -97,7 +98,7 @@ def send(client: httpx.Client, ask: Ask) -> httpx.Response:
 
 def test_every_url_has_a_case():
     routes = {str(pattern.pattern) for pattern in urls.urlpatterns}
-    assert routes == CASES.keys() | {SEVERAL, KEPT_BY_NOBODY} | LISTS.keys() | OPEN.keys()
+    assert routes == CASES.keys() | {SEVERAL, KEPT_BY_NOBODY} | LISTS.keys() | OPEN.keys() | OPERATORS.keys()
 
 
 @pytest.mark.parametrize("ask", CASES.values(), ids=CASES)
@@ -177,6 +178,11 @@ def test_nobody_sees_nothing(gateway, acme, ask):
         assert send(nobody, ask.named(SECRET)).status_code == 401
         assert {nobody.get(path).status_code for path in LISTS.values()} == {401}
         assert nobody.post("/v1/compare", json=CHAT | {"models": [SECRET, OWN]}).status_code == 401
+
+
+@pytest.mark.parametrize("path", OPERATORS.values(), ids=OPERATORS)
+def test_what_is_the_operators_is_no_tenants(gateway, acme, path):
+    assert httpx.get(gateway.url + path, headers={"Authorization": f"Bearer {acme.api_key}"}).status_code == 401
 
 
 @pytest.mark.parametrize("path", OPEN.values(), ids=OPEN)

@@ -18,7 +18,7 @@ from routing.health_control import hold_open
 from routing.health_news import Told
 from routing.health_rows import write_breakers
 from tests.console.pages.conftest import answered, failed, record
-from tests.console.pages.test_live import next_event, stream_of
+from tests.console.pages.test_live import astream_of, next_event
 
 pytestmark = pytest.mark.django_db
 
@@ -136,7 +136,7 @@ def test_the_fragment_brings_all_live_parts(as_browser, alice, acme, connection)
 @pytest.mark.django_db(transaction=True)
 async def test_a_change_of_health_is_told_live(monkeypatch, alice, acme, connection):
     monkeypatch.setattr("console.live.TICK_S", 0.01)
-    stream = stream_of(alice, acme, "health")
+    stream = await astream_of(alice, acme, "health")
     await anext(stream)
     await sync_to_async(breaker_opens)(connection)
     assert await next_event(stream) == "health"
