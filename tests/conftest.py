@@ -56,19 +56,13 @@ _IS_LEFT = pytest.StashKey[bool]()
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests of other folders begin with an empty database, whichever this worker has run before."""
     stash = item.config.stash
-    if not stash.get(_IS_MADE, False):
-        return
     if not LEAVING.isdisjoint(item.nodeid.split("/")[:2]):
         stash[_IS_LEFT] = True
-    elif stash.get(_IS_LEFT, False) and _may_be_emptied():
+    elif stash.get(_IS_LEFT, False):
         stash[_IS_LEFT] = False
-        with stash[blocking_manager_key].unblock():
-            empty_tables(TransactionTestCase())
-
-
-def _may_be_emptied() -> bool:
-    """Once the tests have a database of their own, and while no fixture of a module keeps a transaction open."""
-    return connection.settings_dict["NAME"].startswith("test_") and not connection.in_atomic_block
+        if stash.get(_IS_MADE, False):
+            with stash[blocking_manager_key].unblock():
+                empty_tables(TransactionTestCase())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -106,7 +100,7 @@ def django_db_setup(
             for table, trigger in NEVER_TRUNCATED.items():
                 cursor.execute(f"GRANT TRUNCATE ON {table} TO CURRENT_USER")
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
-    pytestconfig.stash[_IS_MADE] = pytestconfig.stash[_IS_LEFT] = True
+    pytestconfig.stash[_IS_MADE] = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
         yield

@@ -28,9 +28,8 @@ def empty_tables(case: TransactionTestCase) -> None:
         written = {name for (name,) in cursor.fetchall()}
         deleted, truncated = written - _guarded(), written & _guarded()
         words = ["SET LOCAL session_replication_role = replica"]  # neither foreign keys nor most rules are looked at
-        # First: what was deleted from may have rules to be looked at still, and is then refused to be truncated.
-        words += [f"TRUNCATE {', '.join(truncated)} CASCADE"] if truncated else []
         words += [f"DELETE FROM {name}" for name in deleted]
+        words += [f"TRUNCATE {', '.join(truncated)} CASCADE"] if truncated else []
         cursor.execute("; ".join(words))
     return None
 

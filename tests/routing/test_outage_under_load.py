@@ -74,10 +74,9 @@ def test_fastest_leaves_a_target_that_slows_down_within_twenty_requests(gateway,
 
             measured = [served_by() for _ in range(12)]
             assert measured[-1] == "upstream-a/sim-chat"
-            upstreams.c.manners.first_token_s = 0.6
+            upstreams.c.manners.first_token_s = 3.0  # a busy machine delays the other too, and not by as much
             after = [served_by() for _ in range(SWITCHED_WITHIN + 10)]
     finally:
         upstreams.b.manners.first_token_s = upstreams.c.manners.first_token_s = 0
     assert after.index("upstream-b/sim-chat") <= SWITCHED_WITHIN
-    stayed = after[SWITCHED_WITHIN:].count("upstream-b/sim-chat")
-    assert stayed >= 8, "a busy machine may make it slow for once, and not more"
+    assert set(after[SWITCHED_WITHIN:]) == {"upstream-b/sim-chat"}
