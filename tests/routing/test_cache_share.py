@@ -170,7 +170,7 @@ async def test_another_that_asks_may_have_more_luck(gateway, tenant, upstream, s
     upstream.fail("hang")
     async with crowd(gateway.url, tenant.api_key, MODEL) as callers:
         waiting = [asyncio.create_task(callers.ask("the sea", stream=stream)) for _ in range(10)]
-        await until(lambda: upstream.log.posts)
+        await until(lambda: [exchange.fault for exchange in upstream.log.posts] == ["hang"])
         upstream.heal()
         heard = await asyncio.gather(*waiting)
     assert sorted(one.end for one in heard) == sorted([ERROR] + [DONE if stream else WHOLE] * 9)
