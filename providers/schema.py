@@ -58,7 +58,7 @@ class Call(msgspec.Struct, frozen=True):
 
     `models` are the names to serve, best first, without suffixes; `prompt_bytes` bounds the prompt's tokens
     from above, since no tokenizer makes more tokens than there are bytes. `headers` are as they came, with lower-case
-    names.
+    names; `payload` is the body as it came, where it is small enough to be known again by.
     """
 
     request_id: str
@@ -79,6 +79,7 @@ class Call(msgspec.Struct, frozen=True):
     wants_trace: bool = False
     cache_control: str = ""
     headers: Sequence[tuple[bytes, bytes]] = ()
+    payload: bytes = b""
     continues: bool = False
     """The last message is the beginning of the answer, which another target gave."""
 
@@ -98,6 +99,7 @@ def parse(
     wants_trace: bool = False,
     cache_control: str = "",
     headers: Sequence[tuple[bytes, bytes]] = (),
+    payload: bytes = b"",
 ) -> Call:
     """Checks the fields that steer the gateway.
 
@@ -129,6 +131,7 @@ def parse(
         wants_trace=wants_trace,
         cache_control=cache_control,
         headers=headers,
+        payload=payload,
     )
 
 

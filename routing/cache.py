@@ -60,6 +60,11 @@ class Cache:
             return hit_reply(found, asked) if isinstance(found, Entry) else found
         return await ask(asked)
 
+    def reply(self, wanted: Wanted, asked: Asked) -> Reply | None:
+        """What this process has heard lately, if it has."""
+        entry = self._find(wanted)
+        return None if entry is None else hit_reply(entry, asked)
+
     async def _similar(self, wanted: Wanted, asked: Asked) -> Reply | None:
         """What Redis has of the very same comes first: it costs no embedding."""
         share = self._shares.get(wanted.digest)

@@ -8,6 +8,7 @@ from functools import partial
 
 from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
+from metering.usage import HIT
 from nodes.recount import Recounts, text_of
 from providers.schema import Call
 from providers.targets import GUEST
@@ -34,6 +35,7 @@ from routing.rendering import (
     with_trace,
     with_usage,
 )
+from routing.repeats import Repeats
 from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement
 from routing.snapshots import Snapshots
@@ -60,6 +62,7 @@ class Gateway:
         fingerprint: Fingerprint | None = None,
         spending: Spending | None = None,
         hedger: Hedger | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
         """`can_record` says whether `append` will take what a call that begins now has to record; `note` writes a
         checkpoint of a stream. Without `spending` no budget is kept."""
@@ -76,6 +79,7 @@ class Gateway:
         self._can_record = can_record
         self._note = note
         self._hedger = hedger
+        self._repeats = repeats
         self._cache = cache if cache is not None else Cache(Flights())
 
     async def serve(self, call: Call, caller: Caller, flight: Flight) -> Reply | StreamReply:
@@ -103,7 +107,10 @@ class Gateway:
             asked = Asked(call, plan, trail, settlement, flight, enter)
             covered = wanted(call, caller, plan, snapshot)
             if covered is not None:
-                return await self._cache.serve(covered, asked, self._ask)
+                reply = await self._cache.serve(covered, asked, self._ask)
+                if self._repeats is not None and settlement.cache == HIT:
+                    self._repeats.note(call, caller, snapshot, plan, covered)
+                return reply
             return await self._ask(asked)
         except RejectedUpstream as rejected:
             return self._rejected(call, rejected, trail, settlement)

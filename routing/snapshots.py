@@ -73,7 +73,7 @@ class Canary(msgspec.Struct, frozen=True):
     route: RouteRecord
 
 
-class OrgSnapshot(msgspec.Struct, frozen=True):
+class OrgSnapshot(msgspec.Struct, frozen=True, weakref=True):
     """Everything that serving a request of this organisation takes. `version` is the one it was loaded at."""
 
     org_id: int

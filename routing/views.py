@@ -22,6 +22,7 @@ from routing.explanation import explain, imagined
 from routing.flights import Headers
 from routing.gateway import check_models
 from routing.rendering import error_reply, json_reply
+from routing.repeats import MOST_BODY_BYTES
 from routing.replies import Reply, StreamReply
 from routing.responses.asking import chat_of
 from routing.responses.replying import reply_of
@@ -29,6 +30,9 @@ from routing.wiring import plane
 
 LARGE_BODY_BYTES = 1 << 20
 IDEMPOTENCY_KEY = b"idempotency-key"
+SDK_RETRY = "x-stainless-retry-count"
+_MEANINGFUL = frozenset((IDEMPOTENCY_KEY, b"cache-control", b"x-shareai-metadata"))
+"""Headers with which a request may be answered otherwise than without them."""
 
 
 class GatewayView(APIView):
@@ -98,19 +102,36 @@ class CallView(GatewayView):
     endpoint: ClassVar[str] = ""
 
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
-        return await self.served(request, caller, await _loaded(request.payload))
+        payload = request.payload
+        if _MEANINGFUL.isdisjoint(request.by_name):
+            reply = plane().repeats.reply(
+                self.endpoint,
+                payload,
+                caller,
+                request.flight,
+                request.request_id,
+                _small_number(request.header(SDK_RETRY)),
+                _user_agent(request),
+            )
+            if reply is not None:
+                return reply
+        known_by = payload if len(payload) <= MOST_BODY_BYTES else b""
+        return await self.served(request, caller, await _loaded(payload), known_by)
 
-    async def served(self, request: GatewayRequest, caller: Caller, body: dict[str, Any]) -> Reply | StreamReply:
+    async def served(
+        self, request: GatewayRequest, caller: Caller, body: dict[str, Any], known_by: bytes = b""
+    ) -> Reply | StreamReply:
         call = parse(
             self.endpoint,
             body,
             request_id=request.request_id,
             body_bytes=len(request.payload),
-            sdk_retry=_small_number(request.header("x-stainless-retry-count")),
+            sdk_retry=_small_number(request.header(SDK_RETRY)),
             user_agent=_user_agent(request),
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
+            payload=known_by,
         )
         key = request.by_name.get(IDEMPOTENCY_KEY)
         here = plane()

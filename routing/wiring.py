@@ -48,6 +48,7 @@ from routing.listener import listen
 from routing.monitoring import post_for_ever
 from routing.planner import Planner
 from routing.prompts import Fingerprint
+from routing.repeats import Repeats
 from routing.settlement import counted_usage, drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
@@ -91,6 +92,7 @@ class Plane:
         self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=self._peers.count)
         fingerprint = Fingerprint(settings.SECRET_KEY)
         hedger = Hedger(failover, health, self._fleet, budget, self.flights)
+        self.repeats = Repeats(self.snapshots, cache, self._journal.append, monotonic, self._can_record, fingerprint)
         self.gateway = self._gateway(failover, hedger, cache, fingerprint)
         cache.similarity = Similarity(Embedder(self.gateway, self.flights), self._shelf.questions)
         self._contents: ContentLog = open_content_log(fingerprint.of)
@@ -113,6 +115,7 @@ class Plane:
             fingerprint=fingerprint,
             spending=self.spending,
             hedger=hedger,
+            repeats=self.repeats,
         )
 
     async def start(self) -> None:
