@@ -8,6 +8,7 @@ A node that breaks the protocol loses its connection and the streams on it; nobo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from time import monotonic
@@ -63,6 +64,7 @@ class Link:
         "_answers",
         "_closes_when_done",
         "_host",
+        "_is_about_to_tell",
         "_is_lost",
         "_session",
         "_settings_left",
@@ -88,6 +90,7 @@ class Link:
         self._host = host
         self._closes_when_done = False
         self._is_lost = False
+        self._is_about_to_tell = False
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,7 +125,7 @@ class Link:
         try:
             if len(body) <= self._session.room(answer.stream):
                 self._session.send_data(answer.stream, body, ended=True)
-                self._pump()
+                self._tell_soon()
             else:
                 await self._feed(answer, body)
             await answer.wait_for_head()
@@ -158,17 +161,17 @@ class Link:
             if piece:
                 place += len(piece)
                 self._session.send_data(answer.stream, piece, ended=place == size)
-                self._pump()
+                self._tell_soon()
             else:
                 await answer.stirs()
 
     def send_settings(self, settings: Mapping[str, Any]) -> None:
         self._session.send_settings(orjson.dumps(settings))
-        self._pump()
+        self._tell()
 
     def ping(self) -> None:
         self._session.ping()
-        self._pump()
+        self._tell()
 
     def go_away(self, reason: str) -> None:
         """Nothing new; the connection is closed when what is open has ended."""
@@ -176,7 +179,7 @@ class Link:
             self.is_leaving = self._closes_when_done = True
             self._session.go_away(Code.NO_ERROR, reason)
             self._host.load_changed(self)
-            self._pump()
+            self._tell()
             self._close_if_done()
 
     def close(self, code: int, reason: str) -> None:
@@ -187,12 +190,12 @@ class Link:
 
     def has_taken(self, stream: int, size: int) -> None:
         self._session.consumed(stream, size)
-        self._pump()
+        self._tell_soon()
 
     def let_go(self, answer: Answer) -> None:
         if self._forget(answer.stream) is not None:
             self._session.reset(answer.stream, Code.CANCEL)
-            self._pump()
+            self._tell_soon()
             self._close_if_done()
 
     # ── what the wire tells ─────────────────────────────────────────────────────────────────────────────────
@@ -206,12 +209,12 @@ class Link:
             return
         if event is not None:
             self._react(event)
-        self._pump()
+        self._tell_soon()
         if self._closes_when_done:
             self._close_if_done()
 
     def writable(self) -> None:
-        self._pump()
+        self._tell()
 
     def server_stops(self) -> None:
         self.go_away("restart")
@@ -319,10 +322,18 @@ class Link:
 
     def _close_if_done(self) -> None:
         if self._closes_when_done and not self._answers and not self._is_lost:
+            self._tell()
             self.close(RESTART, "restart")
 
-    def _pump(self) -> None:
+    def _tell_soon(self) -> None:
+        """All that this turn of the loop has to say goes out in one piece: writing costs more than saying."""
+        if not self._is_about_to_tell and self._session.has_news:
+            self._is_about_to_tell = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
         """Writes what there is to say, as far as the socket takes it."""
+        self._is_about_to_tell = False
         take, wire = self._session.take, self._wire
         while wire.is_writable and (message := take()) is not None:
             messages, size = [message], len(message)

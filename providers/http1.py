@@ -66,8 +66,8 @@ class Exchange(Inflow):
         self._head: asyncio.Future[None] | None = None
         self._inflater: Inflater | None = None
         self.status = 0
-        self.deliver: Callable[[bytes], None] = self.body
-        """Who takes the next bytes of the body."""
+        self.deliver: Callable[[bytes], None] | None = None
+        """Who takes the next bytes of the body, instead of `body`."""
         self.touched = False
         """Whether the upstream has said anything yet."""
 
@@ -110,7 +110,7 @@ class Exchange(Inflow):
 
     def detach(self) -> None:
         super().detach()
-        self.deliver = self.body
+        self.deliver = None
 
     def finish(self) -> None:
         self.detach()
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
             chunk = parts[0] if len(parts) == 1 else b"".join(parts)
             parts.clear()
             self._bytes_without_body = 0
-            exchange.deliver(chunk)
+            (exchange.deliver or exchange.body)(chunk)
         if failure is not None:
             self._fail(failure)
         elif self._is_complete:

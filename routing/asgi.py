@@ -125,7 +125,8 @@ class LeanHandler:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         flight = self._flights.enter(receive)
         if extensions := scope.get("extensions"):
-            flight.writer = extensions.get(WRITER)
+            # Taken out, for it knows the scope: what refers to itself waits for the garbage collector.
+            flight.writer = extensions.pop(WRITER, None)
         request_id = new_request_id()
         try:
             reply = await self._reply(scope, receive, flight, request_id)

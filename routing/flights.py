@@ -177,9 +177,11 @@ class Flights:
         return flight
 
     def leave(self, flight: Flight) -> None:
+        """The flight forgets what knows it: else each would wait for the garbage collector, which looks at all."""
         self._flights.discard(flight)
         if flight.watch is not None:
             flight.watch.cancel()
+        flight.source = flight.watch = flight.write_chunk = None
 
     def start(self) -> None:
         self._sweeper = asyncio.create_task(self._sweep_for_ever())

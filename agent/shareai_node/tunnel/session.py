@@ -85,6 +85,11 @@ class Session:
     def can_open(self) -> bool:
         return self._may_open and len(self._streams) < MAX_STREAMS and self._last_stream < frames.MAX_STREAM
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there may be something to `take`."""
+        return bool(self._messages or self._turns)
+
     def open(self, head: bytes, *, ended: bool = False) -> int:
         """Begins a request. Returns its stream. Raises CannotOpen; ValueError for a head that fits no frame."""
         if not self.can_open:
