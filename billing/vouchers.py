@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -53,14 +53,38 @@ class Made:
 MOST_AT_ONCE = 1_000
 
 
+class MadeAlready(Exception):
+    """The same wish came before. `first` is the first voucher of what was made then; its code is told no more."""
+
+    def __init__(self, first: Voucher) -> None:
+        super().__init__(first.public_id)
+        self.first = first
+
+
+def new_batch() -> str:
+    """A name for a wish that is to be fulfilled once, however often it arrives."""
+    return new_id("vob")
+
+
 def make_batch(
-    count: int, nanos: int, actor: Actor, *, uses: int, reason: str, expires_at: datetime | None = None
+    count: int,
+    nanos: int,
+    actor: Actor,
+    *,
+    uses: int,
+    reason: str,
+    expires_at: datetime | None = None,
+    batch: str = "",
 ) -> list[Made]:
-    """So many with codes of chance, known together by `batch`. Raises: InvalidField."""
+    """So many with codes of chance, known together by `batch`. Raises: InvalidField, MadeAlready."""
     if not 1 <= count <= MOST_AT_ONCE:
         raise InvalidField.one("count", _("Make 1 to %(most)d at once.") % {"most": MOST_AT_ONCE})
-    batch = new_id("vob")
+    batch = batch or new_batch()
     with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"billing.vouchers.{batch}"])
+        if (first := Voucher.objects.filter(batch=batch).order_by("pk").first()) is not None:
+            raise MadeAlready(first)
         made = [
             _made(nanos, actor, uses, reason, expires_at, code=_by_chance(), batch=batch) for _number in range(count)
         ]

@@ -9,7 +9,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from billing.vouchers import MOST_AT_ONCE
+from billing.vouchers import MOST_AT_ONCE, new_batch
 from console.forms.base import ConsoleForm
 
 MOST_USD = 100_000
@@ -42,6 +42,9 @@ class VoucherBatchForm(ConsoleForm):
     reason = forms.CharField(
         label=_("Reason"), max_length=120, help_text=_("One line. Whoever redeems a code reads it.")
     )
+    batch = forms.RegexField(
+        r"^vob_[0-9a-f]{32}$", required=False, initial=new_batch, widget=forms.HiddenInput()
+    )  # two clicks are one wish
 
     def clean_amount_usd(self) -> Any:
         amount = self.cleaned_data["amount_usd"]

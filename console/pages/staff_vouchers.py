@@ -21,7 +21,7 @@ from accounts.audit import Actor
 from accounts.errors import InvalidField
 from billing import vouchers
 from billing.models import Voucher, VoucherUse
-from billing.vouchers import Made
+from billing.vouchers import Made, MadeAlready
 from common.cells import csv_line
 from common.money import nanos_from_usd, usd_text
 from console import shown_once
@@ -66,6 +66,8 @@ def create(request: HttpRequest) -> HttpResponse:
             return _shown_once(request, _make(form.cleaned_data, current.actor_of(request)))
         except InvalidField as refusal:
             form.absorb(refusal)
+        except MadeAlready as already:
+            return redirect("staff-vouchers-made", already.first.public_id)
     return render(request, "staff/vouchers_new.html", {"form": form}, status=422 if form.errors else 200)
 
 
@@ -163,11 +165,11 @@ def _shown_once(request: HttpRequest, done: Sequence[Made]) -> HttpResponse:
 
 
 def _make(said: dict[str, Any], actor: Actor) -> list[Made]:
-    """Raises: InvalidField."""
+    """Raises: InvalidField, MadeAlready."""
     nanos, about = nanos_from_usd(said["amount_usd"]), {"uses": said["uses"], "reason": said["reason"]}
     if said["code"]:
         return [vouchers.make(nanos, actor, **about, expires_at=said["until"], code=said["code"])]
-    return vouchers.make_batch(said["count"], nanos, actor, **about, expires_at=said["until"])
+    return vouchers.make_batch(said["count"], nanos, actor, **about, expires_at=said["until"], batch=said["batch"])
 
 
 def _asked(request: HttpRequest) -> tuple[QuerySet[Voucher], dict[str, str]]:

@@ -3,12 +3,15 @@
 import csv
 import io
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import unquote
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -82,6 +85,38 @@ def test_reloading_the_codes_makes_no_others_and_storing_them_ends_it(staff, cli
         assert "no longer shown" in staff.get(answer.url).content.decode()
     assert staff.post(answer.url).url == reverse("staff-vouchers")
     assert not CODE.findall(staff.get(answer.url).content.decode())
+
+
+def test_a_form_that_arrives_twice_makes_one_batch(staff):
+    form = shown(staff, "staff-vouchers-new")
+    wish = WISHES | {"batch": re.search(r'name="batch" value="(vob_[0-9a-f]{32})"', form).group(1)}
+    first, second = (staff.post(reverse("staff-vouchers-new"), wish) for _ in range(2))
+    assert first.url == second.url
+    assert Voucher.objects.count() == 3
+    assert len(set(CODE.findall(staff.get(second.url).content.decode()))) == 3
+    assert staff.post(reverse("staff-vouchers-new"), wish | {"batch": "vob_mine"}).status_code == 422
+    assert shown(staff, "staff-vouchers-new") != form
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_the_very_same_moment_make_one_batch():
+    begin, batch = threading.Barrier(2), vouchers.new_batch()
+
+    def make() -> str:
+        begin.wait(10)
+        try:
+            return vouchers.make_batch(20, DOLLAR, Actor.system("staff"), uses=1, reason="Launch", batch=batch)[
+                0
+            ].voucher.public_id
+        except vouchers.MadeAlready as already:
+            return already.first.public_id
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        told = [job.result(30) for job in [pool.submit(make) for _ in range(2)]]
+    assert told[0] == told[1]
+    assert Voucher.objects.count() == 20
 
 
 def test_codes_come_as_a_file(staff):
