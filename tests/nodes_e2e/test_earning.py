@@ -29,8 +29,7 @@ LIE = {"prompt_tokens": 9000, "completion_tokens": 5000, "total_tokens": 14000}
 PROMPT_NANOS = 1000 * count_tokens(ASK["messages"][0]["content"])
 PAID = PROMPT_NANOS + 4000 * count_tokens("".join(WORDS))
 PAID_OF_TWO = PROMPT_NANOS + 4000 * 2
-"""Nano-USD for what the gateway counts of it, at $1 and $4 per million tokens; of no more than two tokens, when two were
-asked for."""
+"""Nano-USD for what the gateway counts, at $1 and $4 per million tokens; where two tokens were asked for, of two."""
 
 
 def test_what_strangers_pay_is_earned_and_what_was_a_lie_goes_back(console, tenant, http, make_machine):
