@@ -25,7 +25,7 @@ from providers.adapters import ADAPTERS
 from providers.adapters.base import Adapter, Completion, StreamDecoder
 from providers.failures import TIMEOUTS, Kind, Step, UpstreamFailure
 from providers.schema import Call
-from providers.targets import Credential, Target
+from providers.targets import GUEST, Credential, Target
 from providers.transport import Deadlines, Transport, UpstreamResponse
 from routing.flights import Flight
 from routing.health import Health, Speed
@@ -259,7 +259,9 @@ class Failover:
     async def _open(self, call: Call, attempt: Attempt, deadlines: Deadlines) -> OpenedStream:
         response, adapter = await self._send(call, attempt, deadlines)
         try:
-            decoder = adapter.decoder(call)
+            # What a machine of others says of its usage is told when it has been counted again.
+            is_guest = attempt.target.place == GUEST
+            decoder = adapter.decoder(msgspec.structs.replace(call, include_usage=False) if is_guest else call)
             first = await _until_committed(response, decoder)
         except BaseException:
             response.close()

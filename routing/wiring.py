@@ -36,6 +36,7 @@ from routing.admission import Admission
 from routing.cache import Cache
 from routing.cache_similar import Embedder, Similarity
 from routing.cache_store import Shelf
+from routing.counting import counted_usage
 from routing.errands import Errands
 from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
@@ -49,7 +50,7 @@ from routing.monitoring import post_for_ever
 from routing.planner import Planner
 from routing.prompts import Fingerprint
 from routing.repeats import Repeats
-from routing.settlement import counted_usage, drain_counting
+from routing.settlement import drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
 from routing.spending import Spending
