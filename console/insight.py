@@ -22,7 +22,8 @@ from providers.targets import Target
 from routing.cache_rules import MODEL, ROUTE
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
-from routing.models import CachePolicy, RouteDraft
+from routing.filters import PRIVATE
+from routing.models import CachePolicy, Route, RouteDraft
 from routing.services import RESERVED_NAMES
 from routing.sources import load_cache_rules
 from routing.tester import targets_now
@@ -39,13 +40,14 @@ CLEARLY = 0.8
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """`covered` names what keeps its answers already: a scope and a subject."""
+    """`covered`: a policy of the scope and subject, or a wider one, keeps its answers; `private`: none may."""
 
     prompt: Prompt
     prediction: Prediction | None
     scope: str
     subject: str
     covered: bool
+    private: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,15 @@ def look(organization: Organization, now: datetime, window: str) -> Look:
 
 def prompt_rows(organization: Organization, found: Findings, order: Order, limit: int = SHOWN) -> list[PromptRow]:
     rules = load_cache_rules(organization.pk)
+    homes = set(Route.objects.of(organization).filter(private=True).values_list("name", flat=True))
     rows = []
     for each in found.prompts(order)[:limit]:
         prompt = each.prompt
         scope, subject = (ROUTE, prompt.route) if prompt.route else (MODEL, model_of(prompt.model))
-        covered = rules.find(prompt.route, model_of(prompt.model), "") is not None
-        rows.append(PromptRow(prompt, each.prediction, scope, subject, covered))
+        private = prompt.route in homes or prompt.model.endswith(f":{PRIVATE}")
+        covered = not private and rules.find(prompt.route, model_of(prompt.model), "") is not None
+        prediction = None if private else each.prediction
+        rows.append(PromptRow(prompt, prediction, scope, subject, covered, private))
     return rows
 
 

@@ -22,7 +22,7 @@ from console.visit import Visit, page
 from metering.savings import savings
 from routing import cache_services
 from routing.cache_rules import KEY, MODEL, ORGANIZATION, ROUTE
-from routing.models import CachePolicy
+from routing.models import CachePolicy, Route
 
 SAVED_OVER = timedelta(days=7)
 _ORDER = (ORGANIZATION, MODEL, ROUTE, KEY)
@@ -32,6 +32,8 @@ _ORDER = (ORGANIZATION, MODEL, ROUTE, KEY)
 class Row:
     policy: CachePolicy
     name: str
+    private: bool = False
+    """Of a route that is served at home alone: whatever is set here, nothing is kept."""
 
     @property
     def kept_for(self) -> str:
@@ -104,7 +106,10 @@ def _edited(request: HttpRequest, visit: Visit, form: CachePolicyForm, policy: C
 def _rows(visit: Visit) -> list[Row]:
     names = _key_names(visit)
     policies = CachePolicy.objects.of(visit.organization).order_by("subject")
-    rows = [Row(policy, _name(policy, names)) for policy in policies]
+    homes = set(Route.objects.of(visit.organization).filter(private=True).values_list("name", flat=True))
+    rows = [
+        Row(policy, _name(policy, names), policy.scope == ROUTE and policy.subject in homes) for policy in policies
+    ]
     return sorted(rows, key=lambda row: (_ORDER.index(row.policy.scope), row.name))
 
 

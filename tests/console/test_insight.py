@@ -147,6 +147,19 @@ def test_one_click_makes_the_policy_and_the_suggestion_is_gone(as_browser, alice
     assert "Keep answers" not in shown
 
 
+def test_what_is_private_is_not_offered_to_be_kept(as_browser, alice, acme, as_alice, two):  # noqa: F811
+    put_route(acme, as_alice, "home", {"targets": [{"target": "aurora/demo-chat"}], "private": True})
+    for seconds in (20, 10):
+        record(acme, None, seconds, prompt_hash=7, cost_nanos=100, model="home", route="home")
+        record(acme, None, seconds, prompt_hash=8, cost_nanos=100, model="demo-chat:private")
+    put_policy(acme, as_alice, scope="organization", ttl_s=600)
+    shown = as_browser(alice).get(reverse("activity-insight")).content.decode()
+    assert shown.count("private: never kept") == 2
+    assert "Keep answers" not in shown
+    rows = manager_of(acme, alice).get("insight/prompts").json()["data"]
+    assert [(row["covered"], row["suggestion"]) for row in rows] == [(False, None)] * 2
+
+
 def test_nonsense_makes_no_policy(as_browser, alice, acme):  # noqa: F811
     browser = as_browser(alice)
     for wanted in ({}, {"scope": "route", "subject": "none", "ttl_s": "600"}, {"scope": "model", "ttl_s": "-1"}):

@@ -47,6 +47,13 @@ def test_a_strange_wish_is_refused_beside_its_field(as_browser, alice, acme):
     assert not CachePolicy.objects.of(acme).exists()
 
 
+def test_the_policy_of_a_private_route_says_that_it_keeps_nothing(as_browser, alice, as_alice, acme, connection):
+    for name, private in (("home", True), ("open", False)):
+        put_route(acme, as_alice, name, {"targets": [{"target": "aurora/demo-chat"}], "private": private})
+        put_policy(acme, as_alice, scope="route", subject=name, ttl_s=60)
+    assert as_browser(alice).get(reverse("cache")).content.decode().count("private: never kept") == 1
+
+
 def test_a_purge_is_asked_for_and_made(as_browser, alice, acme):
     browser = as_browser(alice)
     assert "sim-chat" in browser.get(reverse("cache-purge"), {"name": "sim-chat"}).content.decode()
