@@ -113,11 +113,11 @@ class KnownCachePolicyForm(CachePolicyForm):
 
 def _choices(visit: Visit, models: Sequence[str]) -> list[tuple[str, Any]]:
     routes = list(Route.objects.of(visit.organization).order_by("name").values_list("name", flat=True))
-    keys = ApiKey.objects.of(visit.organization).filter(is_ephemeral=False, revoked_at=None).order_by("name")
+    keys = ApiKey.objects.of(visit.organization).filter(is_ephemeral=False, revoked_at=None, replaced_by=None)
     groups = [
         (_("Route"), [(f"{ROUTE}:{name}", name) for name in routes]),
         (_("Model"), [(f"{MODEL}:{name}", name) for name in models if name not in set(routes)]),
-        (_("Key"), [(f"{KEY}:{key.public_id}", key.name) for key in keys]),
+        (_("Key"), [(f"{KEY}:{key.public_id}", key.name) for key in keys.order_by("name")]),
     ]
     offered: list[tuple[str, Any]] = [(f"{ORGANIZATION}:", _("The whole organisation"))]
     return offered + [(str(label), names) for label, names in groups if names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import reverse
 
+from accounts.keys import rotate_key, update_key
 from routing.cache_services import put_policy
 from routing.models import CachePolicy, CachePurge
 from routing.services import put_route
@@ -39,6 +40,22 @@ def test_a_key_and_a_model_can_be_chosen(as_browser, alice, acme, connection, ke
         assert answer.status_code == (302 if offered else 422)
     assert CachePolicy.objects.of(acme).filter(scope="key").exists()
     assert key.name in browser.get(reverse("cache")).content.decode()
+
+
+def test_a_rotated_key_is_offered_once_and_keeps_its_policy(as_browser, alice, as_alice, acme, key):
+    put_policy(acme, as_alice, scope="key", subject=key.public_id, ttl_s=60)
+    new = rotate_key(key, as_alice, overlap_s=60).key
+    update_key(new, as_alice, name="renamed since")
+    browser = as_browser(alice)
+    shown = browser.get(reverse("cache")).content.decode()
+    assert "renamed since" in shown
+    assert key.name not in shown
+    form = browser.get(reverse("cache-new")).content.decode()
+    assert f"key:{new.public_id}" in form
+    assert f"key:{key.public_id}" not in form
+    policy = CachePolicy.objects.of(acme).get()
+    browser.post(reverse("cache-edit", args=[policy.public_id]), {"ttl_s": "3600"})
+    assert CachePolicy.objects.of(acme).get().ttl_s == 3600
 
 
 def test_a_strange_wish_is_refused_beside_its_field(as_browser, alice, acme):
