@@ -21,6 +21,7 @@ from accounts.roles import Permission
 from common.ids import new_id
 from common.numbers import is_number, is_whole
 from routing.cache_rules import KEY, LONGEST_TTL_S, MODEL, ORGANIZATION, ROUTE, SCOPES
+from routing.embedding_models import require_embedding
 from routing.models import CachePolicy, CachePurge, Route
 
 USUAL_THRESHOLD, LEAST_THRESHOLD = 0.95, 0.5
@@ -43,7 +44,7 @@ def put_policy(
             organisation.
         ttl_s: 0 keeps nothing, whatever a wider policy says.
         semantic: of a route alone: `{"model", "threshold"}`, by whose embeddings and from which cosine on a question
-            counts as the same.
+            counts as the same. Somebody has to serve such a model.
 
     Raises:
         NotPermitted: the actor may not manage routes.
@@ -56,6 +57,8 @@ def put_policy(
         subject = _subject(organization, scope, subject)
         policy = _found(organization, actor, scope, subject)
         before = described(policy) if policy else None
+        if semantic is not None and semantic["model"] != _compares_by(before):
+            require_embedding(organization, semantic["model"])
         policy = policy or CachePolicy(org=organization, public_id=new_id("cpol"), scope=scope)
         policy.subject, policy.ttl_s, policy.per_key, policy.semantic = subject, ttl_s, per_key, semantic
         if before != described(policy):
@@ -132,6 +135,11 @@ def _found(organization: Organization, actor: Actor, scope: str, subject: str) -
     for other in found[:-1]:
         delete_policy(other, actor)
     return found[-1] if found else None
+
+
+def _compares_by(before: Mapping[str, Any] | None) -> str | None:
+    """What stands there stays, also while nobody serves it: then nothing is compared."""
+    return before["semantic"]["model"] if before is not None and before["semantic"] else None
 
 
 def _note(organization: Organization, actor: Actor, action: str, policy: CachePolicy, **change: Any) -> None:

@@ -28,7 +28,7 @@ class SemanticShown(Shown):
 
 
 class SemanticWishes(Body):
-    model = Text(max_length=260)
+    model = Text(max_length=260, help_text="An embedding model, a route to one, or one pinned to its provider.")
     threshold = Number(min_value=LEAST_THRESHOLD, max_value=1, default=USUAL_THRESHOLD)
 
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import pytest
 
 from accounts.models import AuditEvent
+from providers.models import Connection
 from routing.models import CachePolicy
+from routing.services import put_route
 from routing.sources import load_cache_rules
 from tests.console.api.conftest import refused
+from tests.console.pages.conftest import connect
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +81,41 @@ def test_of_several_policies_of_one_line_the_newest_keys_counts_and_stays(api, a
     api.put("cache/policies", {"scope": "key", "subject": first, "ttl_s": 30})
     assert CachePolicy.objects.of(acme).get().public_id == "cpol_b"
     assert AuditEvent.objects.of(acme).filter(action="cache_policy.deleted", object_id="cpol_a").exists()
+
+
+def by(model: str) -> dict[str, object]:
+    return {"scope": "route", "subject": "faq", "ttl_s": 60, "semantic": {"model": model}}
+
+
+@pytest.fixture
+def faq(acme, as_alice) -> None:
+    connect(acme, as_alice, "Aurora", [("chat-one", "chat"), ("embed-one", "embedding")])
+    put_route(acme, as_alice, "faq", {"targets": [{"target": "chat-one"}]})
+    put_route(acme, as_alice, "vectors", {"targets": [{"target": "embed-one"}]})
+
+
+@pytest.mark.parametrize("model", ["no-such", "chat-one", "faq", "aurora/chat-one"])
+def test_questions_are_compared_only_by_what_embeds_and_is_served(api, faq, model):
+    told = api.put("cache/policies", by(model))
+    assert refused(told, 400, "invalid_request", "semantic")
+    assert "There are: embed-one, vectors, aurora/embed-one." in told.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("model", ["embed-one", "aurora/embed-one", "vectors", "embed-one:private"])
+def test_a_model_a_pinned_one_and_a_route_to_one_may_compare(api, faq, model):
+    assert api.put("cache/policies", by(model)).json()["semantic"]["model"] == model
+
+
+def test_without_any_embedding_model_the_refusal_says_so(api, acme, as_alice):
+    connect(acme, as_alice, "Aurora", [("chat-one", "chat")])
+    put_route(acme, as_alice, "faq", {"targets": [{"target": "chat-one"}]})
+    assert "No embedding model is served here" in api.put("cache/policies", by("embed")).json()["error"]["message"]
+
+
+def test_a_policy_whose_model_went_away_can_still_be_changed(api, faq):
+    api.put("cache/policies", by("embed-one"))
+    Connection.objects.update(enabled=False)
+    assert api.put("cache/policies", by("embed-one") | {"ttl_s": 30}).json()["ttl_s"] == 30
 
 
 def test_purges_are_counted_and_audited(api, acme):

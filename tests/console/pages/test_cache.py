@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.urls import reverse
 
 from accounts.keys import rotate_key, update_key
+from providers.models import Connection
 from routing.cache_services import put_policy
 from routing.models import CachePolicy, CachePurge
 from routing.services import put_route
-from tests.console.pages.conftest import record
+from tests.console.pages.conftest import connect, record
 
 NEW = {"ttl_s": "3600", "covers": "organization:"}
 
@@ -97,12 +98,20 @@ def test_a_viewer_changes_nothing(as_browser, carol, as_alice, acme):
 
 def test_what_means_the_same_is_a_wish_of_a_route_alone(as_browser, alice, as_alice, acme, connection):
     put_route(acme, as_alice, "faq", {"targets": [{"target": "aurora/demo-chat"}]})
+    connect(acme, as_alice, "Embedder", [("embed", "embedding")])
     browser, wish = as_browser(alice), {"semantic_model": "embed", "threshold": "0.9"}
+    assert '<option value="embed">' in browser.get(reverse("cache-new")).content.decode()
+    strange = NEW | {"covers": "route:faq", "semantic_model": "demo-chat"}
+    assert browser.post(reverse("cache-new"), strange).status_code == 422
     assert browser.post(reverse("cache-new"), NEW | wish).status_code == 422
     assert browser.post(reverse("cache-new"), NEW | wish | {"covers": "route:faq"}).status_code == 302
     policy = CachePolicy.objects.of(acme).get()
     assert policy.semantic == {"model": "embed", "threshold": 0.9}
     assert "similar from 0.9" in browser.get(reverse("cache")).content.decode()
-    browser.post(reverse("cache-edit", args=[policy.public_id]), {"ttl_s": "60"})
+    change = reverse("cache-edit", args=[policy.public_id])
+    Connection.objects.filter(name="Embedder").update(enabled=False)
+    assert "embed (not served now)" in browser.get(change).content.decode()
+    assert browser.post(change, wish | {"ttl_s": "600"}).status_code == 302
+    browser.post(change, {"ttl_s": "60"})
     policy.refresh_from_db()
     assert policy.semantic is None
