@@ -89,8 +89,8 @@ class Plane:
         self._recounts = Recounts(counted_usage, doubts.keep)
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
-        least = settings.GATEWAY_PROCESSES
-        self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=self._peers.count)
+        least, peers = settings.GATEWAY_PROCESSES, self._peers
+        self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=peers.count, rank_here=peers.rank)
         fingerprint = Fingerprint(settings.SECRET_KEY)
         hedger = Hedger(failover, health, self._fleet, budget, self.flights)
         self.repeats = Repeats(self.snapshots, cache, self._journal.append, monotonic, self._can_record, fingerprint)
