@@ -47,7 +47,7 @@ def note(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """One event in each of the user's organisations, each in a transaction of its own: one chain is locked at a time."""
+    """One event in each of the user's organisations, in a transaction each: one chain is locked at a time."""
     actor = _actor_of(request, user, action)
     for organization in Organization.objects.filter(memberships__user=user, deleted_at=None).order_by("pk"):
         with transaction.atomic():
