@@ -105,7 +105,7 @@ def _mailed(proof: Proof, stopped: int, *, is_news: bool) -> bool:
         "findings": proof.findings[:_MAILED] if is_news else [],
         "count": len(proof.findings) if is_news else 0,
         "stopped": stopped,
-        "limit_s": round(settings.RECONCILE_LIMIT_S),
+        "limit_s": settings.RECONCILE_LIMIT_S,
         "url": f"{settings.PUBLIC_URL}/staff/audit",
     }
     for user in User.objects.filter(is_staff=True, is_active=True).order_by("pk"):

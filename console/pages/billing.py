@@ -26,7 +26,7 @@ from billing import autotopup, cards, client, details, statements, topups
 from billing.errors import PaymentGone, PaymentsAway, PaymentsOff
 from billing.models import TopUp
 from common.money import usd_text
-from console.downloads import csv_stream
+from console.downloads import Rows, csv_stream
 from console.forms.billing import SpendingForm, TopUpForm, VoucherForm
 from console.visit import Visit, page
 
@@ -113,7 +113,7 @@ def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
     return csv_stream(f"billing-{timezone.now():%Y-%m-%d}.csv", CSV_HEAD, partial(_csv_rows, found))
 
 
-def _csv_rows(found: QuerySet[Any], before: int) -> tuple[list[tuple[str, ...]], int]:
+def _csv_rows(found: QuerySet[Any], before: int) -> tuple[Rows, int]:
     """What was posted meanwhile is not in it: the file goes back from the newest one that it begins with."""
     entries = list((found.filter(id__lt=before) if before else found)[:_AT_ONCE])
     rows = [
