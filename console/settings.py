@@ -277,6 +277,7 @@ EARNINGS_TRUST_PERCENT = env.number("EARNINGS_TRUST_PERCENT", 95.0)
 EARNINGS_TRUST_REQUESTS = env.integer("EARNINGS_TRUST_REQUESTS", 100, least=0)
 EARNINGS_ANSWER_DAYS = env.integer("EARNINGS_ANSWER_DAYS", 7, least=1)
 EARNINGS_EXPOSURE = env.boolean("EARNINGS_EXPOSURE", True)
+RECONCILE_LIMIT_S = env.integer("RECONCILE_LIMIT_S", 21_600, least=60)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
