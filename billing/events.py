@@ -25,8 +25,11 @@ logger = logging.getLogger(__name__)
 
 
 def note(event_id: str, type: str, object_id: str) -> bool:
-    """Whether it is new, and about money."""
-    if not type.startswith(ABOUT_MONEY) or max(map(len, (event_id, type, object_id))) > LONGEST_ID:
+    """Whether it is new, and about money or who is paid."""
+    if (
+        not type.startswith(ABOUT_MONEY + crediting.OF_ACCOUNTS)
+        or max(map(len, (event_id, type, object_id))) > LONGEST_ID
+    ):
         return False
     with transaction.atomic():
         _, is_new = StripeEvent.objects.get_or_create(id=event_id, defaults={"type": type, "object_id": object_id})

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import autotopup, client, crediting, events, freezing, monthly, payouts
+from billing import autotopup, client, crediting, events, freezing, monthly, payees, payouts
 from billing.errors import PaymentsAway
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,12 @@ def freeze_month() -> None:
 def send_payouts() -> None:
     if client.is_on():
         payouts.send_due()
+
+
+@shared_task(name="billing.look_at_payees")
+def look_at_payees() -> None:
+    if client.is_on():
+        payees.look_at_incomplete()
 
 
 @shared_task(name="billing.close_months")

@@ -205,13 +205,14 @@ class Door:
         link = self._found("link", request)
         if request.method == "GET":
             return _page(pages.onboarding(self._state.get("account", link["account"])))
-        if (await request.post()).get("act") == "finish":
-            connect.set_status(self._state, link["account"], connect.ACTIVE)
+        status = {"finish": connect.ACTIVE, "hand_in": connect.PENDING}.get(str((await request.post()).get("act")))
+        if status is not None:
+            connect.set_status(self._state, link["account"], status)
         raise web.HTTPSeeOther(link["return_url"])
 
     async def control(self, request: web.Request) -> web.Response:
         """`{"act": "refund", "id": "pi_…", "amount": 500}`; fail_refund, dispute, close_dispute
-        (with `status`), reverse_transfer, restrict_account."""
+        (with `status`), reverse_transfer, restrict_account, verify_account."""
         given = await request.json()
         acts: dict[str, Callable[[], Object]] = {
             "refund": lambda: self._state.refund(given["id"], given.get("amount")),
@@ -219,7 +220,8 @@ class Door:
             "dispute": lambda: self._state.dispute(given["id"]),
             "close_dispute": lambda: self._state.close_dispute(given["id"], given["status"]),
             "reverse_transfer": lambda: connect.reverse(self._state, given["id"], given.get("amount")),
-            "restrict_account": lambda: connect.set_status(self._state, given["id"], connect.RESTRICTED),
+            "restrict_account": lambda: connect.judge(self._state, given["id"], connect.RESTRICTED),
+            "verify_account": lambda: connect.judge(self._state, given["id"], connect.ACTIVE),
         }
         return _json(acts[given["act"]]())
 

@@ -82,8 +82,8 @@ class State:
         self.objects[kind][id] = made
         return made
 
-    def happen(self, type: str, about: Object) -> Object:
-        event = self.add("event", type=type, api_version="2026-10-28.endive", data={"object": dict(about)})
+    def happen(self, type: str, about: Object, **more: Any) -> Object:
+        event = self.add("event", type=type, api_version="2026-10-28.endive", data={"object": dict(about)}, **more)
         self.save()
         self.on_event(event)
         return event
