@@ -138,6 +138,9 @@ class Door:
 
     def _get(self, request: web.Request, path: str) -> Object:
         if path in PATHS:
+            self._state.asked.append(path)
+            if self._state.refuse_lists:
+                raise (NotThere("Refused.") if self._state.refuse_lists == 404 else Refused("refused", "Refused."))
             return self._list(request, PATHS[path])
         stem, _, id = path.rpartition("/")
         if stem not in PATHS:
@@ -150,6 +153,8 @@ class Door:
     def _list(self, request: web.Request, kind: str) -> Object:
         query = request.query
         found = self._state.of(kind, **{name: query[name] for name in FILTERS if name in query})
+        types = [value for name, value in query.items() if name.startswith("types[")]
+        found = [one for one in found if not types or one["type"] in types]
         since = int(query.get("created[gte]", 0))
         found = [one for one in found if one["created"] >= since]
         if "starting_after" in query:

@@ -135,6 +135,23 @@ def test_a_remembered_500_is_not_taken_for_an_answer(earned, double):
     assert transfers_of(double) == []
 
 
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refusal_to_be_asked_says_nothing_of_the_transfer(earned, double, balances, status):
+    faults_of(double, "cut")
+    freezing.freeze_month(PERIOD)
+    send_all()
+    double.state.refuse_lists = status
+    send_all(2)
+    payout = Payout.objects.get()
+    assert (payout.state, payout.attempts, transfers_of(double)) == (Payout.SENDING, 3, [4000])
+    assert freezing.payable_cents(earned.org) == 0
+    double.state.refuse_lists = 0
+    send_all()
+    payout.refresh_from_db()
+    assert (payout.state, transfers_of(double)) == (Payout.PAID, [4000])
+    assert balances()["stripe_clearing"] == 40 * DOLLAR
+
+
 def test_it_waits_for_the_next_attempt(earned, double):
     faults_of(double, "cut")
     freezing.freeze_month(PERIOD)
