@@ -30,10 +30,16 @@ def handle_events() -> None:
 
 @shared_task(name="billing.find_missed_events")
 def find_missed_events() -> None:
-    found = events.find_missed()
-    if found:
-        logger.warning("billing: %d events had not come by themselves", found)
-        events.handle_waiting()
+    try:
+        found = events.find_missed()
+    except PaymentsAway:
+        logger.warning("billing: the payment service was not asked for missed events to the end")
+    else:
+        if found:
+            logger.warning("billing: %d events had not come by themselves", found)
+    events.handle_waiting()
+    if paid := events.ask_about_orders():
+        logger.warning("billing: %d orders were paid and nothing had told so", paid)
 
 
 @shared_task(name="billing.top_up_automatically")
