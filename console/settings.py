@@ -309,6 +309,7 @@ CELERY_BEAT_SCHEDULE = {
     "automatic top-ups": {"task": "billing.top_up_automatically", "schedule": 20.0},
     "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},
     "payouts": {"task": "billing.send_payouts", "schedule": 60.0},
+    "payout destinations": {"task": "billing.look_at_payees", "schedule": 600.0},
     "exports": {"task": "metering.sweep_exports", "schedule": 60.0},
     "statements": {"task": "billing.close_months", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},

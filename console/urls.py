@@ -167,6 +167,7 @@ urlpatterns = [
     path("payouts.csv", payouts.export, name="payouts-export"),
     path("payouts/request", payouts.ask, name="payouts-request"),
     path("payouts/onboard", payouts.onboard, name="payouts-onboard"),
+    path("payouts/check", payouts.check, name="payouts-check"),
     path("payouts/bank", payouts.bank, name="payouts-bank"),
     path("payouts/monthly", payouts.monthly, name="payouts-monthly"),
     path("payouts/<slug:public_id>", payouts.detail, name="payouts-detail"),

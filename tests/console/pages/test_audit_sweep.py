@@ -165,6 +165,7 @@ ELSEWHERE = {
     "billing-card": "in test_payments.py, with somebody to pay at",
     "billing-voucher": "in test_payments.py, with a voucher",
     "payouts-request": "in test_payouts.py, with something to be paid",
+    "payouts-check": "in test_payouts.py, with somebody to pay",
     "payouts-onboard": "in test_payouts.py, with somebody to pay",
     "payouts-monthly": "in test_payouts.py, with somewhere to be paid",
     "activity-insight-draft": "in test_insight.py, with usage that suggests something",
