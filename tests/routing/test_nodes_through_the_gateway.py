@@ -245,5 +245,5 @@ async def test_a_busy_machine_is_not_taken_for_a_broken_one(box, upstream):
             answer = await ask(client, box.name)
             assert answer.status_code == 502
             assert answer.json()["error"]["metadata"]["attempts"][0]["reason"] == "machine_busy"
-        node.serve(upstream.base_url)
+        node.serve(upstream.base_url, KEY)
         assert (await ask(client, box.name)).status_code == 200
