@@ -82,7 +82,8 @@ def test_every_function_of_the_powershell_script_is_there_and_used():
 def test_the_powershell_script_finds_what_it_installed_and_does_not_say_gone_of_what_it_did_not_find():
     """By its text alone: no Windows runs here."""
     bodies = {
-        name: body for name, body in re.findall(r"^function ([\w-]+).*?\{\n(.*?)^\}", POWERSHELL.read_text(), re.M | re.S)
+        name: body
+        for name, body in re.findall(r"^function ([\w-]+).*?\{\n(.*?)^\}", POWERSHELL.read_text(), re.M | re.S)
     }
     installed_in = set(re.findall(r"\$env:\w+", bodies["Get-Prefix"]))
     assert installed_in == {"$env:ProgramFiles", "$env:LOCALAPPDATA"}
@@ -94,7 +95,9 @@ def test_the_powershell_script_finds_what_it_installed_and_does_not_say_gone_of_
         "Assert-Removable",
         "Remove-Root",
     ]
-    assert re.search(r"service uninstall --purge\s+if \(\$LASTEXITCODE -ne 0\) \{ Stop-Install", bodies["Remove-Root"])
+    assert re.search(
+        r"service uninstall --purge\s+if \(\$LASTEXITCODE -ne 0\) \{ Stop-Install", bodies["Remove-Root"]
+    )
 
 
 def test_the_container_runs_as_nobody_in_particular_and_tells_its_health():
