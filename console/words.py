@@ -30,6 +30,8 @@ OUTCOMES: dict[str, Promise] = {
     Kind.EMPTY: _("empty answer"),
     Kind.TOO_LARGE: _("answer too large"),
     Kind.INTERRUPTED: _("broke off in the middle"),
+    Kind.BUSY: _("the machine takes no more requests now"),
+    Kind.WAITED: _("waited too long for the machine"),
     HEDGE_LOST: _("let go: another one began first"),
 }
 

@@ -31,7 +31,7 @@ MOST_TOKENS = 512
 
 _MOST_BYTES = 1 << 20
 _DEADLINES = Deadlines(first_byte_s=LONGEST_S, first_byte_unary_s=LONGEST_S)
-_BUSY = frozenset({Kind.CONNECT, Kind.RATE_LIMITED, Kind.RESET, Kind.INTERRUPTED})
+_BUSY = frozenset({Kind.BUSY, Kind.WAITED, Kind.CONNECT, Kind.RATE_LIMITED, Kind.RESET, Kind.INTERRUPTED})
 """No answer for a reason that is none of the model's."""
 
 logger = logging.getLogger(__name__)

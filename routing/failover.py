@@ -23,7 +23,7 @@ from common.errors import (
 from metering.usage import AttemptRecord, AttemptUsage
 from providers.adapters import ADAPTERS
 from providers.adapters.base import Adapter, Completion, StreamDecoder
-from providers.failures import TIMEOUTS, Kind, Step, UpstreamFailure
+from providers.failures import NO_EVIDENCE, TIMEOUTS, Kind, Step, UpstreamFailure
 from providers.schema import Call
 from providers.targets import GUEST, Credential, Target
 from providers.transport import Deadlines, Transport, UpstreamResponse
@@ -295,6 +295,8 @@ class Failover:
         elif failure.kind is Kind.RATE_LIMITED:
             breaker.release()
             health.cool_down(target.id, key_id, now, failure.retry_after_s)
+        elif failure.kind in NO_EVIDENCE:
+            breaker.release()
         elif failure.kind is Kind.UNAUTHORIZED:
             breaker.release()
             if attempt.credential is not None:
@@ -332,7 +334,7 @@ def _final(failure: UpstreamFailure, trail: Trail) -> ShareAIError:
     names = ", ".join(f"{a.target} ({a.outcome.replace('_', ' ')})" for a in trail.attempts)
     message = f"Every target that could serve this request failed: {names}."
     refusal: type[CodedError] = ProviderUnavailable
-    if failure.kind is Kind.FIRST_BYTE_TIMEOUT:
+    if failure.kind in (Kind.FIRST_BYTE_TIMEOUT, Kind.WAITED):
         refusal = FirstTokenTimeout
     elif failure.kind in TIMEOUTS:
         refusal = UpstreamTimeout

@@ -298,3 +298,15 @@ async def test_a_refusal_fails_over(box, upstream):
         answer = await ask(client, box.name)
         assert answer.status_code == 502
         assert answer.json()["error"]["metadata"]["attempts"][0]["reason"] == "connect_failure"
+
+
+async def test_a_busy_machine_is_not_taken_for_a_broken_one(box, upstream):
+    """As often as would open a breaker, and as many again."""
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        node.answer_with(lambda exchange: exchange.reset(Code.REFUSED_STREAM, "full"))
+        for _ in range(10):
+            answer = await ask(client, box.name)
+            assert answer.status_code == 502
+            assert answer.json()["error"]["metadata"]["attempts"][0]["reason"] == "machine_busy"
+        node.serve(upstream.base_url, KEY)
+        assert (await ask(client, box.name)).status_code == 200
