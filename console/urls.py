@@ -6,7 +6,6 @@ See console/asgi.py.
 from django.urls import include, path
 
 from console import live
-from console.api import own_use
 from console.pages import (
     activity,
     activity_exports,
@@ -54,9 +53,7 @@ from console.pages import (
 
 urlpatterns = [
     path("api/v1/", include("console.api.urls")),  # first: programs ask more often than people
-    path("v1/credits", own_use.CreditsView.as_view()),
-    path("v1/generation", own_use.GenerationView.as_view()),
-    path("v1/usage", own_use.OwnUsageView.as_view()),
+    path("v1/", include("console.api.own_use_urls")),
     path("", home.index, name="home"),
     path("live", live.stream, name="live"),
     path("playground", playground.index, name="playground"),

@@ -136,6 +136,7 @@ class DestinationCheckView(ResourceView):
     needs = {"POST": WRITE}
 
     @described("checkPayoutDestination", "Ask Stripe about the destination again", answer=DestinationShown)
+    @idempotent
     def post(self, request: Request) -> Response:
         """It is asked by itself as well, every ten minutes and for each payout. A bank is checked by the operator."""
         return Response(_destination(self.organization, payees.look_again(self.organization, self.actor)))
