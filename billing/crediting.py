@@ -11,7 +11,7 @@ from contextlib import suppress
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing import cards, client, client_cards, payouts
+from billing import cards, client, client_cards, payees, payouts
 from billing.client import CENT_NANOS, USD, Payment, Takeback
 from billing.errors import PaymentGone, PaymentsAway
 from billing.models import StripeEvent, TopUp
@@ -25,6 +25,8 @@ TOP_UP, REFUND, DISPUTE = "stripe_topup", "refund", "dispute"
 TAKEN_BACK = "no longer taken back"
 
 SAVED, SENT_BACK = "checkout.session.completed", "transfer.reversed"
+OF_ACCOUNTS = ("account.updated", "v2.core.account")
+"""Of those who are paid, in Stripe's older and newer kind of events."""
 CARD_KEPT, CREDITED, NOT_OURS, NOT_PAID, OTHER_CURRENCY, IMPLAUSIBLE, NOTHING = (
     "card kept",
     "agrees",
@@ -80,6 +82,8 @@ def _outcome(event: StripeEvent) -> str:
             return CARD_KEPT
         if event.type == SENT_BACK:
             return CREDITED if payouts.agree_reversal(event.object_id) else NOT_OURS
+        if event.type.startswith(OF_ACCOUNTS):
+            return CREDITED if payees.agree_account(event.object_id) else NOT_OURS
         payment_id = client.payment_of(event.type, event.object_id)
         return agree(payment_id) if payment_id else NOTHING
     except PaymentGone:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.audit import Actor
 from accounts.models import Organization
+from billing import payees
 from billing.client import CENT_NANOS
 from billing.errors import PayoutRefused
 from billing.models import Payee, Payout, PayoutBatch
@@ -46,6 +47,7 @@ def request(organization: Organization, actor: Actor) -> Payout:
 
     Raises: PayoutRefused: says what is missing; nothing has moved.
     """
+    payees.look_if_incomplete(organization)
     with transaction.atomic():
         payee = Payee.objects.of(organization).select_for_update().first()
         _refuse_unfit(organization, payee)

@@ -119,6 +119,7 @@ class TopUp(TenantModel):
     received_cents = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     paid_at = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True)  # when Stripe was last asked about it, without having told
     is_automatic = models.BooleanField(default=False)
     failure = models.CharField(max_length=60, blank=True)
 
@@ -157,10 +158,19 @@ class StripeEvent(models.Model):
         return f"{self.type} {self.id}"
 
 
+class EventsRead(models.Model):
+    """Until when all events of Stripe's have been read. One row."""
+
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"events until {self.until}"
+
+
 from billing.payment_models import AutoTopUp, BillingDetails, SavedCard, Voucher, VoucherUse  # noqa: E402
 from billing.payout_models import Payee, Payout, PayoutBatch  # noqa: E402
 
 __all__ = [
-    "AutoTopUp", "BillingDetails", "Charge", "Customer", "Payee", "Payout", "PayoutBatch", "PriceVersion",
-    "SavedCard", "StripeEvent", "TopUp", "Unsettled", "Voucher", "VoucherUse",
+    "AutoTopUp", "BillingDetails", "Charge", "Customer", "EventsRead", "Payee", "Payout", "PayoutBatch",
+    "PriceVersion", "SavedCard", "StripeEvent", "TopUp", "Unsettled", "Voucher", "VoucherUse",
 ]  # fmt: skip

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 import orjson
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
@@ -15,7 +19,7 @@ from accounts.audit import Actor
 from accounts.errors import InvalidField
 from accounts.models import Organization
 from billing import client, client_payouts
-from billing.errors import PaymentGone, PaymentsOff, PayoutRefused
+from billing.errors import PaymentGone, PaymentsAway, PaymentsOff, PaymentsRefused, PayoutRefused
 from billing.models import Payee, Payout
 from common.secrets import KeyRing
 
@@ -23,6 +27,9 @@ ACTION = "payout_destination.changed"
 READ = "payout_destination.read"
 CHANGING = "one_is_open"
 LONGEST = {"holder": 120, "account": 60, "bank": 120}
+AT_ONCE = 100
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,43 @@ def look_again(organization: Organization, actor: Actor | None = None) -> Payee 
     except PaymentGone:
         state, problem = Payee.INCOMPLETE, "account_gone"
     return _judge(organization, state, problem, actor or Actor.system("payouts"))
+
+
+def look_if_incomplete(organization: Organization) -> None:
+    """Before it is refused for not being verified: Stripe may have verified it meanwhile."""
+    payee = payee_of(organization)
+    if payee is not None and payee.state == Payee.INCOMPLETE:
+        with suppress(PaymentsOff, PaymentsAway):
+            look_again(organization)
+
+
+def look_at_incomplete() -> int:
+    """One round: Stripe verifies for days, and need not tell. Returns: how many are verified now.
+
+    Those that were looked at longest ago come first, so that many which are never completed keep nobody waiting.
+    """
+    waiting = Payee.objects.filter(method=Payee.STRIPE, state=Payee.INCOMPLETE, stripe_id__isnull=False)
+    ready = 0
+    for payee in waiting.select_related("org").order_by(F("looked_at").asc(nulls_first=True), "pk")[:AT_ONCE]:
+        Payee.objects.filter(pk=payee.pk).update(looked_at=timezone.now())
+        try:
+            found = look_again(payee.org)
+        except PaymentsRefused as refusal:
+            logger.warning("billing: the account of %s cannot be read: %s", payee.org.public_id, refusal.reason)
+            continue
+        except (PaymentsOff, PaymentsAway):
+            break  # of nobody: the next round goes on with the others
+        ready += found is not None and found.state == Payee.READY
+    return ready
+
+
+def agree_account(stripe_id: str) -> bool:
+    """Something changed at an account. Returns: whether it is one of ours. Raises: PaymentsAway."""
+    payee = Payee.objects.select_related("org").filter(method=Payee.STRIPE, stripe_id=stripe_id).first()
+    if payee is None:
+        return False
+    look_again(payee.org)
+    return True
 
 
 def verify(organization: Organization, actor: Actor, *, is_right: bool, problem: str = "") -> Payee | None:

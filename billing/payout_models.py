@@ -28,6 +28,7 @@ class Payee(TenantModel):
     hint = models.CharField(max_length=80, blank=True)
     is_monthly = models.BooleanField(default=True)
     problem = models.CharField(max_length=200, blank=True)
+    looked_at = models.DateTimeField(null=True)  # when the round last asked Stripe about it
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(auto_now=True)
 

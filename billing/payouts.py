@@ -85,7 +85,11 @@ def _later(pk: int) -> datetime:
 
 def _sent(payout: Payout, at: Mark) -> Sent:
     if payout.attempts > 1:
-        found = client_payouts.find_transfer(payout.public_id)
+        try:
+            found = client_payouts.find_transfer(payout.public_id)
+        except (PaymentGone, PaymentsRefused) as refusal:
+            # The question was refused, not the transfer: whether there is one is as unknown as before.
+            raise PaymentsAway from refusal
         at("asked")
         if found is not None:
             return found

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import autotopup, client, crediting, events, freezing, monthly, payouts
+from billing import autotopup, client, crediting, events, freezing, monthly, payees, payouts
 from billing.errors import PaymentsAway
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,16 @@ def handle_events() -> None:
 
 @shared_task(name="billing.find_missed_events")
 def find_missed_events() -> None:
-    found = events.find_missed()
-    if found:
-        logger.warning("billing: %d events had not come by themselves", found)
-        events.handle_waiting()
+    try:
+        found = events.find_missed()
+    except PaymentsAway:
+        logger.warning("billing: the payment service was not asked for missed events to the end")
+    else:
+        if found:
+            logger.warning("billing: %d events had not come by themselves", found)
+    events.handle_waiting()
+    if paid := events.ask_about_orders():
+        logger.warning("billing: %d orders were paid and nothing had told so", paid)
 
 
 @shared_task(name="billing.top_up_automatically")
@@ -54,6 +60,12 @@ def freeze_month() -> None:
 def send_payouts() -> None:
     if client.is_on():
         payouts.send_due()
+
+
+@shared_task(name="billing.look_at_payees")
+def look_at_payees() -> None:
+    if client.is_on():
+        payees.look_at_incomplete()
 
 
 @shared_task(name="billing.close_months")

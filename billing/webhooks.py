@@ -16,6 +16,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from billing import client, tasks
+from billing.crediting import OF_ACCOUNTS
 from billing.events import note
 
 MOST_BODY_BYTES = 512 * 1024
@@ -30,10 +31,20 @@ class Data(msgspec.Struct):
 
 
 class Told(msgspec.Struct):
+    """`related_object` is what a thin event, of Stripe's newer kind, has instead of `data`."""
+
     id: str
     type: str
-    data: Data
+    data: Data | None = None
+    related_object: Object | None = None
     account: str | None = None
+
+    def about(self) -> str | None:
+        """The object's id. None: it is of an account connected to ours, and of nothing that is ours to know."""
+        about = self.related_object or (self.data.object if self.data else Object())
+        if self.account is None:
+            return about.id
+        return self.account if self.type.startswith(OF_ACCOUNTS) else None
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -50,10 +61,12 @@ class StripeWebhook(View):
             told = msgspec.json.decode(body, type=Told)
         except msgspec.MsgspecError:
             return HttpResponse(status=400)
-        if told.account is not None:
-            return HttpResponse(status=200)  # of an account connected to ours, which buys nothing here
+        if told.data is None and told.related_object is None:
+            return HttpResponse(status=400)
+        if (object_id := told.about()) is None:
+            return HttpResponse(status=200)
         try:
-            is_new = note(told.id, told.type, told.data.object.id)
+            is_new = note(told.id, told.type, object_id)
         except DatabaseError:
             return HttpResponse(status=503)
         if is_new:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from billing.models import Payee
+
 ACTIONS: dict[str, Promise] = {
     "billing.credit_given": _("gave credits to"),
     "billing.credit_limit_set": _("set the credit limit of"),
@@ -68,6 +70,27 @@ PAYOUT_REASONS: dict[str, Promise] = {
     "platform_balance": _("waiting until the platform's own balance covers it"),
     "refused": _("the payment service refused it"),
 }
+
+
+PAYEE_PROBLEMS: dict[str, Promise] = {
+    "account_gone": _("the account is gone at Stripe: set it up again"),
+    "determining_status": _("Stripe is finding out whether it can pay you"),
+    "refused": _("the last payout to it was refused"),
+    "requirements_past_due": _("Stripe needs details from you"),
+    "requirements_pending_verification": _("Stripe checks what you gave, which can take a few days"),
+    "restricted_other": _("Stripe has restricted the account: its own page says why"),
+    "unsupported_business": _("Stripe does not pay businesses of this kind"),
+    "unsupported_country": _("Stripe does not pay to this country"),
+    "unsupported_entity_type": _("Stripe does not pay organisations of this kind in this country"),
+}
+CHECKED_BY_STRIPE = {"determining_status", "requirements_pending_verification"}
+
+
+def payee_problem(payee: Payee) -> str:
+    """In words. Of a bank it is what the operator wrote; Stripe may have codes that are newer than these words."""
+    if payee.problem in PAYEE_PROBLEMS or payee.method == Payee.BANK or not payee.problem:
+        return str(PAYEE_PROBLEMS.get(payee.problem, payee.problem))
+    return str(PAYEE_PROBLEMS["requirements_past_due"])
 
 
 def decline(code: str) -> str:

@@ -176,6 +176,7 @@ MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 USERSESSIONS_TRACK_ACTIVITY = True
+USERSESSIONS_ADAPTER = "accounts.account_trail.SessionsAdapter"
 SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = sign_in_providers()
 INSTALLED_APPS += [f"allauth.socialaccount.providers.{provider}" for provider in SOCIALACCOUNT_PROVIDERS]
@@ -308,6 +309,7 @@ CELERY_BEAT_SCHEDULE = {
     "automatic top-ups": {"task": "billing.top_up_automatically", "schedule": 20.0},
     "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},
     "payouts": {"task": "billing.send_payouts", "schedule": 60.0},
+    "payout destinations": {"task": "billing.look_at_payees", "schedule": 600.0},
     "exports": {"task": "metering.sweep_exports", "schedule": 60.0},
     "statements": {"task": "billing.close_months", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},

@@ -10,8 +10,8 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from decimal import ROUND_UP, Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,31 @@ class CatalogPrice:
             **self.kinds,
             "price_tiers": [dict(tier) for tier in self.tiers],
         }
+
+    def sold_with(self, margin_percent: float) -> CatalogPrice:
+        """What is asked for it where so much comes on top of what the provider takes."""
+        if not margin_percent:
+            return self
+        factor = 1 + Decimal(str(margin_percent)) / 100
+
+        def dearer(price: Decimal, step: Decimal = _PRICE_STEP) -> Decimal:
+            return (price * factor).quantize(step, ROUND_UP)
+
+        def any_dearer(price: Decimal | None) -> Decimal | None:
+            return None if price is None else dearer(price)
+
+        return replace(
+            self,
+            input=dearer(self.input),
+            cached_input=any_dearer(self.cached_input),
+            output=dearer(self.output),
+            request=dearer(self.request, _REQUEST_STEP),
+            kinds={name: any_dearer(price) for name, price in self.kinds.items()},
+            tiers=[
+                tier_of(tier["above_tokens"], {n: dearer(Decimal(tier[n])) for n in TIER_PRICES if n in tier})
+                for tier in self.tiers
+            ],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
@@ -96,13 +97,15 @@ def update_model(model: ServedModel, actor: Actor, given: Mapping[str, Any]) -> 
 
 
 def apply_price(row: ServedModel, price: CatalogPrice | None) -> bool:
-    """Puts the catalogue's price on the row, unsaved.
+    """Puts the catalogue's price on the row, unsaved; on the platform's own, which are sold, with its margin.
 
     Returns:
         Whether a figure changed; the version has grown then.
     """
     if price is None:
         return _set_prices(row, {"request_price": Decimal(0), "price_tiers": []}, UNPRICED)
+    if row.org_id is None:
+        price = price.sold_with(settings.PLATFORM_MARGIN_PERCENT)
     return _set_prices(row, price.figures(), CATALOG)
 
 

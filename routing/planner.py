@@ -195,11 +195,14 @@ class Planner:
         return starts_late or (least is not None and speed.tokens_per_s is not None and speed.tokens_per_s < least)
 
     def _sorted(self, wanted: Wanted, kept: list[_Ranked], now: float) -> list[_Ranked]:
-        kept.sort(key=_order)
         if wanted.strategy == "round_robin":
-            turn = self._turns.rotated(wanted.name, len(kept))
-            kept = kept[turn:] + kept[:turn]
-        elif wanted.strategy == "weighted":
+            kept.sort(key=_in_turn)
+            first = sum(entry[0] == kept[0][0] for entry in kept)
+            turn = self._turns.rotated(wanted.name, first)
+            kept = kept[turn:first] + kept[:turn] + kept[first:]
+        else:
+            kept.sort(key=_order)
+        if wanted.strategy == "weighted":
             self._draw_first(wanted.name, kept, {target.id: weight for target, weight, _, _ in wanted.targets})
         spill_over = wanted.route.spill_over if wanted.route else None
         if spill_over is not None:
@@ -234,6 +237,11 @@ def _drill_left(down: dict[str, float], target: Target) -> float | None:
 
 def _order(entry: _Ranked) -> tuple[int, float, float]:
     return entry[:3]
+
+
+def _in_turn(entry: _Ranked) -> tuple[int, float, int]:
+    """Without chance: turns are taken in one order only."""
+    return entry[0], entry[1], entry[3].target.id
 
 
 def _by_target(entry: _Ranked) -> int:

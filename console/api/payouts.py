@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import Organization
 from accounts.roles import Permission
 from billing import freezing, payees, payout_statements
 from billing.models import Payee, Payout
@@ -53,7 +54,9 @@ class DestinationShown(Shown):
     method = serializers.ChoiceField([Payee.STRIPE, Payee.BANK], allow_null=True)
     to = serializers.CharField(allow_blank=True, help_text="An account of Stripe, or the end of a bank account.")
     state = serializers.ChoiceField([Payee.INCOMPLETE, Payee.READY], allow_null=True)
-    problem = serializers.CharField(allow_blank=True)
+    problem = serializers.CharField(
+        allow_blank=True, help_text="Why it is not ready: Stripe's code, or the operator's."
+    )
     monthly = serializers.BooleanField(help_text="Paid out each month by itself.")
     payable_usd = UsdOfNanos(help_text="Matured, and not on its way.")
     maturing_usd = UsdOfNanos()
@@ -125,17 +128,17 @@ class DestinationView(ResourceView):
         return self._answered(payees.set_monthly(self.organization, self.actor, wishes["monthly"]))
 
     def _answered(self, payee: Payee | None) -> Response:
-        standing = payout_statements.standing(self.organization)
-        shown: dict[str, Any] = {
-            "method": payee.method if payee else None,
-            "to": (payee.stripe_id or payee.hint) if payee else "",
-            "state": payee.state if payee else None,
-            "problem": payee.problem if payee else "",
-            "monthly": payee.is_monthly if payee else True,
-            "payable_usd": standing.payable_nanos,
-            "maturing_usd": standing.maturing_nanos,
-        }
-        return Response(DestinationShown(shown).data)
+        return Response(_destination(self.organization, payee))
+
+
+class DestinationCheckView(ResourceView):
+    tag = "Payouts"
+    needs = {"POST": WRITE}
+
+    @described("checkPayoutDestination", "Ask Stripe about the destination again", answer=DestinationShown)
+    def post(self, request: Request) -> Response:
+        """It is asked by itself as well, every ten minutes and for each payout. A bank is checked by the operator."""
+        return Response(_destination(self.organization, payees.look_again(self.organization, self.actor)))
 
 
 class OnboardingView(ResourceView):
@@ -152,3 +155,17 @@ class OnboardingView(ResourceView):
         """Where a person says who is paid and where to. It is verified there."""
         country = self.read(OnboardingWishes)["country"]
         return Response(PageShown({"url": payees.onboard(self.organization, self.actor, country, "")}).data, 201)
+
+
+def _destination(organization: Organization, payee: Payee | None) -> dict[str, Any]:
+    standing = payout_statements.standing(organization)
+    shown: dict[str, Any] = {
+        "method": payee.method if payee else None,
+        "to": (payee.stripe_id or payee.hint) if payee else "",
+        "state": payee.state if payee else None,
+        "problem": payee.problem if payee else "",
+        "monthly": payee.is_monthly if payee else True,
+        "payable_usd": standing.payable_nanos,
+        "maturing_usd": standing.maturing_nanos,
+    }
+    return dict(DestinationShown(shown).data)

@@ -114,6 +114,7 @@ urlpatterns = [
     path("billing/vouchers", payments.VouchersView.as_view()),
     path("payouts", payouts.PayoutsView.as_view()),
     path("payouts/destination", payouts.DestinationView.as_view()),
+    path("payouts/destination/check", payouts.DestinationCheckView.as_view()),
     path("payouts/onboarding", payouts.OnboardingView.as_view()),
     path("payouts/<slug:payout_id>", payouts.PayoutView.as_view()),
     path("billing/statements", statements.StatementsView.as_view()),

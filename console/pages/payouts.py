@@ -25,6 +25,7 @@ from billing.models import Payee, Payout
 from common.money import usd_text
 from console.downloads import csv_download
 from console.forms.billing import BankForm, OnboardForm
+from console.payment_words import CHECKED_BY_STRIPE
 from console.visit import Visit, page
 
 _SHOWN = 100
@@ -54,6 +55,22 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
             messages.info(request, refusal.message)
         return redirect("payouts")
     return _shown(request, visit)
+
+
+@require_POST
+@page(Permission.MANAGE_EARNINGS)
+def check(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """Asks Stripe about the account once more."""
+    try:
+        payee = payees.look_again(visit.organization, visit.actor)
+    except (PaymentsOff, PaymentsAway) as refusal:
+        messages.error(request, refusal.message)
+        return redirect("payouts")
+    if payee is not None and payee.state == Payee.READY:
+        messages.success(request, _("It is verified. You can be paid there."))
+    else:
+        messages.info(request, _("It is not verified yet. It is looked at again by itself every few minutes."))
+    return redirect("payouts")
 
 
 @require_POST
@@ -161,6 +178,7 @@ def _shown(request: HttpRequest, visit: Visit, form: OnboardForm | None = None, 
         "standing": standing,
         "payee": payee,
         "is_ready": payee is not None and payee.state == Payee.READY,
+        "is_being_checked": payee is not None and payee.problem in CHECKED_BY_STRIPE,
         "least": least_nanos,
         "open": payouts.open_payout(visit.organization),
         "may_ask": standing.payable_nanos >= max(CENT_NANOS, least_nanos),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from demo.payments.state import Object, Refused, State
 
-ACTIVE, RESTRICTED = "active", "restricted"
+ACTIVE, PENDING, RESTRICTED = "active", "pending", "restricted"
+WAITS_FOR = {
+    PENDING: {"code": "requirements_pending_verification", "resolution": "no_resolution"},
+    RESTRICTED: {"code": "requirements_past_due", "resolution": "provide_info"},
+}
 
 
 def create_account(state: State, given: Object) -> Object:
@@ -17,13 +21,20 @@ def create_account(state: State, given: Object) -> Object:
 
 
 def set_status(state: State, account_id: str, status: str) -> Object:
-    """`active` takes transfers; anything else does not."""
+    """`active` takes transfers; `pending` is what Stripe still checks; `restricted` lacks something."""
     account = state.get("account", account_id)
-    waits = [] if status == ACTIVE else [{"code": "requirements_past_due", "resolution": "provide_info"}]
+    waits = [WAITS_FOR[status]] if status in WAITS_FOR else []
     transfers = {"requested": True, "status": status, "status_details": waits}
     capabilities = {"stripe_balance": {"stripe_transfers": transfers}}
     account["configuration"] = {"recipient": {"applied": True, "capabilities": capabilities}}
     state.save()
+    return account
+
+
+def judge(state: State, account_id: str, status: str) -> Object:
+    """As Stripe does in its own time, and tells."""
+    account = set_status(state, account_id, status)
+    state.happen("account.updated", account, account=account_id)
     return account
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from demo.payments.cards import GOOD, KINDS
-from demo.payments.connect import ACTIVE
+from demo.payments.connect import ACTIVE, PENDING
 from demo.payments.pdf import pdf_of
 from demo.payments.state import Object
 
@@ -67,10 +67,11 @@ def portal(shown: Object, invoices: list[Object], methods: list[Object]) -> str:
 
 def onboarding(account: Object) -> str:
     status = account["configuration"]["recipient"]["capabilities"]["stripe_balance"]["stripe_transfers"]["status"]
-    said = "is complete" if status == ACTIVE else "needs a little more"
+    said = {ACTIVE: "is complete", PENDING: "is being checked"}.get(status, "needs a little more")
     return (
         f"<h1>Get paid</h1><p>The account of {html.escape(str(account['display_name']))} {said}.</p>"
         '<form method="post"><button class="main" name="act" value="finish">Give test details</button></form> '
+        '<form method="post"><button name="act" value="hand_in">Give details to be checked</button></form> '
         '<form method="post"><button name="act" value="later">Later</button></form>'
     )
 

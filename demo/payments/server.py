@@ -138,6 +138,9 @@ class Door:
 
     def _get(self, request: web.Request, path: str) -> Object:
         if path in PATHS:
+            self._state.asked.append(path)
+            if self._state.refuse_lists:
+                raise (NotThere("Refused.") if self._state.refuse_lists == 404 else Refused("refused", "Refused."))
             return self._list(request, PATHS[path])
         stem, _, id = path.rpartition("/")
         if stem not in PATHS:
@@ -150,6 +153,8 @@ class Door:
     def _list(self, request: web.Request, kind: str) -> Object:
         query = request.query
         found = self._state.of(kind, **{name: query[name] for name in FILTERS if name in query})
+        types = [value for name, value in query.items() if name.startswith("types[")]
+        found = [one for one in found if not types or one["type"] in types]
         since = int(query.get("created[gte]", 0))
         found = [one for one in found if one["created"] >= since]
         if "starting_after" in query:
@@ -205,13 +210,14 @@ class Door:
         link = self._found("link", request)
         if request.method == "GET":
             return _page(pages.onboarding(self._state.get("account", link["account"])))
-        if (await request.post()).get("act") == "finish":
-            connect.set_status(self._state, link["account"], connect.ACTIVE)
+        status = {"finish": connect.ACTIVE, "hand_in": connect.PENDING}.get(str((await request.post()).get("act")))
+        if status is not None:
+            connect.set_status(self._state, link["account"], status)
         raise web.HTTPSeeOther(link["return_url"])
 
     async def control(self, request: web.Request) -> web.Response:
         """`{"act": "refund", "id": "pi_…", "amount": 500}`; fail_refund, dispute, close_dispute
-        (with `status`), reverse_transfer, restrict_account."""
+        (with `status`), reverse_transfer, restrict_account, verify_account."""
         given = await request.json()
         acts: dict[str, Callable[[], Object]] = {
             "refund": lambda: self._state.refund(given["id"], given.get("amount")),
@@ -219,7 +225,8 @@ class Door:
             "dispute": lambda: self._state.dispute(given["id"]),
             "close_dispute": lambda: self._state.close_dispute(given["id"], given["status"]),
             "reverse_transfer": lambda: connect.reverse(self._state, given["id"], given.get("amount")),
-            "restrict_account": lambda: connect.set_status(self._state, given["id"], connect.RESTRICTED),
+            "restrict_account": lambda: connect.judge(self._state, given["id"], connect.RESTRICTED),
+            "verify_account": lambda: connect.judge(self._state, given["id"], connect.ACTIVE),
         }
         return _json(acts[given["act"]]())
 

@@ -46,7 +46,8 @@ class State:
 
     `faults` says of each POST what goes wrong with it: "" nothing, "500" (nothing is done), "cut" (it is done, the
     answer is lost), "pruned" (the same, and the idempotency key is forgotten). `funds_cents` is what can be sent on;
-    None is no end of it.
+    None is no end of it. `refuse_lists` is the status with which each question for a list is refused; 0 refuses none.
+    `asked` has the lists that were asked for.
     """
 
     objects: dict[str, dict[str, Object]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
@@ -54,6 +55,8 @@ class State:
     path: Path | None = None
     faults: Callable[[str, Object], str] = no_fault
     funds_cents: int | None = None
+    refuse_lists: int = 0
+    asked: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -82,8 +85,8 @@ class State:
         self.objects[kind][id] = made
         return made
 
-    def happen(self, type: str, about: Object) -> Object:
-        event = self.add("event", type=type, api_version="2026-10-28.endive", data={"object": dict(about)})
+    def happen(self, type: str, about: Object, **more: Any) -> Object:
+        event = self.add("event", type=type, api_version="2026-10-28.endive", data={"object": dict(about)}, **more)
         self.save()
         self.on_event(event)
         return event

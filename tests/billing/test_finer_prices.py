@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -21,6 +22,7 @@ from providers.services import create_connection
 from providers.serving import update_model
 from providers.sources import price_of
 from tests.billing.conftest import record
+from tests.metering.records import usage_record
 
 TEN = 10 * NANOS_PER_USD
 SYSTEM = Actor.system("tests")
@@ -147,6 +149,56 @@ def test_tiers_come_with_the_catalogue_and_follow_it(catalogued, monkeypatch):
     assert catalogued.price_version == 2
     newest = PriceVersion.objects.get(target_id=catalogued.pk, valid_until=None)
     assert [tier.above_tokens for tier in rates_of(newest).finer.tiers] == [200_000, 500_000]
+
+
+def test_what_the_platform_sells_has_its_margin_on_the_catalogues_price(catalogued, acme, as_alice, settings):
+    listed = catalog.find_price("anthropic", "claude-sonnet-4-5")
+    own = create_connection(
+        acme, as_alice, preset="anthropic", name="Own", api_keys=["sk-upstream-0123456789abcdef"],
+        models=[{"id": "claude-sonnet-4-5"}],
+    )  # fmt: skip
+    settings.PLATFORM_MARGIN_PERCENT = 20
+    assert sync_prices().changed == 1
+    catalogued.refresh_from_db()
+    names = ("input_price", "cached_input_price", "output_price", "cache_write_price")
+    assert [getattr(catalogued, name) for name in names] == [
+        price * Decimal("1.2") for price in (listed.input, listed.cached_input, listed.output, listed.kinds[names[3]])
+    ]
+    assert [Decimal(tier["input_price"]) for tier in catalogued.price_tiers] == [
+        Decimal(tier["input_price"]) * Decimal("1.2") for tier in listed.tiers
+    ]
+    assert sync_prices().changed == 0
+    assert own.served_models.get().input_price == listed.input
+    added = create_connection(
+        None, SYSTEM, preset="anthropic", name="Another", api_keys=["sk-upstream-0123456789abcdef"],
+        models=[{"id": "claude-sonnet-4-5"}],
+    )  # fmt: skip
+    assert added.served_models.get().input_price == catalogued.input_price
+
+
+def test_of_a_synced_price_the_provider_gets_what_it_lists(catalogued, acme, fund, balances, settings):
+    listed = catalog.find_price("anthropic", "claude-sonnet-4-5")
+    settings.PLATFORM_MARGIN_PERCENT = 20
+    sync_prices()
+    catalogued.refresh_from_db()
+    fund(acme, 10 * NANOS_PER_USD)
+    record(
+        usage_record(
+            "req_1", org_id=acme.pk, target_id=catalogued.pk, price_version=catalogued.price_version,
+            input_tokens=1000, cached_tokens=0, output_tokens=500, billing_reason="completed",
+            started_at=NOW.isoformat(),
+        )
+    )  # fmt: skip
+    cost = int(listed.input * 1_000_000 + listed.output * 500_000)
+    assert (balances()["provider_cost"], balances()["revenue"]) == (cost, cost // 5)
+
+
+def test_a_price_that_a_person_entered_has_its_margin_in_it(catalogued, settings):
+    settings.PLATFORM_MARGIN_PERCENT = 20
+    update_model(catalogued, SYSTEM, {"input_price": "4", "output_price": "16"})
+    assert sync_prices().changed == 0
+    catalogued.refresh_from_db()
+    assert (catalogued.input_price, catalogued.output_price) == (4, 16)
 
 
 def test_tiers_of_ones_own_stay_when_the_catalogue_changes(catalogued):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import httpx
 import pytest
 from celery import current_app
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
+from django.utils import timezone
 
 from accounts.errors import InvalidField
-from billing import crediting, events, topups
+from billing import crediting, events, tasks, topups
 from billing.errors import PaymentsAway, PaymentsOff
-from billing.models import StripeEvent, TopUp
+from billing.models import EventsRead, StripeEvent, TopUp
 from console import env
 from demo.payments.deliveries import signature
 from tests.billing.conftest import record
@@ -139,6 +141,59 @@ def test_events_that_never_came_are_found(paid, double, balances):
     assert events.find_missed() == 0
     events.handle_waiting()
     assert balances()["acme wallet"] == 20 * DOLLAR
+
+
+def test_many_events_of_other_kinds_hide_nothing(paid, double, balances):
+    paid()
+    for _ in range(150):
+        double.state.happen("customer.updated", {"id": "cus_other"})
+    asked = double.state.asked
+    before = len(asked)
+    assert events.find_missed() == 2
+    assert len(asked) - before == 1
+    events.handle_waiting()
+    assert balances()["acme wallet"] == 20 * DOLLAR
+
+
+def test_events_are_looked_for_since_the_last_look_that_came_to_its_end(paid, double, settings):
+    assert events.find_missed() == 0
+    EventsRead.objects.update(until=timezone.now() - timedelta(days=9))
+    paid()
+    for event in double.events:
+        event["created"] -= 8 * 86_400
+    settings.STRIPE_BASE_URL = "http://127.0.0.1:9"
+    with pytest.raises(PaymentsAway):
+        events.find_missed()
+    settings.STRIPE_BASE_URL = double.url
+    assert events.find_missed() == 2
+    paid()
+    for event in double.events[2:]:
+        event["created"] -= 2 * 3600
+    assert events.find_missed() == 0
+
+
+def test_an_order_is_asked_about_where_no_event_tells_of_it(acme, as_alice, paid, double, balances):
+    paid()
+    double.state.objects["event"].clear()
+    topups.order(acme, as_alice, "30")
+    assert events.ask_about_orders() == 0  # somebody may be paying just now
+    TopUp.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    for payment in double.state.of("payment"):
+        payment["created"] -= 3600
+    tasks.find_missed_events()
+    assert balances()["acme wallet"] == 20 * DOLLAR
+    assert sorted(TopUp.objects.values_list("state", flat=True)) == [TopUp.PAID, TopUp.PENDING]
+    assert events.ask_about_orders() == 0
+
+
+def test_orders_that_nobody_ever_pays_keep_no_other_waiting(acme, as_alice, double, monkeypatch):
+    monkeypatch.setattr(events, "ORDERS_AT_ONCE", 1)
+    for _ in range(2):
+        topups.order(acme, as_alice, "30")
+    TopUp.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    for _ in range(2):
+        events.ask_about_orders()
+    assert not TopUp.objects.filter(asked_at=None).exists()
 
 
 def test_while_stripe_is_away_an_event_waits(paid, double, balances, settings):

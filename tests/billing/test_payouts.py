@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.errors import InvalidField
 from accounts.models import AuditEvent
-from billing import freezing, payees, payouts
+from billing import events, freezing, payees, payouts, tasks
 from billing.errors import PaymentsOff, PayoutRefused
 from billing.models import Payee, Payout
 from demo.payments import connect
@@ -24,7 +24,7 @@ from ledger.invariants import reconcile
 from ledger.models import Account, Transfer
 from ledger.transfers import post
 from tests.billing.payees import DOLLAR, account_at, earn
-from tests.billing.test_payments import deliver_all
+from tests.billing.test_payments import deliver, deliver_all
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 
 PERIOD = "2026-11"
@@ -135,6 +135,23 @@ def test_a_remembered_500_is_not_taken_for_an_answer(earned, double):
     assert transfers_of(double) == []
 
 
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refusal_to_be_asked_says_nothing_of_the_transfer(earned, double, balances, status):
+    faults_of(double, "cut")
+    freezing.freeze_month(PERIOD)
+    send_all()
+    double.state.refuse_lists = status
+    send_all(2)
+    payout = Payout.objects.get()
+    assert (payout.state, payout.attempts, transfers_of(double)) == (Payout.SENDING, 3, [4000])
+    assert freezing.payable_cents(earned.org) == 0
+    double.state.refuse_lists = 0
+    send_all()
+    payout.refresh_from_db()
+    assert (payout.state, transfers_of(double)) == (Payout.PAID, [4000])
+    assert balances()["stripe_clearing"] == 40 * DOLLAR
+
+
 def test_it_waits_for_the_next_attempt(earned, double):
     faults_of(double, "cut")
     freezing.freeze_month(PERIOD)
@@ -213,6 +230,65 @@ def test_the_onboarding_makes_it_ready(acme, as_alice, double):
     assert again != page
     assert len(double.state.objects["account"]) == 1
     assert AuditEvent.objects.of(acme).filter(action=payees.ACTION).count() == 2
+
+
+@pytest.fixture
+def handed_in(acme, as_alice, double) -> str:
+    """Acme has told Stripe who it is, came back from there, and Stripe takes its time."""
+    httpx.post(payees.onboard(acme, as_alice, "th", "alice@acme.test"), data={"act": "hand_in"})
+    found = payees.look_again(acme)
+    assert (found.state, found.problem) == (Payee.INCOMPLETE, "requirements_pending_verification")
+    return found.stripe_id
+
+
+def test_what_stripe_verifies_later_is_found_by_a_round(acme, handed_in, double):
+    assert payees.look_at_incomplete() == 0
+    connect.set_status(double.state, handed_in, connect.ACTIVE)
+    tasks.look_at_payees()
+    assert (payees.payee_of(acme).state, payees.payee_of(acme).problem) == (Payee.READY, "")
+    assert payees.look_at_incomplete() == 0
+    assert AuditEvent.objects.of(acme).filter(action=payees.ACTION).latest("pk").after["state"] == Payee.READY
+
+
+def test_many_that_are_never_completed_keep_nobody_waiting(acme, rival, handed_in, double, monkeypatch):
+    monkeypatch.setattr(payees, "AT_ONCE", 1)
+    account_at(double, rival)
+    Payee.objects.of(rival).update(state=Payee.INCOMPLETE)
+    assert [payees.look_at_incomplete() for _ in range(2)] == [0, 1]
+
+
+def test_a_round_goes_past_what_cannot_be_read_and_stops_while_stripe_is_away(
+    acme, rival, handed_in, double, settings
+):
+    account_at(double, rival)
+    Payee.objects.of(rival).update(state=Payee.INCOMPLETE)
+    Payee.objects.of(acme).update(stripe_id="acct_of_nobody")
+    assert payees.look_at_incomplete() == 1
+    assert payees.payee_of(acme).problem == "account_gone"
+    Payee.objects.of(rival).update(state=Payee.INCOMPLETE)
+    settings.STRIPE_BASE_URL = "http://127.0.0.1:9"
+    assert payees.look_at_incomplete() == 0
+
+
+def test_stripe_tells_of_an_account_by_either_kind_of_event(acme, handed_in, double):
+    connect.judge(double.state, handed_in, connect.ACTIVE)
+    assert deliver(double.events[-1]) == 200
+    assert events.handle_waiting() == 0
+    assert payees.payee_of(acme).state == Payee.READY
+    connect.set_status(double.state, handed_in, connect.RESTRICTED)
+    thin = {
+        "id": "evt_thin", "object": "v2.core.event", "related_object": {"id": handed_in, "type": "v2.core.account"},
+        "type": "v2.core.account[configuration.recipient].capability_status_updated",
+    }  # fmt: skip
+    assert deliver(thin) == 200
+    assert events.handle_waiting() == 0
+    assert payees.payee_of(acme).state == Payee.INCOMPLETE
+
+
+def test_who_asks_for_a_payout_is_looked_at_first(acme, as_alice, handed_in, double):
+    earn(acme, 40 * DOLLAR)
+    connect.set_status(double.state, handed_in, connect.ACTIVE)
+    assert freezing.request(acme, as_alice).cents == 4000
 
 
 @pytest.mark.parametrize("country", ["", "T", "THA", "1A", "ไท"])

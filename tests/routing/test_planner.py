@@ -89,6 +89,16 @@ def test_round_robin_takes_turns(planner):
     assert [names(planner.plan(call(), three, 0))[0] for _ in range(6)] == ["a", "b", "c"] * 2
 
 
+def test_round_robin_takes_turns_among_equals_and_within_a_tier(planner):
+    a, b, later = target("a"), target("b"), target("later")
+    legs = (RouteTarget("a/m"), RouteTarget("b/m"), RouteTarget("later/m", tier=1))
+    shot = snapshot(a, b, later, routes=(RouteRecord("r", "round_robin", legs),))
+    assert [names(planner.plan(call("r"), shot, 0)) for _ in range(4)] == [
+        ["a", "b", "later"],
+        ["b", "a", "later"],
+    ] * 2
+
+
 def test_least_busy(planner, health):
     a, b = target("a"), target("b")
     health.speed(a.id).in_flight = 3

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
 from django.utils import timezone
 
@@ -67,6 +68,43 @@ def test_it_never_passes_a_better_one(strategy):
         assert planner.plan(call(), shot, 1000.0).candidates[0].target is better
 
 
-def firsts(wish: Call, *targets: Target) -> Counter[str]:
-    planner, shot = Planner(Health(), Deadlines()), snapshot(*targets)
-    return Counter(planner.plan(wish, shot, 1000.0).candidates[0].target.name for _ in range(DRAWS))
+def test_it_passes_no_machine_that_has_less_to_do():
+    idle, exposed = target("idle", place=GUEST), target("exposed", place=GUEST, exposure=2.0)
+    health = Health()
+    health.speed(exposed.id).in_flight = 1
+    planner, shot = Planner(health, Deadlines()), snapshot(idle, exposed, strategy="least_busy")
+    assert {planner.plan(call(), shot, 1000.0).candidates[0].target.name for _ in range(200)} == {"idle/m"}
+
+
+def test_a_route_with_weights_gives_each_its_share_whatever_the_exposure():
+    plain, exposed = target("plain", place=GUEST), target("exposed", place=GUEST, exposure=2.0)
+    first = firsts(call(), plain, exposed, strategy="weighted")
+    assert abs(first["exposed/m"] - DRAWS / 2) <= 3  # by fair shares, not by chance
+
+
+def test_a_route_that_takes_turns_gives_each_its_turn_whatever_the_exposure():
+    plain, exposed = target("plain", place=GUEST), target("exposed", place=GUEST, exposure=2.0)
+    planner, shot = Planner(Health(), Deadlines()), snapshot(plain, exposed, strategy="round_robin")
+    firsts = [planner.plan(call(), shot, 1000.0).candidates[0].target.name for _ in range(40)]
+    assert firsts == ["plain/m", "exposed/m"] * 20
+
+
+def test_a_session_stays_where_it_is_whatever_the_exposure():
+    ones = [target("plain", place=GUEST), target("other", place=GUEST)]
+    exposed = [
+        msgspec.structs.replace(one, exposure=exposure) for one, exposure in zip(ones, (1.0, 2.0), strict=True)
+    ]
+    for number in range(40):
+        wish = msgspec.structs.replace(call(), session=f"session-{number}")
+        assert _sole(wish, *ones) == _sole(wish, *exposed)
+
+
+def _sole(wish: Call, *targets: Target) -> str:
+    first = firsts(wish, *targets, strategy="sticky", draws=5)
+    assert len(first) == 1
+    return next(iter(first))
+
+
+def firsts(wish: Call, *targets: Target, strategy: str = "priority", draws: int = DRAWS) -> Counter[str]:
+    planner, shot = Planner(Health(), Deadlines()), snapshot(*targets, strategy=strategy)
+    return Counter(planner.plan(wish, shot, 1000.0).candidates[0].target.name for _ in range(draws))

@@ -115,6 +115,7 @@ ELSEWHERE = {
     "POST payouts",
     "PATCH payouts/destination",
     "POST payouts/onboarding",
+    "POST payouts/destination/check",
     "POST usage/exports/<slug:export_id>/retry",
 }
 """In tests of billing and payouts, with somebody to pay at and something to be paid;

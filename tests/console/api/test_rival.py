@@ -110,6 +110,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {},
         {"PUT": {"holder": "Rival", "account": "DE00 1234", "bank": "A Bank"}, "PATCH": {"monthly": False}},
     ),
+    "payouts/destination/check": ({}, {"POST": {}}),
     "payouts/onboarding": ({}, {"POST": {"country": "TH"}}),
     "payouts/<slug:payout_id>": ({"payout_id": "po_0"}, {}),
     "billing/statements/<slug:statement_id>": ({"statement_id": "stmt_0"}, {}),

@@ -13,6 +13,8 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from billing import payees, payouts
 from billing.models import Payee, Payout
+from console.payment_words import payee_problem
+from demo.payments import connect
 from tests.billing.conftest import balances as balances
 from tests.billing.payees import DOLLAR, account_at, earn
 from tests.console.pages.test_billing import paying as paying
@@ -65,6 +67,34 @@ def test_from_the_onboarding_to_a_statement(client, acme, paying):
     assert [row["amount_usd"] for row in csv.DictReader(io.StringIO(text))] == ["40.000000000"]
     listed = client.get(reverse("payouts-export")).content.decode()
     assert [row["amount_usd"] for row in csv.DictReader(io.StringIO(listed))] == ["40.00"]
+
+
+def test_what_stripe_still_checks_is_said_in_words_and_looked_at_again(client, acme, paying):
+    page = client.post(reverse("payouts-onboard"), {"country": "TH"})["Location"]
+    httpx.post(page, data={"act": "hand_in"})
+    client.post(reverse("payouts-check"))
+    page = shown(client)
+    assert "It is not verified yet." in page
+    assert "Stripe checks what you gave" in page
+    assert "requirements_pending" not in page
+    connect.set_status(paying.state, Payee.objects.get().stripe_id, connect.ACTIVE)
+    client.post(reverse("payouts-check"))
+    assert "It is verified. You can be paid there." in shown(client)
+    changed = AuditEvent.objects.of(acme).filter(action="payout_destination.changed").latest("pk")
+    assert (changed.before["state"], changed.after["state"]) == (Payee.INCOMPLETE, Payee.READY)
+
+
+@pytest.mark.parametrize(
+    ("method", "problem", "words"),
+    [
+        (Payee.STRIPE, "a_code_of_tomorrow", "Stripe needs details from you"),
+        (Payee.STRIPE, "unsupported_country", "Stripe does not pay to this country"),
+        (Payee.BANK, "The IBAN is another's", "The IBAN is another's"),
+        (Payee.STRIPE, "", ""),
+    ],
+)
+def test_a_problem_is_said_in_words(method, problem, words):
+    assert payee_problem(Payee(method=method, problem=problem)) == words
 
 
 def test_what_is_missing_is_said(client, acme, paying):
