@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, QuerySet, Subquery, Sum
+from django.db.models import F, Q, QuerySet, Subquery, Sum
 
 from accounts.models import Organization
 from ledger import kinds
@@ -30,6 +30,7 @@ class Balance:
     tokens: int = 0
     tokens_held: int = 0
     has_tokens: bool = False
+    wallet_id: int | None = None
 
     @property
     def available(self) -> int:
@@ -46,12 +47,19 @@ class Balance:
 
 
 def balance(organization: Organization) -> Balance:
-    purses = Account.objects.of(organization).filter(kind__in=(kinds.WALLET, kinds.TOKENS), currency=kinds.USD)
-    found = {row.kind: (row.balance, row.held) for row in purses}
-    line = Account.objects.filter(org=None, kind=kinds.CREDIT_LINE, reference=organization.public_id).first()
-    tokens, tokens_held = found.get(kinds.TOKENS, (0, 0))
-    total, held = found.get(kinds.WALLET, (0, 0))
-    return Balance(total, held, -line.balance if line else 0, tokens, tokens_held, kinds.TOKENS in found)
+    of_its_own = Q(org=organization, kind__in=(kinds.WALLET, kinds.TOKENS), reference="")
+    line = Q(org=None, kind=kinds.CREDIT_LINE, reference=organization.public_id)
+    found = {row.kind: row for row in Account.objects.filter(of_its_own | line, currency=kinds.USD)}
+    wallet, tokens, owed = (found.get(kind) for kind in (kinds.WALLET, kinds.TOKENS, kinds.CREDIT_LINE))
+    return Balance(
+        total=wallet.balance if wallet else 0,
+        held=wallet.held if wallet else 0,
+        limit=-owed.balance if owed else 0,
+        tokens=tokens.balance if tokens else 0,
+        tokens_held=tokens.held if tokens else 0,
+        has_tokens=tokens is not None,
+        wallet_id=wallet.pk if wallet else None,
+    )
 
 
 def entries(organization: Organization, kind: str = "") -> QuerySet[Entry]:
@@ -65,16 +73,15 @@ def entries(organization: Organization, kind: str = "") -> QuerySet[Entry]:
     return (found.filter(kind=kind) if kind else found).order_by("-id")
 
 
-def used(organization: Organization, since: datetime, now: datetime) -> int:
+def used(wallet_id: int | None, since: datetime, now: datetime) -> int:
     """In nano-USD, corrections of prices included: what the balance lost, but for what else has moved it.
 
     Usage is by far the most of what moves a wallet, and is not read for that.
     """
-    wallet = _wallet(organization).values_list("pk", flat=True).first()
-    if wallet is None:
+    if wallet_id is None:
         return 0
-    then, current = stands_at(wallet, (since, now + _LATER))
-    since_then = Entry.objects.filter(account=wallet, id__gte=then.first_id, id__lt=current.first_id)
+    then, current = stands_at(wallet_id, (since, now + _LATER))
+    since_then = Entry.objects.filter(account=wallet_id, id__gte=then.first_id, id__lt=current.first_id)
     other = since_then.of_other_kinds(*USAGE).aggregate(sum=Sum("amount"))["sum"] or 0
     return then.balance + other - current.balance
 

@@ -154,9 +154,10 @@ def _movements(request: HttpRequest, visit: Visit) -> dict[str, Any]:
     if before.isascii() and before.isdecimal() and int(before) <= _NEWEST_ID:
         found = found.filter(id__lt=int(before))
     entries: list[Any] = list(found[: _PAGE + 1])
+    balance = statements.balance(visit.organization)
     return {
-        "balance": statements.balance(visit.organization),
-        "used": statements.used(visit.organization, now - _USED_OVER, now),
+        "balance": balance,
+        "used": statements.used(balance.wallet_id, now - _USED_OVER, now),
         "entries": [(entry, KINDS.get(entry.kind, entry.kind)) for entry in entries[:_PAGE]],
         "older": f"?kind={kind}&before={entries[_PAGE - 1].pk}" if len(entries) > _PAGE else "",
         "is_first_page": not before,

@@ -89,5 +89,6 @@ def test_two_do_not_run_at_once(topped_up):
     with psycopg.connect(**about) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [proofs._LOCK])
         assert proofs.prove() is None
+        other.execute("SELECT pg_advisory_unlock(%s)", [proofs._LOCK])
     assert proofs.prove() is not None
     assert Proof.objects.count() == 1

@@ -2,12 +2,15 @@
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEvent
-from billing import credits
+from billing import credits, statements
 from billing.models import TopUp
 from common.money import NANOS_PER_USD
 from console.pages import billing
@@ -70,6 +73,31 @@ def test_turns_pages(client_of, alice, acme, as_alice):
     assert "Gift 00" not in first
     older = first.partition('rel="next"')[0].rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
     assert "Gift 00" in client.get(reverse("billing") + older).content.decode()
+
+
+def test_what_was_used_is_told_without_what_was_bought_or_is_older(acme, as_alice):
+    wallet, revenue = ensure_account(kinds.WALLET, acme), ensure_account(kinds.REVENUE)
+
+    def settle(*nanos: int) -> None:
+        for number, amount in enumerate(nanos):
+            business_id, kind = f"s:{amount}:{number}", "settlement" if amount > 0 else "rerating"
+            post(Draft(business_id, kind, {wallet.pk: -amount, revenue.pk: amount}))
+
+    credits.give(acme, as_alice, NANOS_PER_USD, purpose="a", reason="A")
+    settle(700, 20)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute("ALTER TABLE ledger_transfer DISABLE TRIGGER ledger_transfer_append_only")
+        cursor.execute("UPDATE ledger_transfer SET posted_at = posted_at - interval '40 days'")
+        cursor.execute("ALTER TABLE ledger_transfer ENABLE ALWAYS TRIGGER ledger_transfer_append_only")
+    now = timezone.now()
+    assert statements.used(wallet.pk, now - timedelta(days=30), now) == 0
+    settle(5, -2, 11)
+    credits.give(acme, as_alice, NANOS_PER_USD, purpose="b", reason="B")
+    settle(3)
+    assert statements.used(wallet.pk, now - timedelta(days=30), now) == 5 - 2 + 11 + 3
+    assert statements.used(wallet.pk, now - timedelta(days=50), now) == 720 + 5 - 2 + 11 + 3
+    assert statements.used(None, now, now) == 0
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "²", ""])
