@@ -32,6 +32,7 @@ from console.visit import Visit, page
 _PAGE = 50
 _USED_OVER = timedelta(days=30)
 _EXPORTED = 100_000
+_ON_ITS_WAY = timedelta(hours=1)
 _INVOICES = 12
 _SESSION = re.compile(r"[A-Za-z0-9_]{1,80}")
 _NEWEST_ID = 2**63 - 1
@@ -133,7 +134,8 @@ def shown(
             "form": form or TopUpForm(),
             "voucher_form": voucher_form or VoucherForm(),
             "spending": spending_form or SpendingForm.of(visit.organization),
-            "ordered": _ordered(request, visit),
+            "ordered": (ordered := _ordered(request, visit)),
+            "is_overdue": ordered is not None and ordered.created_at < timezone.now() - _ON_ITS_WAY,
         }
     )
     return render(request, "billing/index.html", context, status=status)
