@@ -66,16 +66,16 @@ class CatalogPrice:
             return self
         factor = 1 + Decimal(str(margin_percent)) / 100
 
-        def dearer(price: Decimal | None, step: Decimal = _PRICE_STEP) -> Decimal | None:
-            return None if price is None else (price * factor).quantize(step, ROUND_UP)
+        def dearer(price: Decimal, step: Decimal = _PRICE_STEP) -> Decimal:
+            return (price * factor).quantize(step, ROUND_UP)
 
         return replace(
             self,
             input=dearer(self.input),
-            cached_input=dearer(self.cached_input),
+            cached_input=None if self.cached_input is None else dearer(self.cached_input),
             output=dearer(self.output),
             request=dearer(self.request, _REQUEST_STEP),
-            kinds={name: dearer(price) for name, price in self.kinds.items()},
+            kinds={name: None if price is None else dearer(price) for name, price in self.kinds.items()},
             tiers=[
                 tier_of(tier["above_tokens"], {n: dearer(Decimal(tier[n])) for n in TIER_PRICES if n in tier})
                 for tier in self.tiers
