@@ -18,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
-from accounts import current, invitations
+from accounts import account_trail, current, invitations
 from accounts.mail import NOT_TAKEN
 from accounts.models import User
 
@@ -59,6 +59,9 @@ class AccountAdapter(DefaultAccountAdapter):
         """Only this site, by the name it was called by or its public one."""
         hosts = {self.request.get_host(), urlsplit(settings.PUBLIC_URL).netloc}
         return url_has_allowed_host_and_scheme(url, allowed_hosts=hosts, require_https=self.request.is_secure())
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        account_trail.note_failed_password(request, credentials.get("email") or "")
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         """Whoever came by an invitation and has yet to accept it goes back to it."""

@@ -6,4 +6,4 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import signup  # noqa: F401  its receiver registers itself
+        from accounts import account_trail, signup  # noqa: F401  their receivers register themselves

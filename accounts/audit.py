@@ -27,7 +27,7 @@ GENESIS = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a signed-in person, an API key, or the system itself."""
+    """Who acts: a signed-in person, an API key, the system itself, or a visitor of whom nobody knows who it is."""
 
     type: str
     id: str

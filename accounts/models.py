@@ -244,7 +244,7 @@ class Noted(models.Model):
     public_id = models.CharField(max_length=40, unique=True)
     sequence = models.BigIntegerField()
     at = models.DateTimeField(default=timezone.now)
-    actor_type = models.CharField(max_length=10)  # user, key, system
+    actor_type = models.CharField(max_length=10)  # user, key, system, visitor
     actor_id = models.CharField(max_length=60)
     actor_label = models.CharField(max_length=254)
     action = models.CharField(max_length=60)

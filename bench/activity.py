@@ -2,7 +2,8 @@
 
 Fills one organisation of the database of DATABASE_URL, else of an embedded PostgreSQL, with usage made by
 `generate_series`, half of it charged; sums it as the console does; then asks each page as a browser would, and says
-the median time and the number of queries. `--filled` leaves out the filling.
+the median time and the number of queries, and whether one of them reads the ledger from end to end. The ledger gets a
+long life too, of `--entries` over 60 days. `--filled` leaves out the filling; `--prove` times the ledger's proof.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import movements
 from bench.progress import say
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ PAGES = (
     "/activity?range=30d&group=node", "/activity?range=30d&group=target&model=model-3",
     "/activity?range=30d&group=route&figure=saved", "/activity/same?range=30d", "/logs",
     "/logs?error=none-such", "/logs?prompt=0000000000000007", "/activity/exports?range=30d", "/activity/statements",
-    "/activity/insight?window=24h", "/activity/insight?window=30d", "/billing", "/earnings",
+    "/activity/insight?window=24h", "/activity/insight?window=30d", *movements.PAGES,
 )  # fmt: skip
 
 FILL = """
@@ -155,31 +157,39 @@ def look_through(organization: Organization) -> None:
 
 def measure(client: Client, pages: Sequence[str] = PAGES) -> None:
     for address in pages:
-        status, queries = asked_of(client, address)
+        status, queries = statements_of(client, address)
         took_ms = []
         for _ in range(TIMES):
             began_s = time.perf_counter()
             client.get(address)
             took_ms.append(1000 * (time.perf_counter() - began_s))
-        say(f"{address:<55} {status}  {queries:>3} queries  {statistics.median(took_ms):>6.0f} ms")
+        whole = ", ".join(sorted(movements.read_whole(queries)))
+        told = f"reads all of {whole}" if whole else ""
+        say(f"{address:<55} {status}  {len(queries):>3} queries  {statistics.median(took_ms):>6.0f} ms  {told}")
 
 
 def asked_of(client: Client, address: str) -> tuple[int, int]:
-    """The status, and how many statements it took; marks inside of a transaction are none."""
+    """The status, and how many statements it took."""
+    status, statements = statements_of(client, address)
+    return status, len(statements)
+
+
+def statements_of(client: Client, address: str) -> tuple[int, list[tuple[str, Any]]]:
+    """The status, and what was asked; marks inside of a transaction are none."""
     from django.db import connection
 
-    statements: list[str] = []
+    statements: list[tuple[str, Any]] = []
 
     def counted(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if "SAVEPOINT" not in sql:
-            statements.append(sql)
+            statements.append((sql, params))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(counted):
-        return client.get(address).status_code, len(statements)
+        return client.get(address).status_code, statements
 
 
-def run(rows: int, days: int, keys: int, *, filled: bool) -> None:
+def run(rows: int, days: int, keys: int, entries: int, *, filled: bool, prove: bool) -> None:
     from django.core.management import call_command
     from django.test import Client
     from django.utils import timezone
@@ -198,6 +208,11 @@ def run(rows: int, days: int, keys: int, *, filled: bool) -> None:
         began_s = time.monotonic()
         sum_up()
         say(f"{rows:,} rows summed in {time.monotonic() - began_s:.0f} s")
+        began_s = time.monotonic()
+        movements.fill(organization, entries, 60, timezone.now())
+        say(f"{entries:,} entries of the ledger filled in {time.monotonic() - began_s:.0f} s")
+    if prove:
+        say("proven: " + ", ".join(f"{name} in {took_s:.1f} s" for name, took_s in movements.proven_s().items()))
     member = Membership.objects.select_related("org", "user").get(user__email=EMAIL)
     look_through(member.org)
     client = Client()
@@ -210,7 +225,9 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=200_000)
     options.add_argument("--days", type=int, default=90)
     options.add_argument("--keys", type=int, default=60)
+    options.add_argument("--entries", type=int, default=200_000)
     options.add_argument("--filled", action="store_true")
+    options.add_argument("--prove", action="store_true")
     given = options.parse_args()
     with ExitStack() as stack:
         os.environ |= {"SECRET_KEY": "bench", "DJANGO_SETTINGS_MODULE": "console.settings", "ALLOWED_HOSTS": "*"}
@@ -219,7 +236,7 @@ def main() -> None:
         import django
 
         django.setup()
-        run(given.rows, given.days, given.keys, filled=given.filled)
+        run(given.rows, given.days, given.keys, given.entries, filled=given.filled, prove=given.prove)
 
 
 def _embedded(stack: ExitStack) -> str:

@@ -7,9 +7,10 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import organizations
-        from billing.reconciliation import INVARIANTS
+        from billing.reconciliation import INVARIANTS, KEPT
         from billing.welcome import welcome
-        from ledger import invariants
+        from ledger import invariants, kept
 
         invariants.register(INVARIANTS)
+        kept.keep(KEPT)
         organizations.created.connect(welcome, dispatch_uid="billing.welcome")

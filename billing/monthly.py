@@ -19,7 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Count, F, Max, Min, Sum
+from django.db.models import Count, Max, Min, Sum
 
 from accounts.models import Organization
 from billing.monthly_models import MonthlyStatement
@@ -209,7 +209,7 @@ def _cut(account: Account, end: datetime, after: int) -> int:
 
 def _month_of(account: Account, after: int, cut: int) -> AccountMonth:
     rows = Entry.objects.filter(account=account, id__gt=after, id__lte=cut)
-    moved = rows.annotate(kind=F("transfer__kind")).values("kind").annotate(count=Count("id"), nanos=Sum("amount"))
+    moved = rows.values("kind").annotate(count=Count("id"), nanos=Sum("amount"))
     movements = tuple(Movement(row["kind"], row["count"], int(row["nanos"])) for row in moved.order_by("kind"))
     opening = _balance_at(account, after)
     return AccountMonth(account.kind, opening, movements, opening + sum(one.nanos for one in movements))

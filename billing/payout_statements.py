@@ -49,24 +49,22 @@ def payouts_of(organization: Organization) -> QuerySet[Payout]:
 
 
 def entries(payout: Payout) -> QuerySet[Entry]:
-    """What came since the payout before, oldest first, each with `kind`, `business_id` and `posted_at`."""
+    """What came since the payout before, oldest first, each with `business_id` and `posted_at`."""
     paid_before = Payout.objects.of(payout.org).filter(state=Payout.PAID, pk__lt=payout.pk)
     since = paid_before.order_by("-pk").values_list("created_at", flat=True).first()
     account = _accounts(payout.org).filter(kind=kinds.REWARDS_AVAILABLE)
     found = Entry.objects.filter(account__in=account, transfer__posted_at__lte=payout.created_at)
-    found = found.exclude(transfer__kind=PAYOUT)
+    found = found.exclude(kind=PAYOUT)
     if since is not None:
         found = found.filter(transfer__posted_at__gt=since)
-    return found.annotate(
-        kind=F("transfer__kind"), business_id=F("transfer__business_id"), posted_at=F("transfer__posted_at")
-    ).order_by("pk")
+    named = found.annotate(business_id=F("transfer__business_id"), posted_at=F("transfer__posted_at"))
+    return named.order_by("pk")
 
 
 def parts(payout: Payout) -> list[Part]:
-    rows = entries(payout).order_by("transfer__kind").values("transfer__kind")
+    rows = entries(payout).order_by("kind").values("kind")
     return [
-        Part(row["transfer__kind"], row["nanos"], row["count"])
-        for row in rows.annotate(nanos=Sum("amount"), count=Count("pk"))
+        Part(row["kind"], row["nanos"], row["count"]) for row in rows.annotate(nanos=Sum("amount"), count=Count("pk"))
     ]
 
 

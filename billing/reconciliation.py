@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from ledger.invariants import Invariant
+from ledger.kept import Kept
+
+KEPT = (
+    Kept("billing_charge", ("billing_charge_append_only", "billing_charge_no_truncate")),
+    Kept("billing_priceversion", ("billing_keep_price",), is_append_only=False),
+)
 
 PRICED = """
 CASE WHEN p.finer IS NULL THEN
@@ -67,9 +73,9 @@ INVARIANTS = (
         LEFT JOIN (SELECT transfer_id, sum(charge_nanos - written_off_nanos) AS total,
                           sum(provider_nanos) AS provider, sum(owner_nanos) AS owner
                    FROM billing_charge GROUP BY transfer_id) c ON c.transfer_id = t.id
-        LEFT JOIN (SELECT e.transfer_id, -sum(amount) FILTER (WHERE kind IN ('wallet', 'tokens')) AS taken,
-                          sum(amount) FILTER (WHERE kind = 'provider_cost') AS provider,
-                          sum(amount) FILTER (WHERE kind = 'rewards_escrow') AS owner
+        LEFT JOIN (SELECT e.transfer_id, -sum(amount) FILTER (WHERE a.kind IN ('wallet', 'tokens')) AS taken,
+                          sum(amount) FILTER (WHERE a.kind = 'provider_cost') AS provider,
+                          sum(amount) FILTER (WHERE a.kind = 'rewards_escrow') AS owner
                    FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id GROUP BY e.transfer_id
                   ) e ON e.transfer_id = t.id
         WHERE t.kind IN ('settlement', 'rerating')

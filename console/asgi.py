@@ -15,6 +15,7 @@ from django.core.checks import run_checks  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from common.asgi import Receive, Scope, Send  # noqa: E402
+from console.addresses import LEAN_PATHS, OF_DJANGO  # noqa: E402
 from console.bodies import BoundedBodies  # noqa: E402
 from console.checks import TAG  # noqa: E402
 from console.database_pool import close_shared_connections, share_connections  # noqa: E402
@@ -24,7 +25,6 @@ from routing.asgi import MAX_BODY_BYTES, LeanHandler  # noqa: E402
 from routing.wiring import start_plane, stop_plane  # noqa: E402
 
 GC_YOUNG_OBJECTS = 50_000
-LEAN_PATHS = ("/v1/", "/health/", "/metrics")
 
 
 class Application:
@@ -39,7 +39,7 @@ class Application:
         kind = scope["type"]
         if kind == "http":
             path = scope["path"]
-            if self._gateway is not None and path.startswith(LEAN_PATHS):
+            if self._gateway is not None and path.startswith(LEAN_PATHS) and path not in OF_DJANGO:
                 await self._gateway(scope, receive, send)
             else:
                 await self._console(scope, receive, send)

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
 
 from accounts.audit import Actor
+from accounts.changes import changing
+from accounts.errors import InvalidField
 from accounts.models import Organization
 from console.contents import excerpt
 from metering import contents, findings
@@ -22,10 +27,12 @@ from providers.targets import Target
 from routing.cache_rules import MODEL, ROUTE
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
-from routing.models import CachePolicy, RouteDraft
-from routing.services import RESERVED_NAMES
+from routing.filters import PRIVATE
+from routing.models import CachePolicy, Route, RouteDraft
+from routing.services import RESERVED_NAMES, check_content
 from routing.sources import load_cache_rules
 from routing.tester import targets_now
+from routing.versions import content_of
 
 __all__ = ["SHOWN", "WINDOWS"]
 
@@ -39,13 +46,14 @@ CLEARLY = 0.8
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """`covered` names what keeps its answers already: a scope and a subject."""
+    """`covered`: a policy of the scope and subject, or a wider one, keeps its answers; `private`: none may."""
 
     prompt: Prompt
     prediction: Prediction | None
     scope: str
     subject: str
     covered: bool
+    private: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +107,15 @@ def look(organization: Organization, now: datetime, window: str) -> Look:
 
 def prompt_rows(organization: Organization, found: Findings, order: Order, limit: int = SHOWN) -> list[PromptRow]:
     rules = load_cache_rules(organization.pk)
+    homes = set(Route.objects.of(organization).filter(private=True).values_list("name", flat=True))
     rows = []
     for each in found.prompts(order)[:limit]:
         prompt = each.prompt
         scope, subject = (ROUTE, prompt.route) if prompt.route else (MODEL, model_of(prompt.model))
-        covered = rules.find(prompt.route, model_of(prompt.model), "") is not None
-        rows.append(PromptRow(prompt, each.prediction, scope, subject, covered))
+        private = prompt.route in homes or prompt.model.endswith(f":{PRIVATE}")
+        covered = not private and rules.find(prompt.route, model_of(prompt.model), "") is not None
+        prediction = None if private else each.prediction
+        rows.append(PromptRow(prompt, prediction, scope, subject, covered, private))
     return rows
 
 
@@ -143,17 +154,39 @@ def draft_order(
 ) -> RouteDraft | None:
     """The suggestion for this model as a draft of the route of its name. None where nothing is suggested any more.
 
-    Raises: NotPermitted, InvalidField.
+    Of a route that is live only the order of its targets changes: its rules, its bounds and who may serve it stay.
+
+    Raises: NotPermitted, InvalidField; also when somebody's draft is in the way.
     """
     rows = model_rows(organization, look(organization, now, window).findings)
     row = next((row for row in rows if row.model == model), None)
     if row is None or row.suggestion is None:
         return None
     name = f"{model}-route" if model in RESERVED_NAMES else model
-    legs = [
-        {"target": target, "tier": tier} for tier, targets in enumerate(row.suggestion.tiers) for target in targets
+    with changing(organization):
+        route = Route.objects.of(organization).filter(name=name).first()
+        live = content_of(route) if route else {}
+        legs = _reordered(live.get("targets", []), row.suggestion.tiers, model)
+        wanted = {**live, "strategy": "priority", "targets": legs}
+        there = RouteDraft.objects.of(organization).filter(name=name).first()
+        if there is None:
+            return save_draft(organization, actor, name, wanted)
+        if there.content != check_content(wanted, name):
+            message = _("There is a draft of “%(name)s” already. Publish or discard it first.")
+            raise InvalidField.one("model", message % {"name": name})
+        return there
+
+
+def _reordered(legs: list[dict[str, Any]], tiers: tuple[tuple[str, ...], ...], model: str) -> list[dict[str, Any]]:
+    """First what is suggested, with the weights that were set; then, as it was, what the route leads to besides."""
+    weights = {leg["target"]: leg["weight"] for leg in legs}
+    first = [
+        {"target": name, "weight": weights.get(name, 1), "tier": tier}
+        for tier, names in enumerate(tiers)
+        for name in names
     ]
-    return save_draft(organization, actor, name, {"strategy": "priority", "targets": legs})
+    moved = {leg["target"] for leg in first} | {model}
+    return first + [{**leg, "tier": len(tiers) + leg["tier"]} for leg in legs if leg["target"] not in moved]
 
 
 def _attempts(row: ModelRow) -> int:

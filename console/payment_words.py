@@ -24,6 +24,7 @@ ACTIONS: dict[str, Promise] = {
     "cause.paid": _("noted what was paid to the cause"),
     "cause.reopened": _("opened the cause again"),
     "cause.updated": _("changed the cause"),
+    "transfer.reversed": _("took back the transfer"),
     "price.corrected": _("charged anew, by another price, what was served by"),
     "voucher.made": _("made vouchers:"),
     "voucher.offered_again": _("offered the voucher again"),
@@ -41,6 +42,7 @@ ACTIONS: dict[str, Promise] = {
 
 OBJECT_TYPES: dict[str, Promise] = {
     "top_up": _("Top-up"),
+    "transfer": _("Transfer"),
     "auto_top_up": _("Automatic top-up"),
     "billing_details": _("Billing details"),
     "card": _("Card"),

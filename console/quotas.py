@@ -1,4 +1,4 @@
-"""Whose limits and budgets there are to set, and how each stands: organisation, members, keys, routes, models."""
+"""Whose limits and budgets there are to set, and how each stands: of whom, by what, and where it is served."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from django.http import Http404
 from accounts import limits, members
 from accounts.limits import Figures, figures_of
 from accounts.models import ApiKey, Limit
-from accounts.scopes import KEY, MEMBER, MODEL, ORGANISATION, ROUTE
+from accounts.scopes import KEY, MEMBER, MODEL, NODE, ORGANISATION, ROUTE
 from console.offers import served_models
 from console.visit import Visit
 from metering.standing import Standing, standings_of
+from nodes.services import nodes_of
 from routing.models import Route
 
 
@@ -68,6 +69,8 @@ def subjects_of(visit: Visit) -> Iterable[Subject]:
     routes = [route.name for route in Route.objects.of(organization).order_by("name")]
     yield from (Subject(ROUTE, name, name, name) for name in routes)
     yield from (Subject(MODEL, name, name, name) for name in sorted(served_models(organization)))
+    for node in nodes_of(organization).filter(revoked_at=None):
+        yield Subject(NODE, node.public_id, node.public_id, node.name, f"node/{node.slug}")
 
 
 def find_subject(visit: Visit, scope: str, subject_id: str) -> Subject:

@@ -176,6 +176,7 @@ MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 USERSESSIONS_TRACK_ACTIVITY = True
+USERSESSIONS_ADAPTER = "accounts.account_trail.SessionsAdapter"
 SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = sign_in_providers()
 INSTALLED_APPS += [f"allauth.socialaccount.providers.{provider}" for provider in SOCIALACCOUNT_PROVIDERS]
@@ -276,6 +277,7 @@ EARNINGS_TRUST_PERCENT = env.number("EARNINGS_TRUST_PERCENT", 95.0)
 EARNINGS_TRUST_REQUESTS = env.integer("EARNINGS_TRUST_REQUESTS", 100, least=0)
 EARNINGS_ANSWER_DAYS = env.integer("EARNINGS_ANSWER_DAYS", 7, least=1)
 EARNINGS_EXPOSURE = env.boolean("EARNINGS_EXPOSURE", True)
+RECONCILE_LIMIT_S = env.integer("RECONCILE_LIMIT_S", 21_600, least=60)
 
 # -- Celery ------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL

@@ -1,8 +1,12 @@
-"""Every page and the management API. `/v1` and `/health` never reach Django's own handler; see console/asgi.py."""
+"""Every page and the management API, and three addresses of `/v1`; the rest of it never reaches Django's own handler.
+
+See console/asgi.py.
+"""
 
 from django.urls import include, path
 
 from console import live
+from console.api import own_use
 from console.pages import (
     activity,
     activity_exports,
@@ -51,6 +55,9 @@ from console.pages import (
 
 urlpatterns = [
     path("api/v1/", include("console.api.urls")),  # first: programs ask more often than people
+    path("v1/credits", own_use.CreditsView.as_view()),
+    path("v1/generation", own_use.GenerationView.as_view()),
+    path("v1/usage", own_use.OwnUsageView.as_view()),
     path("", home.index, name="home"),
     path("live", live.stream, name="live"),
     path("playground", playground.index, name="playground"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -63,17 +65,36 @@ class Transfer(models.Model):
         return self.business_id
 
 
+class EntryQuerySet(models.QuerySet["Entry"]):
+    def of_other_kinds(self, *named: str) -> EntryQuerySet:
+        """All but these, said as ranges between them: an index answers these, and never a "not"."""
+        ordered = sorted(named)
+        between = Q(kind__lt=ordered[0]) | Q(kind__gt=ordered[-1])
+        for before, after in pairwise(ordered):
+            between |= Q(kind__gt=before, kind__lt=after)
+        return self.filter(between)
+
+
 class Entry(models.Model):
-    """What one transfer changed in one account, and the balance after it. Append-only; ordered by id."""
+    """What one transfer changed in one account, and the balance after it. Append-only; ordered by id.
+
+    `kind` is its transfer's: the few vouchers among millions of settlements are found by it.
+    """
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="entries")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries", db_index=False)
     amount = models.BigIntegerField()
     balance_after = models.BigIntegerField()
+    kind = models.CharField(max_length=40, db_default="")
+
+    objects = EntryQuerySet.as_manager()
 
     class Meta:
         constraints = [models.CheckConstraint(condition=~Q(amount=0), name="ledger_entry_moves")]
-        indexes = [models.Index(fields=["account", "id"], name="ledger_entry_account")]
+        indexes = [
+            models.Index(fields=["account", "id"], name="ledger_entry_account"),
+            models.Index(fields=["account", "kind", "id"], name="ledger_entry_account_kind"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.amount} on {self.account_id}"
@@ -133,6 +154,22 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.account_id} to {self.lessee_id}"
+
+
+class Proof(models.Model):
+    """One run of all invariants. Without `ended_at` it is under way, or was stopped before it had read everything."""
+
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    took_s = models.JSONField(default=dict)  # by the name of each invariant that was read to its end
+    findings = models.JSONField(default=list)  # [invariant, subject, detail] of each
+    told_at = models.DateTimeField(null=True)  # the staff, where there is something to tell
+
+    class Meta:
+        indexes = [models.Index(fields=["-started_at"], name="ledger_proof_newest")]
+
+    def __str__(self) -> str:
+        return f"{len(self.findings)} findings of {self.started_at:%Y-%m-%d %H:%M}"
 
 
 class OutboxMessage(models.Model):

@@ -24,8 +24,8 @@ LOCK_ACCOUNTS = """
 SELECT id, currency, is_prepaid, balance, held FROM ledger_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 INSERT_ENTRIES = """
-INSERT INTO ledger_entry (transfer_id, account_id, amount, balance_after)
-SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+INSERT INTO ledger_entry (transfer_id, account_id, amount, balance_after, kind)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
 """
 UPDATE_ACCOUNTS = """
 UPDATE ledger_account SET balance = new.balance, held = new.held
@@ -157,11 +157,11 @@ def _known_transfers(cursor: Cursor, drafts: Sequence[Draft]) -> dict[str, int]:
 def _insert_entries(
     cursor: Cursor, drafts: Sequence[Draft], ids: dict[str, int], accounts: dict[int, LockedAccount]
 ) -> None:
-    rows: list[tuple[int, int, int, int]] = []
+    rows: list[tuple[int, int, int, int, str]] = []
     for draft in drafts:
         _refuse_unbalanced(draft, accounts)
         for account, amount in sorted(draft.moves.items()):
-            rows.append((ids[draft.business_id], account, amount, accounts[account].add(amount)))
+            rows.append((ids[draft.business_id], account, amount, accounts[account].add(amount), draft.kind))
     if rows:
         cursor.execute(INSERT_ENTRIES, [list(column) for column in zip(*rows, strict=True)])
 

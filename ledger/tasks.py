@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
 from django.db import connection, transaction
 
-from ledger import invariants, leases
+from ledger import leases, proofs
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="ledger.reconcile")
+@shared_task(name="ledger.reconcile", time_limit=settings.RECONCILE_LIMIT_S)
 def reconcile() -> None:
-    for finding in invariants.reconcile():
-        logger.error("ledger: %s does not hold for %s: %s", finding.invariant, finding.subject, finding.detail)
+    proofs.prove()
 
 
 @shared_task(name="ledger.reap_leases")

@@ -80,10 +80,11 @@ def refusal_of(charges: Sequence[Charge], verdict: Verdict) -> ShareAIError:
 def headers_of(charges: Sequence[Charge], verdict: Verdict) -> Headers:
     """OpenAI's, of the bound of each kind that has the least left."""
     least: dict[str, tuple[int, int, float]] = {}
-    for (bound, _), state in zip(charges, verdict.states, strict=True):
+    for index, ((bound, _), state) in enumerate(zip(charges, verdict.states, strict=True)):
         if not bound.window_us:
             continue
-        left = remaining(state, bound.limit / verdict.share_of, bound.window_us)
+        may = bound.limit if verdict.parts is None else verdict.parts[index]
+        left = remaining(state, may, bound.window_us)
         known = least.get(bound.unit)
         if known is None or left < known[0]:
             least[bound.unit] = left, bound.limit, state

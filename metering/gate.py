@@ -23,7 +23,7 @@ import msgspec
 
 from common.redisline import RedisLine, RedisRefused, command_of, open_line
 from metering.bounds import Bound
-from metering.shares import Charge, Shares, Verdict
+from metering.shares import Charge, Place, Shares, Verdict
 
 LEASE_S = 6.0
 ANSWER_S = 1.0
@@ -62,6 +62,7 @@ class Gate:
         least_processes: among how many a limit is divided while Redis is away, unless more have been seen.
         lease_s: after so long without a sign of life a process holds no slots any more.
         count_here: how many processes of this host live, whatever Redis knows of them.
+        rank_here: this process's place among them, the oldest being 0; None if nobody knows.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Gate:
         least_processes: int = 1,
         lease_s: float = LEASE_S,
         count_here: Callable[[], int] = lambda: 1,
+        rank_here: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._url = redis_url
         self._lease_s = lease_s
         self._configured = max(1, least_processes)
-        self._count_here = count_here
-        self._least_processes = self._processes = max(self._configured, count_here())
+        self._count_here, self._rank_here = count_here, rank_here
+        self._here, self._rank = count_here(), rank_here()
+        self._least_processes = self._processes = max(self._configured, self._here)
         self._process = secrets.token_hex(6)
         self._processes_seen_at = monotonic()
         self._shares = Shares()
@@ -141,7 +144,7 @@ class Gate:
         if units and self.is_connected:
             self._tell((_CORRECT, bound.bucket, units * bound.unit_us))
         elif units:
-            self._shares.correct(bound, units, self._processes, _now_us())
+            self._shares.correct(bound, units, self._place(), _now_us())
 
     def release(self, bound: Bound) -> None:
         """Gives a slot back."""
@@ -166,7 +169,11 @@ class Gate:
                 self.release(bound)
 
     def _decide_alone(self, charges: Sequence[Charge]) -> Verdict:
-        return self._shares.admit(charges, self._processes, _now_us())
+        return self._shares.admit(charges, self._place(), _now_us())
+
+    def _place(self) -> Place:
+        """Known only where all processes are on this host."""
+        return Place(self._processes, self._rank if self._here == self._processes else None)
 
     def _tell(self, operation: tuple[Any, ...]) -> None:
         self._told.append(operation)
@@ -276,7 +283,8 @@ class Gate:
             await asyncio.sleep(min(RETRY_S, self._lease_s / 4))
 
     def _look_around(self) -> None:
-        self._least_processes = max(self._configured, self._count_here())
+        self._here, self._rank = self._count_here(), self._rank_here()
+        self._least_processes = max(self._configured, self._here)
         self._processes = max(self._processes, self._least_processes)
 
     def _beat(self) -> None:

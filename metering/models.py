@@ -57,7 +57,7 @@ class Usage(UsageFigures):
     error_code = models.CharField(max_length=40, blank=True)
     stream = models.BooleanField(default=False)
     finish_reason = models.CharField(max_length=20, blank=True)
-    usage_source = models.CharField(max_length=10)  # reported, counted, none
+    usage_source = models.CharField(max_length=10)  # reported, bounded, counted, none
     billing_reason = models.CharField(max_length=30)
     price_version = models.IntegerField(null=True)
     attempts = models.JSONField(default=list)

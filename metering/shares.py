@@ -24,13 +24,34 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
         binding: the index of the charge that forbids it, -1 when it may come.
         wait_us: until that could change; 0 for a slot, whose end nobody knows.
         states: of each charge's bucket: how far ahead it is in microseconds, or the slots in use.
-        share_of: the limits that held were one of so many parts of what is written.
+        parts: of each charge's limit, what this process may of it by itself; None where the whole limit held.
     """
 
     binding: int
     wait_us: float
     states: Sequence[float]
-    share_of: int = 1
+    parts: Sequence[float] | None = None
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Among how many processes limits are divided, and this one's place among them, the oldest being 0; None where it
+    is not known, which is wherever some of them are on other hosts."""
+
+    processes: int
+    rank: int | None = None
+
+    def part_of(self, limit: int) -> float:
+        """Over all processes never more than the limit. Those at the front bear what is left over: without them a
+        limit smaller than the number of processes would let nobody in."""
+        if self.rank is None:
+            return limit / self.processes
+        return limit // self.processes + (self.rank < limit % self.processes)
+
+    def stretch(self, limit: int) -> float:
+        """How many times as dear a unit is here as it is to all together."""
+        if self.rank is None:
+            return self.processes
+        return limit / (self.part_of(limit) or limit / self.processes)
 
 
 class Shares:
@@ -50,26 +71,28 @@ class Shares:
             elif verdict.binding < 0:
                 self.open_slots[bound.bucket] = self.open_slots.get(bound.bucket, 0) + 1
 
-    def admit(self, charges: Sequence[Charge], processes: int, now_us: float) -> Verdict:
+    def admit(self, charges: Sequence[Charge], place: Place, now_us: float) -> Verdict:
         """Decides without Redis."""
         states = [self._state(bound, now_us) for bound, _ in charges]
         worst, binding = -1.0, -1
         for index, ((bound, units), state) in enumerate(zip(charges, states, strict=True)):
             if not bound.window_us:
-                if state >= bound.limit // processes and worst < 0:
+                if state >= int(place.part_of(bound.limit)) and worst < 0:
                     worst, binding = 0.0, index
                 continue
-            wait = wait_us(state, _own_cost(bound, units, processes), bound.window_us)
+            wait = wait_us(state, _own_cost(bound, units, place), bound.window_us)
             if wait > max(worst, 0.0):
                 worst, binding = wait, index
+        parts = [place.part_of(bound.limit) for bound, _ in charges]
         if binding >= 0:
-            return Verdict(binding, worst, states, processes)
-        taken = [self._take(charge, state, processes, now_us) for charge, state in zip(charges, states, strict=True)]
-        return Verdict(-1, 0.0, taken, processes)
+            return Verdict(binding, worst, states, parts)
+        taken = [self._take(charge, state, place, now_us) for charge, state in zip(charges, states, strict=True)]
+        return Verdict(-1, 0.0, taken, parts)
 
-    def correct(self, bound: Bound, units: int, processes: int, now_us: float) -> None:
+    def correct(self, bound: Bound, units: int, place: Place, now_us: float) -> None:
         """As `Gate.correct`, while Redis is away."""
-        self._own[bound.bucket] = now_us + self._state(bound, now_us) + units * bound.unit_us * processes
+        cost = units * bound.unit_us * place.stretch(bound.limit)
+        self._own[bound.bucket] = now_us + self._state(bound, now_us) + cost
         self.owe(bound.bucket, units * bound.unit_us)
 
     def owe(self, bucket: str, us: float) -> None:
@@ -109,18 +132,18 @@ class Shares:
             until = self.heard.get(bound.bucket, 0.0)
         return max(until - now_us, 0.0)
 
-    def _take(self, charge: Charge, state: float, processes: int, now_us: float) -> float:
+    def _take(self, charge: Charge, state: float, place: Place, now_us: float) -> float:
         bound, units = charge
         if not bound.window_us:
             self.open_slots[bound.bucket] = int(state) + 1
             return state + 1
-        cost = _own_cost(bound, units, processes)
+        cost = _own_cost(bound, units, place)
         self._own[bound.bucket] = now_us + state + cost
-        self.owe(bound.bucket, cost / processes)
+        self.owe(bound.bucket, cost / place.stretch(bound.limit))
         return state + cost
 
 
-def _own_cost(bound: Bound, units: int, processes: int) -> float:
+def _own_cost(bound: Bound, units: int, place: Place) -> float:
     """A prompt of more tokens than the share has may come when nothing of the share is used."""
-    cost = bound.unit_us * units * processes
+    cost = bound.unit_us * units * place.stretch(bound.limit)
     return min(cost, float(bound.window_us)) if bound.unit == TOKENS else cost

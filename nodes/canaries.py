@@ -31,7 +31,7 @@ MOST_TOKENS = 512
 
 _MOST_BYTES = 1 << 20
 _DEADLINES = Deadlines(first_byte_s=LONGEST_S, first_byte_unary_s=LONGEST_S)
-_BUSY = frozenset({Kind.CONNECT, Kind.RATE_LIMITED, Kind.RESET, Kind.INTERRUPTED})
+_BUSY = frozenset({Kind.BUSY, Kind.WAITED, Kind.CONNECT, Kind.RATE_LIMITED, Kind.RESET, Kind.INTERRUPTED})
 """No answer for a reason that is none of the model's."""
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Canaries:
         else:
             said, words = completion.usage, text_of(completion.body)
             if said is not None and said.source == REPORTED:
-                await self._recounts.judge(call, target, said, lambda: words, monotonic() - began)
+                await self._recounts.judge(call, target, said, words, monotonic() - began)
             if completion.finish_reason != "length" and canary.answer not in words.lower():
                 await self._fell_short(call, target, WRONG_ANSWER)
 
@@ -124,7 +124,7 @@ class Canaries:
     async def _fell_short(self, call: Call, target: Target, how: str) -> None:
         logger.info("node %s: %s to a canary", target.node, how.replace("_", " "))
         nothing = TokenUsage(source=COUNTED)
-        await self._recounts.keep(Recount(call.request_id, target.id, nothing, nothing, 0, 0, 0.0), [how])
+        await self._recounts.keep(Recount(call.request_id, target.id, nothing, nothing, 0, 0), [how])
 
 
 def _call_for(target: Target, canary: Canary) -> Call:

@@ -11,6 +11,7 @@ import msgspec
 
 from nodes import relay
 from nodes.fleet import Fleet
+from nodes.transport import longest_wait_s
 from providers.failures import Kind, UpstreamFailure
 from providers.http1 import Origin
 from providers.targets import GUEST, Target
@@ -46,7 +47,7 @@ class Elsewhere:
         if presence is None or not presence.relay:
             raise UpstreamFailure(Kind.CONNECT, "the machine is not connected")
         there = msgspec.structs.replace(target, base_url=f"http://{presence.relay}/{target.node}")
-        response = await self._http.send(there, self._onward(target, request), deadlines)
+        response = await self._http.send(there, self._onward(target, request, deadlines), deadlines)
         if (kind := response.headers.get(relay.FAILURE)) is None:
             return response
         response.finish()
@@ -55,11 +56,12 @@ class Elsewhere:
     def close(self) -> None:
         self._http.close()
 
-    def _onward(self, target: Target, request: UpstreamRequest) -> UpstreamRequest:
+    def _onward(self, target: Target, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamRequest:
         said = (
             (relay.SECRET, self._secret),
             (relay.GUEST, "1" if target.place == GUEST else "0"),
             (relay.SLOTS, str(target.slots)),
+            (relay.WAITS_MS, str(round(longest_wait_s(request, deadlines) * 1000))),
         )
         return UpstreamRequest(request.path, request.headers + said, request.body)
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import orjson
 
 from nodes.answer import Answer
+from nodes.fleet import MOST_WAITING_PER_SLOT
 from nodes.precedence import Job, giving_way
 from nodes.wire import Wire
 from providers.failures import Kind, UpstreamFailure
@@ -30,6 +31,7 @@ from shareai_node.tunnel.events import (
     RoomGained,
     SettingsReceived,
 )
+from shareai_node.tunnel.line import Line
 from shareai_node.tunnel.session import MAX_STREAMS, Role, Session
 
 VIOLATION, REPLACED, REVOKED, RESTART, DEAD = 1002, 4409, 4403, 1012, 1001
@@ -39,7 +41,7 @@ MOST_SETTINGS_AT_ONCE = 60
 SETTINGS_PER_S = 5.0
 
 _BEFORE_THE_HEAD = {
-    Code.REFUSED_STREAM: Kind.CONNECT,
+    Code.REFUSED_STREAM: Kind.BUSY,
     Code.LOCAL_UNREACHABLE: Kind.CONNECT,
     Code.LOCAL_TIMEOUT: Kind.FIRST_BYTE_TIMEOUT,
     Code.NOT_ALLOWED: Kind.REFUSED_EGRESS,
@@ -66,6 +68,7 @@ class Link:
         "_host",
         "_is_about_to_tell",
         "_is_lost",
+        "_line",
         "_session",
         "_settings_left",
         "_settings_since",
@@ -86,6 +89,7 @@ class Link:
         self._settings_left = float(MOST_SETTINGS_AT_ONCE)
         self._session = Session(Role.CONSOLE)
         self._answers: dict[int, Answer] = {}
+        self._line = Line(MAX_STREAMS)
         self._wire = wire
         self._host = host
         self._closes_when_done = False
@@ -96,11 +100,8 @@ class Link:
 
     @property
     def in_flight(self) -> int:
-        return len(self._answers)
-
-    @property
-    def can_open(self) -> bool:
-        return self._session.can_open
+        """All that the node is to answer, also what waits here for a slot."""
+        return len(self._answers) + len(self._line)
 
     async def ask(
         self,
@@ -110,17 +111,19 @@ class Link:
         *,
         guest: bool = False,
         slots: int = MAX_STREAMS,
+        waits_s: float | None = None,
     ) -> Answer:
-        """Sends a request and waits for the head of its answer.
+        """Sends a request, as soon as the node has a slot for it, and waits for the head of its answer.
 
         Args:
-            guest: it is not of the node's owner, whose requests go first.
+            guest: it is not of the node's owner, whose requests go first; it does not wait for a slot.
             slots: how many the node serves at a time.
+            waits_s: for a slot, at most.
 
         Raises: UpstreamFailure.
         """
-        if self.guests_in_flight and not guest and len(self._answers) >= slots:
-            self._make_room(slots)
+        if len(self._answers) >= slots or self._line:
+            await self._wait_for_slot(guest, slots, waits_s)
         answer = self._open(_head(path, headers), body, guest)
         try:
             if len(body) <= self._session.room(answer.stream):
@@ -138,13 +141,33 @@ class Link:
         try:
             stream = self._session.open(head)
         except CannotOpen as error:
-            raise UpstreamFailure(Kind.CONNECT, "the machine takes no more requests now") from error
+            raise _busy() from error
         except ValueError as error:
+            self._line.call(len(self._answers))
             raise UpstreamFailure(Kind.TOO_LARGE, "more headers than a machine takes") from error
         answer = self._answers[stream] = Answer(self, stream, guest)
         self.guests_in_flight += guest
         self._host.load_changed(self)
         return answer
+
+    async def _wait_for_slot(self, guest: bool, slots: int, waits_s: float | None) -> None:
+        if guest or self.is_leaving:
+            raise _busy()
+        line = self._line
+        line.places = slots
+        if self.guests_in_flight:
+            self._make_room(slots)
+        if len(line) >= slots * MOST_WAITING_PER_SLOT:
+            raise _busy()
+        self._host.load_changed(self)
+        try:
+            await line.wait(len(self._answers), waits_s)
+        except BaseException as error:
+            line.call(len(self._answers))
+            self._host.load_changed(self)
+            if isinstance(error, TimeoutError):
+                raise UpstreamFailure(Kind.WAITED, "the machine was busy for too long") from error
+            raise
 
     def _make_room(self, slots: int) -> None:
         jobs = [Job(one.stream, one.guest, one.started, one.status != 0) for one in self._answers.values()]
@@ -178,6 +201,7 @@ class Link:
         if not self._closes_when_done:
             self.is_leaving = self._closes_when_done = True
             self._session.go_away(Code.NO_ERROR, reason)
+            self._line.disperse(_busy())
             self._host.load_changed(self)
             self._tell()
             self._close_if_done()
@@ -222,8 +246,9 @@ class Link:
     def lost(self) -> None:
         if self._is_lost:
             return
-        self._is_lost = True
+        self._is_lost = self.is_leaving = True
         self._session.close()
+        self._line.disperse(_busy())
         answers, self._answers = self._answers, {}
         for answer in answers.values():
             answer.end(UpstreamFailure(Kind.RESET, "the connection to the machine was lost"))
@@ -288,7 +313,8 @@ class Link:
         self.is_leaving = True
         for stream in event.refused:
             if (answer := self._forget(stream)) is not None:
-                answer.end(UpstreamFailure(Kind.CONNECT, "the machine takes no more requests now"))
+                answer.end(_busy())
+        self._line.disperse(_busy())
         self._host.load_changed(self)
 
     def _settings_came(self, payload: bytes) -> None:
@@ -317,6 +343,8 @@ class Link:
         answer = self._answers.pop(stream, None)
         if answer is not None:
             self.guests_in_flight -= answer.guest
+            if self._line:
+                self._line.call(len(self._answers))
             self._host.load_changed(self)
         return answer
 
@@ -345,6 +373,10 @@ class Link:
 
 _MOST_AT_ONCE_BYTES = 64 * 1024
 """After so many the socket is asked again whether it takes more."""
+
+
+def _busy() -> UpstreamFailure:
+    return UpstreamFailure(Kind.BUSY, "the machine takes no more requests now")
 
 
 @lru_cache(maxsize=1024)

@@ -1,21 +1,25 @@
 """What machines of others say that they have used, held against what the gateway counts itself.
 
-    guest's answer ──▶ Recounts.note ──(thread)──▶ doubts ──▶ NodeDoubt, a row per machine, model, kind and day
+    guest's answer ──(thread)──▶ Recount ──▶ believed: what is charged and recorded
+                                         └─▶ Recounts.note ──▶ doubts ──▶ NodeDoubt, a row per model, kind and day
 
-Nobody pays by this: it is the evidence by which rewards are held back. Vocabularies differ, so only what none
-explains is doubted. An organisation's own machines are not recounted: they cost it nothing.
+Every answer is counted before it is charged, and its machine's word is taken only where it is near that count. Doubts
+are the evidence by which rewards are held back: vocabularies differ, so only what none explains is doubted. An
+organisation's own machines are not recounted: they cost it nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
 import orjson
 
-from providers.adapters.base import REPORTED, TokenUsage
+from providers.adapters.base import COUNTED, TokenUsage, cut
 from providers.schema import Call
 from providers.targets import Target
 
@@ -23,8 +27,19 @@ MORE_THAN_BYTES, INFLATED, PROMPT_INFLATED, TOO_FAST = "more_than_bytes", "infla
 WRONG_ANSWER, NO_ANSWER = "wrong_answer", "no_answer"
 """The last two are of canaries."""
 
-MOST_AT_ONCE = 64
-"""Answers that wait for their recount; further ones are not recounted."""
+MOST_WAITING = 10_000
+"""Doubted answers that wait for PostgreSQL; what comes besides is told in the log alone. None is paid by its word."""
+
+_SPARE = 4
+"""A vocabulary may split text a quarter finer than the gateway's own and still be taken at its word."""
+
+_MARKS_BELIEVED = 8
+"""End of the answer, and what marks thoughts and calls of tools."""
+
+_TEMPLATE_BELIEVED, _TURN_BELIEVED = 64, 8
+"""What a chat template puts before a prompt, and around each of its messages."""
+
+_IMAGE_BELIEVED = 4_096
 
 _MARKS_TOKENS = 16
 """Begin, end and what else a model counts besides its text."""
@@ -39,8 +54,18 @@ _MOST_PER_S, _LEAST_FOR_SPEED = 5_000, 200
 """Tokens of one stream in a second, judged where there are enough of them."""
 
 
+_WRITTEN = (
+    "reasoning", "reasoning_content", "content", "text", "refusal", "tool_calls", "function_call", "function", "name",
+    "arguments",
+)  # fmt: skip
+"""Members of a message, and of what is in it, that a model writes."""
+
+logger = logging.getLogger(__name__)
+
+
 class Recount(msgspec.Struct, frozen=True):
-    """One answer. `text_bytes` is what came of it, `prompt_bytes` bounds the prompt's tokens from above."""
+    """One answer. `text_bytes` is what came of it, `prompt_bytes` bounds the prompt's tokens from above; `turns` are
+    the messages of the prompt, `images` those in it."""
 
     request_id: str
     target_id: int
@@ -48,7 +73,23 @@ class Recount(msgspec.Struct, frozen=True):
     counted: TokenUsage
     text_bytes: int
     prompt_bytes: int
-    took_s: float
+    turns: int = 1
+    images: int = 0
+
+    @property
+    def believed(self) -> TokenUsage:
+        """What was said as far as the gateway's own count is near it, else that count."""
+        said, counted = self.said, self.counted
+        images = self.images * _IMAGE_BELIEVED
+        prompt = counted.input_tokens + counted.input_tokens // _SPARE + images
+        prompt += _TEMPLATE_BELIEVED + _TURN_BELIEVED * self.turns
+        answer = counted.output_tokens + counted.output_tokens // _SPARE + _MARKS_BELIEVED
+        if said.input_tokens <= prompt and said.output_tokens <= answer:
+            return said
+        input_tokens, output_tokens = said.input_tokens, said.output_tokens
+        if input_tokens > prompt:
+            input_tokens = counted.input_tokens + images
+        return cut(said, input_tokens, output_tokens if output_tokens <= answer else counted.output_tokens, COUNTED)
 
 
 class Watcher(Protocol):
@@ -57,11 +98,10 @@ class Watcher(Protocol):
 
 
 Count = Callable[[Call, str], TokenUsage]
-Text = Callable[[], str]
 Keep = Callable[[Recount, list[str]], Coroutine[Any, Any, None]]
 
 
-def doubts_of(recount: Recount) -> list[str]:
+def doubts_of(recount: Recount, took_s: float) -> list[str]:
     said, counted, found = recount.said, recount.counted, []
     if said.output_tokens > recount.text_bytes + _MARKS_TOKENS:
         found.append(MORE_THAN_BYTES)
@@ -69,22 +109,38 @@ def doubts_of(recount: Recount) -> list[str]:
         found.append(INFLATED)
     if said.input_tokens > recount.prompt_bytes + _TEMPLATE_TOKENS:
         found.append(PROMPT_INFLATED)
-    if said.output_tokens >= max(_LEAST_FOR_SPEED, _MOST_PER_S * recount.took_s):
+    if said.output_tokens >= max(_LEAST_FOR_SPEED, _MOST_PER_S * took_s):
         found.append(TOO_FAST)
     return found
 
 
 def text_of(body: bytes) -> str:
-    """All of a whole answer that a model may have written; with some marks of JSON, in the machine's favour."""
+    """All of a whole answer that a model may have written."""
     try:
         choices = orjson.loads(body).get("choices") or []
-        return orjson.dumps([choice.get("message") or choice.get("text") for choice in choices]).decode()
-    except (orjson.JSONDecodeError, AttributeError):
+        written = [choice.get("message") or choice.get("text") for choice in choices]
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
         return body.decode("utf-8", "replace")
+    return "".join(_words_in(written))
+
+
+def _words_in(written: Any) -> list[str]:
+    """Not by recursion: a machine decides how deep it is."""
+    words: list[str] = []
+    left = [written]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            words.append(value)
+        elif isinstance(value, list):
+            left += reversed(value)
+        elif isinstance(value, dict):
+            left += [value[name] for name in reversed(_WRITTEN) if name in value]
+    return words
 
 
 class Recounts:
-    """Of one process.
+    """The doubts of one process.
 
     Args:
         count: blocking, as the gateway counts for an upstream that says nothing.
@@ -94,32 +150,37 @@ class Recounts:
     def __init__(self, count: Count, keep: Keep) -> None:
         self.keep = keep
         self._count = count
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._waiting: deque[tuple[Recount, list[str]]] = deque()
+        self._keeping: asyncio.Task[None] | None = None
         self.watcher: Watcher | None = None
 
-    def note(self, call: Call, target: Target, said: TokenUsage, text: Text, took_s: float) -> None:
-        """A guest's answer is complete. Never waits, never raises. `text` is called in a thread."""
-        if said.source == REPORTED and len(self._tasks) < MOST_AT_ONCE:
-            self._keep(self.judge(call, target, said, text, took_s))
+    def note(self, target: Target, recount: Recount | None, took_s: float) -> None:
+        """A guest's answer is complete; without a recount it told no usage. Never waits, never raises."""
+        if recount is not None and (doubts := doubts_of(recount, took_s)):
+            self._wait(recount, doubts)
         if self.watcher is not None:
             self.watcher.note(target)
 
-    async def judge(self, call: Call, target: Target, said: TokenUsage, text: Text, took_s: float) -> None:
+    async def judge(self, call: Call, target: Target, said: TokenUsage, words: str, took_s: float) -> None:
         """Counts, and keeps what is doubted."""
-        counted, text_bytes = await asyncio.to_thread(self._measure, call, text)
-        recount = Recount(call.request_id, target.id, said, counted, text_bytes, call.prompt_bytes, took_s)
-        if doubts := doubts_of(recount):
+        counted = await asyncio.to_thread(self._count, call, words)
+        text_bytes = len(words.encode("utf-8", "replace"))
+        recount = Recount(call.request_id, target.id, said, counted, text_bytes, call.prompt_bytes)
+        if doubts := doubts_of(recount, took_s):
             await self.keep(recount, doubts)
 
     async def aclose(self) -> None:
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+        if self._keeping is not None:
+            await self._keeping
 
-    def _measure(self, call: Call, text: Text) -> tuple[TokenUsage, int]:
-        words = text()
-        return self._count(call, words), len(words.encode("utf-8", "replace"))
+    def _wait(self, recount: Recount, doubts: list[str]) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            logger.warning("request %s: %s, not kept: too many wait", recount.request_id, ", ".join(doubts))
+            return
+        self._waiting.append((recount, doubts))
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.get_running_loop().create_task(self._keep_all())
 
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _keep_all(self) -> None:
+        while self._waiting:
+            await self.keep(*self._waiting.popleft())

@@ -21,7 +21,7 @@ from nodes.links import Links
 from providers.failures import Kind, UpstreamFailure
 from shareai_node.tunnel.session import MAX_STREAMS
 
-SECRET, GUEST, SLOTS = "x-relay-secret", "x-relay-guest", "x-relay-slots"
+SECRET, GUEST, SLOTS, WAITS_MS = "x-relay-secret", "x-relay-guest", "x-relay-slots", "x-relay-waits-ms"
 FAILURE, DETAIL = "x-relay-failure", "x-relay-detail"
 _OURS = "x-relay-"
 _OF_ONE_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding", "content-encoding", "te"}
@@ -66,15 +66,19 @@ class Relay:
         if not hmac.compare_digest(headers.get(SECRET, "").encode(*_AS_SENT), self._secret):
             raise UpstreamFailure(Kind.REFUSED_EGRESS, "no process of this console")
         link = self._links.find(node)
-        if link is None or not link.can_open:
+        if link is None or link.is_leaving:
             raise UpstreamFailure(Kind.CONNECT, "the machine is not connected")
         onward = tuple(
             (name, value) for name, value in headers.items() if name not in _OF_ONE_HOP and not name.startswith(_OURS)
         )
-        slots = headers.get(SLOTS, "")
-        is_guest = headers.get(GUEST) == "1"
+        slots, waits_ms = _number(headers.get(SLOTS)), _number(headers.get(WAITS_MS))
         return await link.ask(
-            path, onward, body, guest=is_guest, slots=int(slots) if slots.isdecimal() else MAX_STREAMS
+            path,
+            onward,
+            body,
+            guest=headers.get(GUEST) == "1",
+            slots=slots or MAX_STREAMS,
+            waits_s=waits_ms / 1000 if waits_ms else None,
         )
 
 
@@ -189,6 +193,10 @@ class Caller(asyncio.Protocol):
         if self._out:
             out, self._out = self._out, []
             self._transport.write(b"".join(out))
+
+
+def _number(said: str | None) -> int | None:
+    return int(said) if said is not None and said.isdecimal() else None
 
 
 def _head(answer: Answer) -> bytes:

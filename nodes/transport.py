@@ -29,10 +29,30 @@ class TunnelTransport(Transport):
 
     async def send(self, target: Target, request: UpstreamRequest, deadlines: Deadlines) -> UpstreamResponse:
         link, path = self._links.find(target.node), PREFIX + request.path
-        if link is None or not link.can_open:
+        if link is None or link.is_leaving:
             onward = msgspec.structs.replace(request, path=path)
             return await self._others.send(target, onward, deadlines)
-        return await link.ask(path, request.headers, request.body, guest=target.place == GUEST, slots=target.slots)
+        return await link.ask(
+            path,
+            request.headers,
+            request.body,
+            guest=target.place == GUEST,
+            slots=target.slots,
+            waits_s=longest_wait_s(request, deadlines),
+        )
+
+
+def longest_wait_s(request: UpstreamRequest, deadlines: Deadlines) -> float:
+    """For a slot of the machine: whoever has waited longer would get no first byte in time either."""
+    first_byte_s = deadlines.first_byte_s if _STREAMED in request.body else deadlines.first_byte_unary_s
+    return first_byte_s * _SHARE_WAITED
+
+
+_STREAMED = b'"stream":true'
+"""In no string of a body does this stand, for there its quotes would be escaped."""
+
+_SHARE_WAITED = 0.95
+"""So that it ends as a wait, which says nothing against the machine, and not as a first byte that never came."""
 
 
 class Nobody:

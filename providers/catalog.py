@@ -69,13 +69,16 @@ class CatalogPrice:
         def dearer(price: Decimal, step: Decimal = _PRICE_STEP) -> Decimal:
             return (price * factor).quantize(step, ROUND_UP)
 
+        def any_dearer(price: Decimal | None) -> Decimal | None:
+            return None if price is None else dearer(price)
+
         return replace(
             self,
             input=dearer(self.input),
-            cached_input=None if self.cached_input is None else dearer(self.cached_input),
+            cached_input=any_dearer(self.cached_input),
             output=dearer(self.output),
             request=dearer(self.request, _REQUEST_STEP),
-            kinds={name: None if price is None else dearer(price) for name, price in self.kinds.items()},
+            kinds={name: any_dearer(price) for name, price in self.kinds.items()},
             tiers=[
                 tier_of(tier["above_tokens"], {n: dearer(Decimal(tier[n])) for n in TIER_PRICES if n in tier})
                 for tier in self.tiers

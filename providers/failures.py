@@ -31,6 +31,8 @@ class Kind(StrEnum):
     EMPTY = "empty_answer"
     TOO_LARGE = "answer_too_large"
     INTERRUPTED = "interrupted"
+    BUSY = "machine_busy"
+    WAITED = "waited_too_long"
 
 
 class Step(StrEnum):
@@ -43,7 +45,10 @@ class Step(StrEnum):
 
 _STEPS = {Kind.UNAUTHORIZED: Step.NEXT_KEY, Kind.REJECTED: Step.GIVE_BACK}
 
-TIMEOUTS = frozenset({Kind.FIRST_BYTE_TIMEOUT, Kind.IDLE_TIMEOUT, Kind.DEADLINE})
+TIMEOUTS = frozenset({Kind.FIRST_BYTE_TIMEOUT, Kind.IDLE_TIMEOUT, Kind.DEADLINE, Kind.WAITED})
+
+NO_EVIDENCE = frozenset({Kind.BUSY, Kind.WAITED})
+"""A healthy machine had no slot free: nothing was asked of it, so nothing was learnt about it."""
 
 
 class UpstreamFailure(Exception):

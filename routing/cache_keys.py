@@ -13,6 +13,7 @@ from providers.schema import CHAT, Call
 from providers.targets import OWN
 from routing.cache_rules import CacheRule
 from routing.canary_draw import CANARY
+from routing.discretion import leaves_nothing
 from routing.plans import Plan
 from routing.sentences import rendered
 from routing.similar import Similar, similar_of
@@ -66,11 +67,13 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
 
 
 def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wanted | None:
-    """None for a call that no rule covers, or that is never answered from memory: it carries results of tools, which
-    are of one moment, or is too large."""
+    """None for a call that no rule covers, or that is never answered from memory: it is private, or its caller wants
+    it forgotten; it carries results of tools, which are of one moment, or is too large."""
     name = plan.route or call.models[0]
     rule = snapshot.cache.find(plan.route, call.models[0], caller.key_public_id)
     if rule is None or call.prompt_bytes > MOST_PROMPT_BYTES or _holds_results(call):
+        return None
+    if leaves_nothing(call, snapshot.routes):
         return None
     key_id = caller.key_id if rule.per_key else 0
     head: tuple[Any, ...] = (caller.org_id, key_id, call.endpoint, *snapshot.cache.purged(name))

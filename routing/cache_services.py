@@ -15,11 +15,13 @@ from accounts.audit import Actor, record
 from accounts.authority import authority_of
 from accounts.changes import changing
 from accounts.errors import InvalidField
+from accounts.key_lines import KeyLines
 from accounts.models import ApiKey, Organization
 from accounts.roles import Permission
 from common.ids import new_id
 from common.numbers import is_number, is_whole
 from routing.cache_rules import KEY, LONGEST_TTL_S, MODEL, ORGANIZATION, ROUTE, SCOPES
+from routing.embedding_models import require_embedding
 from routing.models import CachePolicy, CachePurge, Route
 
 USUAL_THRESHOLD, LEAST_THRESHOLD = 0.95, 0.5
@@ -38,10 +40,11 @@ def put_policy(
     """Makes the policy of this scope and subject, or replaces it.
 
     Args:
-        subject: the route's or model's name, the key's public id; nothing for the organisation.
+        subject: the route's or model's name; the public id of a key, for all of its line; nothing for the
+            organisation.
         ttl_s: 0 keeps nothing, whatever a wider policy says.
         semantic: of a route alone: `{"model", "threshold"}`, by whose embeddings and from which cosine on a question
-            counts as the same.
+            counts as the same. Somebody has to serve such a model.
 
     Raises:
         NotPermitted: the actor may not manage routes.
@@ -52,10 +55,12 @@ def put_policy(
     with changing(organization):
         authority_of(organization, actor).require(Permission.MANAGE_ROUTES)
         subject = _subject(organization, scope, subject)
-        policy = CachePolicy.objects.of(organization).filter(scope=scope, subject=subject).first()
+        policy = _found(organization, actor, scope, subject)
         before = described(policy) if policy else None
-        policy = policy or CachePolicy(org=organization, public_id=new_id("cpol"), scope=scope, subject=subject)
-        policy.ttl_s, policy.per_key, policy.semantic = ttl_s, per_key, semantic
+        if semantic is not None and semantic["model"] != _compares_by(before):
+            require_embedding(organization, semantic["model"])
+        policy = policy or CachePolicy(org=organization, public_id=new_id("cpol"), scope=scope)
+        policy.subject, policy.ttl_s, policy.per_key, policy.semantic = subject, ttl_s, per_key, semantic
         if before != described(policy):
             policy.save()
             action = "cache_policy.updated" if before else "cache_policy.created"
@@ -120,6 +125,23 @@ def described(policy: CachePolicy) -> dict[str, Any]:
     }
 
 
+def _found(organization: Organization, actor: Actor, scope: str, subject: str) -> CachePolicy | None:
+    """A line of keys has one policy: of several, made for each of them, the newest key's stays."""
+    policies = CachePolicy.objects.of(organization).select_related("org").filter(scope=scope)
+    if scope != KEY:
+        return policies.filter(subject=subject).first()
+    line = KeyLines(organization.pk).of(subject)
+    found = sorted(policies.filter(subject__in=line), key=lambda policy: line.index(policy.subject))
+    for other in found[:-1]:
+        delete_policy(other, actor)
+    return found[-1] if found else None
+
+
+def _compares_by(before: Mapping[str, Any] | None) -> str | None:
+    """What stands there stays, also while nobody serves it: then nothing is compared."""
+    return before["semantic"]["model"] if before is not None and before["semantic"] else None
+
+
 def _note(organization: Organization, actor: Actor, action: str, policy: CachePolicy, **change: Any) -> None:
     label = policy.subject or policy.scope
     record(organization, actor, action, "cache_policy", policy.public_id, label=label, **change)
@@ -156,8 +178,10 @@ def _subject(organization: Organization, scope: str, subject: str) -> str:
         raise InvalidField.one("subject", _("Say for what."))
     if scope == ROUTE and not Route.objects.of(organization).filter(name=subject).exists():
         raise InvalidField.one("subject", _("There is no route of this name."))
-    if scope == KEY and not ApiKey.objects.of(organization).filter(public_id=subject).exists():
-        raise InvalidField.one("subject", _("There is no such key."))
+    if scope == KEY:
+        if not ApiKey.objects.of(organization).filter(public_id=subject).exists():
+            raise InvalidField.one("subject", _("There is no such key."))
+        return KeyLines(organization.pk).newest(subject)
     if scope == MODEL and any(character.isspace() for character in subject):
         raise InvalidField.one("subject", _("A model's name has no spaces."))
     return subject

@@ -15,8 +15,10 @@ from metering.running_count import RunningCount
 from metering.usage import UsageRecord
 from providers.adapters.base import COUNTED, StreamDecoder, TokenUsage
 from providers.schema import Call
+from providers.targets import GUEST
+from routing.counting import prompt_tokens
 from routing.failover import Attempt
-from routing.settlement import Settlement, prompt_tokens
+from routing.settlement import Settlement
 
 Note = Callable[[UsageRecord], object]
 
@@ -44,8 +46,9 @@ class Checkpoints:
     def note(self, attempt: Attempt, decoder: StreamDecoder) -> None:
         if self._is_counting:
             return
-        if decoder.usage is not None and decoder.usage.source != COUNTED:
-            self._write(attempt, decoder.usage)
+        usage = decoder.usage
+        if usage is not None and usage.source != COUNTED and attempt.target.place != GUEST:
+            self._write(attempt, usage)
             return
         text = decoder.delivered_text()
         new, self._counted_chars = text[self._counted_chars :], len(text)

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from common.errors import ShareAIError
-from providers.adapters.base import StreamDecoder
+from providers.adapters.base import StreamDecoder, TokenUsage
 from providers.adapters.spliced import SplicedDecoder, head_of, spliced
 from providers.failures import UpstreamFailure
 from providers.prefill import can_go_on, continued, may_be_continued
 from providers.schema import Call
+from providers.targets import GUEST
 from routing.asked import Asked
 from routing.failover import Attempt, Failover, OpenedStream, RejectedUpstream
 from routing.plans import Plan
@@ -60,7 +61,7 @@ class Continuation:
         if not said:
             return None
         asked.flight.waiting_since = None
-        usage = decoder.usage or await settlement.count(said)
+        usage = await self._used(attempt, decoder, said)
         call = continued(self.call, said, usage.output_tokens)
         plan = self._next(call) if call is not None else None
         if call is None or plan is None:
@@ -69,12 +70,18 @@ class Continuation:
         try:
             opened = await self._open(call, plan, aside, failure)
             if opened is not None:
-                settlement.go_on(self.call, attempt, usage, aside.holding)
+                settlement.go_on(self.call, attempt, usage, aside.holding, aside.bound)
                 aside.holding = None
         finally:
             if aside.holding is not None:
                 aside.holding.close(0, 0, "")
         return opened
+
+    async def _used(self, attempt: Attempt, decoder: StreamDecoder, said: str) -> TokenUsage:
+        """Of the part that broke off."""
+        if decoder.usage is None or attempt.target.place == GUEST:
+            return await self._asked.settlement.count(said)
+        return decoder.usage
 
     async def _open(self, call: Call, plan: Plan, aside: Settlement, failure: UpstreamFailure) -> OpenedStream | None:
         """Its prompt is paid for again, so money is held for it again, by `aside`: without it nobody is asked."""

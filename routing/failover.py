@@ -23,9 +23,9 @@ from common.errors import (
 from metering.usage import AttemptRecord, AttemptUsage
 from providers.adapters import ADAPTERS
 from providers.adapters.base import Adapter, Completion, StreamDecoder
-from providers.failures import TIMEOUTS, Kind, Step, UpstreamFailure
+from providers.failures import NO_EVIDENCE, TIMEOUTS, Kind, Step, UpstreamFailure
 from providers.schema import Call
-from providers.targets import Credential, Target
+from providers.targets import GUEST, Credential, Target
 from providers.transport import Deadlines, Transport, UpstreamResponse
 from routing.flights import Flight
 from routing.health import Health, Speed
@@ -259,7 +259,9 @@ class Failover:
     async def _open(self, call: Call, attempt: Attempt, deadlines: Deadlines) -> OpenedStream:
         response, adapter = await self._send(call, attempt, deadlines)
         try:
-            decoder = adapter.decoder(call)
+            # What a machine of others says of its usage is told when it has been counted again.
+            is_guest = attempt.target.place == GUEST
+            decoder = adapter.decoder(msgspec.structs.replace(call, include_usage=False) if is_guest else call)
             first = await _until_committed(response, decoder)
         except BaseException:
             response.close()
@@ -293,6 +295,8 @@ class Failover:
         elif failure.kind is Kind.RATE_LIMITED:
             breaker.release()
             health.cool_down(target.id, key_id, now, failure.retry_after_s)
+        elif failure.kind in NO_EVIDENCE:
+            breaker.release()
         elif failure.kind is Kind.UNAUTHORIZED:
             breaker.release()
             if attempt.credential is not None:
@@ -330,7 +334,7 @@ def _final(failure: UpstreamFailure, trail: Trail) -> ShareAIError:
     names = ", ".join(f"{a.target} ({a.outcome.replace('_', ' ')})" for a in trail.attempts)
     message = f"Every target that could serve this request failed: {names}."
     refusal: type[CodedError] = ProviderUnavailable
-    if failure.kind is Kind.FIRST_BYTE_TIMEOUT:
+    if failure.kind in (Kind.FIRST_BYTE_TIMEOUT, Kind.WAITED):
         refusal = FirstTokenTimeout
     elif failure.kind in TIMEOUTS:
         refusal = UpstreamTimeout

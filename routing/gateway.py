@@ -9,7 +9,8 @@ from functools import partial
 from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from metering.usage import HIT
-from nodes.recount import Recounts, text_of
+from nodes.recount import Recount, Recounts, text_of
+from providers.adapters.base import Completion, TokenUsage
 from providers.schema import Call
 from providers.targets import GUEST
 from routing.admission import Admission
@@ -18,7 +19,7 @@ from routing.cache import Cache
 from routing.cache_keys import wanted
 from routing.checkpoints import Note, nothing_noted
 from routing.continuation import Continuation, continuation_of
-from routing.failover import Answered, Failover, OpenedStream, RejectedUpstream, Trail
+from routing.failover import Answered, Attempt, Failover, OpenedStream, RejectedUpstream, Trail
 from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
 from routing.hedging import Hedger
@@ -174,21 +175,10 @@ class Gateway:
         now = self._clock()
         attempt.close()
         trail.note(attempt, "ok", now, 200)
-        usage, body = completion.usage, completion.body
-        if usage is None:
-            try:
-                usage = await settlement.count(completion.text)
-            except asyncio.CancelledError:
-                settlement.settle_counted(
-                    completion.text,
-                    attempt=attempt,
-                    status=200,
-                    billing_reason=COMPLETED,
-                    finish_reason=completion.finish_reason,
-                    error_code="",
-                )
-                raise
-            body = with_usage(body, usage)
+        usage, body, recount = completion.usage, completion.body, None
+        if usage is None or attempt.target.place == GUEST:
+            usage, recount = await self._counted(attempt, completion, settlement)
+            body = with_usage(body, usage) if usage is not completion.usage else body
         if attempt.ttft_s is not None:
             attempt.speed.note(attempt.ttft_s, usage.output_tokens, attempt.ttft_s)
         cost_nanos = settlement.settle(
@@ -199,7 +189,7 @@ class Gateway:
             finish_reason=completion.finish_reason,
         )
         if attempt.target.place == GUEST and self._recounts is not None:
-            self._recounts.note(call, attempt.target, usage, partial(text_of, completion.body), attempt.ttft_s or 0.0)
+            self._recounts.note(attempt.target, recount, attempt.ttft_s or 0.0)
         if call.wants_trace:
             body = with_trace(body, trace_of(plan, trail.attempts))
         headers = answer_headers(
@@ -211,6 +201,28 @@ class Gateway:
             attempt.ttft_s,
         )
         return Reply(200, [JSON_TYPE, *headers, cost_header(cost_nanos), *settlement.limit_headers], body)
+
+    @staticmethod
+    async def _counted(
+        attempt: Attempt, completion: Completion, settlement: Settlement
+    ) -> tuple[TokenUsage, Recount | None]:
+        """Of an answer whose upstream told no usage, or is not to be taken at its word."""
+        said, text = completion.usage, completion.text
+        try:
+            if said is None:
+                return await settlement.count(text), None
+            recount = await settlement.recount(attempt.target, said, partial(text_of, completion.body))
+        except asyncio.CancelledError:
+            settlement.settle_counted(
+                text if said is None else text_of(completion.body),
+                attempt=attempt,
+                status=200,
+                billing_reason=COMPLETED,
+                finish_reason=completion.finish_reason,
+                error_code="",
+            )
+            raise
+        return recount.believed, recount
 
     def _refused(self, call: Call, error: ShareAIError, trail: Trail, settlement: Settlement) -> Reply:
         settlement.settle(status=error.status, billing_reason=NO_CHARGE, error_code=error.code)

@@ -28,12 +28,12 @@ from providers.adapters.base import COUNTED, TokenUsage
 from providers.failures import Kind
 from providers.targets import Target
 from routing.asked import Asked
+from routing.counting import prompt_tokens
 from routing.failover import Answered, Enter, Failover, OpenedStream, RejectedUpstream, RetryBudget
 from routing.flights import Flights
 from routing.health import Health
 from routing.parts import part_of, part_of_target
 from routing.plans import Candidate, Hedge
-from routing.settlement import prompt_tokens
 from routing.upper_bounds import Size, cost_bound
 
 LEAST_SAMPLES = 20

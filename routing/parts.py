@@ -9,7 +9,7 @@ import msgspec
 from common.money import request_cost_nanos
 from common.rates import summed
 from metering.usage import AttemptUsage
-from providers.adapters.base import COUNTED, REPORTED, TokenUsage
+from providers.adapters.base import BOUNDED, COUNTED, REPORTED, TokenUsage
 from providers.schema import Call
 from providers.targets import Price, Target
 from routing.failover import Attempt
@@ -80,7 +80,7 @@ class Parts(msgspec.Struct, frozen=True):
             mine.input_tokens + usage.input_tokens,
             mine.output_tokens + usage.output_tokens,
             mine.cached_tokens + usage.cached_tokens,
-            REPORTED if mine.source == usage.source == REPORTED else COUNTED,
+            _source_of(mine.source, usage.source),
             summed(mine.token_details, usage.token_details),
         )
         return total, self.cost_nanos + cost_nanos
@@ -91,6 +91,12 @@ class Parts(msgspec.Struct, frozen=True):
         total = Counter(dict(self.charges))
         total.update(dict(charges))
         return tuple(total.items())
+
+
+def _source_of(one: str, other: str) -> str:
+    if one == other:
+        return one
+    return COUNTED if COUNTED in (one, other) else BOUNDED
 
 
 NO_PARTS = Parts()

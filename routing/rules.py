@@ -26,7 +26,9 @@ UNAVAILABLE = "unavailable"
 """The cause of a fallback when no target of the rule may serve at all: nothing was tried, so nothing failed."""
 
 CAUSES: Mapping[str, frozenset[Kind]] = {
-    "connection": frozenset({Kind.DNS, Kind.CONNECT, Kind.TLS, Kind.RESET, Kind.REFUSED_EGRESS, Kind.INTERRUPTED}),
+    "connection": frozenset(
+        {Kind.DNS, Kind.CONNECT, Kind.TLS, Kind.RESET, Kind.REFUSED_EGRESS, Kind.INTERRUPTED, Kind.BUSY}
+    ),
     "timeout": TIMEOUTS,
     "server_error": frozenset({Kind.SERVER_ERROR, Kind.REDIRECT}),
     "rate_limit": frozenset({Kind.RATE_LIMITED}),

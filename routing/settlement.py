@@ -16,15 +16,17 @@ import msgspec
 from accounts.authentication import Caller
 from metering.admission import Headers, Hold
 from metering.holdings import Holding
-from metering.tokens import count_tokens
 from metering.usage import HIT, UsageRecord
-from providers.adapters.base import COUNTED, NONE, TokenUsage
-from providers.schema import CHAT, Call
+from nodes.recount import Recount
+from providers.adapters.base import NONE, TokenUsage
+from providers.schema import Call
 from providers.targets import Target
+from routing.counting import counted_usage, recount_of
 from routing.failover import Attempt, Trail
 from routing.parts import NO_PARTS, Charges, cost_of, part_of
 from routing.plans import Plan
 from routing.prompts import UNKNOWN, Fingerprint
+from routing.upper_bounds import Size, is_sold, within
 
 COMPLETED, CANCELLED, INTERRUPTED, NO_CHARGE, CACHED = (
     "completed",
@@ -54,6 +56,7 @@ class Settlement:
         "_fingerprint",
         "_parts",
         "_trail",
+        "bound",
         "cache",
         "caller",
         "hold",
@@ -83,6 +86,7 @@ class Settlement:
         self._began_at = datetime.now(UTC)
         self._done = False
         self._parts = NO_PARTS
+        self.bound: Size | None = None
         self.plan: Plan | None = None
         self.cache = ""
         self.saved_nanos = 0
@@ -95,7 +99,7 @@ class Settlement:
         """One in its place, for whoever sees the request to its end; this one records nothing from now on."""
         successor = Settlement(self._call, self.caller, self._trail, self._append, self._clock, self._fingerprint)
         successor._began_at, successor._done, successor._parts = self._began_at, self._done, self._parts
-        successor.plan, successor.cache = self.plan, self.cache
+        successor.bound, successor.plan, successor.cache = self.bound, self.plan, self.cache
         successor.hold, successor.holding, successor.limit_headers = self.hold, self.holding, self.limit_headers
         self._done, self.hold, self.holding = True, None, None
         return successor
@@ -116,6 +120,7 @@ class Settlement:
         self._done = True
         usage = usage or TokenUsage(source=NONE)
         target = attempt.target if attempt else None
+        usage = self._bounded(usage, target)
         mine_nanos = cost_nanos = cost_of(usage, target.price if target else None)
         charges = self._charges(usage, mine_nanos, target)
         if self._parts is not NO_PARTS and attempt is not None:
@@ -154,6 +159,7 @@ class Settlement:
         if self._done:
             return None
         trail, target = self._trail, attempt.target
+        usage = self._bounded(usage, target)
         current = trail.record_of(attempt, GATEWAY_LOST, self._clock(), 200)
         cost_nanos = cost_of(usage, target.price)
         charges: Charges = ()
@@ -175,12 +181,16 @@ class Settlement:
         """One that never settles: it takes what is held for a further part of the same answer."""
         return Settlement(self._call, self.caller, self._trail, self._append, self._clock)
 
-    def go_on(self, call: Call, attempt: Attempt, usage: TokenUsage, holding: Holding | None) -> None:
+    def go_on(
+        self, call: Call, attempt: Attempt, usage: TokenUsage, holding: Holding | None, bound: Size | None
+    ) -> None:
         """Another target goes on with the answer, asked by `call`: what `attempt` used is its part of the bill.
 
         Args:
-            holding: for the part that begins, of the same lessee as that of the part which ends, if both have one.
+            holding, bound: for the part that begins, of the same lessee as that of the part which ends, if both have
+                one, and what it covers.
         """
+        usage, self.bound = self._bounded(usage, attempt.target), bound
         part = part_of(attempt, usage)
         charges, held_for = self._parts.charges, None
         if holding is None and self.holding is not None:
@@ -195,6 +205,17 @@ class Settlement:
     def summed(self, usage: TokenUsage) -> TokenUsage:
         """With what earlier targets had used of the same answer."""
         return self._parts.joined(usage, 0)[0]
+
+    def _bounded(self, usage: TokenUsage, target: Target | None) -> TokenUsage:
+        """Who is paid for it is believed as far as what was held reaches."""
+        if self.bound is None or target is None or not is_sold(target, self.caller.org_id):
+            return usage
+        return within(usage, self.bound, target)
+
+    async def recount(self, target: Target, said: TokenUsage, text: Callable[[], str]) -> Recount:
+        """What a machine of others says held against what the gateway counts, off the loop. `text`: what came."""
+        call = self._parts.call or self._call
+        return await asyncio.get_running_loop().run_in_executor(None, recount_of, call, target, said, text)
 
     async def count(self, text: str) -> TokenUsage:
         """What the gateway itself counts of the prompt and `text`, off the loop."""
@@ -287,30 +308,3 @@ async def drain_counting() -> None:
     """Waits for the counts that are still running; called before the journal closes."""
     if _counting:
         await asyncio.wait(_counting)
-
-
-def counted_usage(call: Call, text: str) -> TokenUsage:
-    """What the gateway itself counts, for an upstream that reported nothing believable."""
-    return TokenUsage(prompt_tokens(call), count_tokens(text), 0, COUNTED)
-
-
-def prompt_tokens(call: Call) -> int:
-    """Blocks for as long as counting takes."""
-    return count_tokens(_prompt_text(call))
-
-
-def _prompt_text(call: Call) -> str:
-    body = call.body
-    if call.endpoint != CHAT:
-        return _flat(body.get("prompt", body.get("input", "")))
-    return "\n".join(_flat(message.get("content")) for message in body["messages"])
-
-
-def _flat(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return " ".join(_flat(item) for item in value)
-    if isinstance(value, dict):
-        return _flat(value.get("text", ""))
-    return "" if value is None else "0"

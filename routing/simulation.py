@@ -4,7 +4,7 @@
 
 Nothing is called. What a request met with a target is what it would meet there again; with targets that it did not
 meet, what others met there that day counts: how often they failed, and how long they took. Own machines count as
-connected and idle. Pure, but for the chance in the order of equals.
+connected and idle, and no drill is on. Pure, but for the chance in the order of equals.
 """
 
 from __future__ import annotations
@@ -175,7 +175,8 @@ class Simulator:
 
     def __init__(self, name: str, snapshot: OrgSnapshot, evidence: Evidence) -> None:
         self._name = name
-        self._snapshot = snapshot
+        # A drill of this hour says nothing of the requests of a day.
+        self._snapshot = msgspec.structs.replace(snapshot, drills={})
         self._evidence = evidence
         self._health = Health()
         self._at = datetime.min

@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from accounts import sources as accounts
 from accounts.database import giving_back
+from accounts.key_lines import KeyLines
 from accounts.sources import OrgRecord
 from ledger import kinds
 from ledger.models import Account
@@ -32,7 +33,7 @@ from nodes import sources as nodes
 from providers import sources as providers
 from providers.targets import Target
 from routing import snapshots
-from routing.cache_rules import NO_RULES, CacheRule, CacheRules, Semantic
+from routing.cache_rules import KEY, NO_RULES, CacheRule, CacheRules, Semantic
 from routing.canary_draw import CANARY, STABLE, variant_of
 from routing.health_rows import load_shared_health, write_breakers
 from routing.legs import RouteTarget
@@ -127,7 +128,19 @@ def load_cache_rules(org_id: int) -> CacheRules:
         )
     if not by_scope:
         return NO_RULES
+    if KEY in by_scope:
+        by_scope[KEY] = _of_lines(org_id, by_scope[KEY])
     return CacheRules(by_scope, dict(CachePurge.objects.filter(org_id=org_id).values_list("name", "count")))
+
+
+def _of_lines(org_id: int, rules: dict[str, CacheRule]) -> dict[str, CacheRule]:
+    """A key's rule is that of all which it replaced and which replace it; the newest's, where several have some."""
+    lines = KeyLines(org_id)
+    spread: dict[str, CacheRule] = {}
+    for line in {lines.of(public_id) for public_id in rules}:
+        rule = next(rules[public_id] for public_id in reversed(line) if public_id in rules)
+        spread.update(dict.fromkeys(line, rule))
+    return spread
 
 
 def load_routes(org_id: int) -> list[RouteRecord]:

@@ -65,7 +65,7 @@ class Spending:
         if isinstance(held, Holding):
             if wanted.uncovered:
                 held.charge_too(self._treasury.accounts_of(wanted.uncovered))
-            settlement.holding = held
+            settlement.holding, settlement.bound = held, wanted.size
         if wanted.is_clamped:
             settlement.limit_headers = [*settlement.limit_headers, (CLAMPED, b"%d" % wanted.max_tokens)]
         return _bounded(wanted), wanted.plan

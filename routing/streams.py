@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import ShareAIError
-from nodes.recount import Recounts
-from providers.adapters.base import COUNTED
+from nodes.recount import Recount, Recounts
+from providers.adapters.base import COUNTED, TokenUsage
 from providers.failures import Kind, UpstreamFailure
 from providers.schema import Call
 from providers.targets import GUEST
@@ -60,6 +60,7 @@ class MeteredStream(Source):
         self._is_noted = False
         self._outcome = "cancelled"
         self._error_code = "client_closed_request"
+        self._recount: Recount | None = None
         self.recounts: Recounts | None = None
         """Set where a machine of others may answer, whose word is held against what is counted here."""
 
@@ -148,8 +149,8 @@ class MeteredStream(Source):
         self._ended = True
         self._outcome, self._error_code = "ok", ""
         tail, usage, head = DONE, self._decoder.usage, self._head
-        if usage is None:
-            usage = self._decoder.usage = await self._settlement.count(self._decoder.delivered_text())
+        if usage is None or self._attempt.target.place == GUEST:
+            usage = self._decoder.usage = await self._counted(usage)
             head = NO_HEAD if head is None else head
         if head is not None and self._call.include_usage:
             tail = usage_event(self._call, self._settlement.summed(usage), head) + tail
@@ -157,6 +158,15 @@ class MeteredStream(Source):
         if self._call.wants_trace:
             tail = trace_event(self._call, trace_of(self._settlement.plan, self._trail.attempts)) + tail
         return tail
+
+    async def _counted(self, said: TokenUsage | None) -> TokenUsage:
+        """Of an answer whose upstream told no usage, or is not to be taken at its word."""
+        text = self._decoder.delivered_text()
+        if said is None:
+            return await self._settlement.count(text)
+        self._decoder.usage = None  # who is cut off here pays what is counted
+        self._recount = await self._settlement.recount(self._attempt.target, said, lambda: text)
+        return self._recount.believed
 
     def _broken(self, failure: UpstreamFailure) -> bytes:
         self._ended = True
@@ -223,7 +233,8 @@ class MeteredStream(Source):
         reason = COMPLETED if complete else CANCELLED if self._outcome == "cancelled" else INTERRUPTED
         status = 499 if self._outcome == "cancelled" else 200
         finish_reason = self._decoder.finish_reason if complete else ""
-        if usage is None or (not complete and usage.source == COUNTED):
+        is_guest = self._attempt.target.place == GUEST
+        if usage is None or (not complete and (is_guest or usage.source == COUNTED)):
             self._settlement.settle_counted(
                 self._decoder.delivered_text(),
                 attempt=self._attempt,
@@ -241,10 +252,8 @@ class MeteredStream(Source):
             finish_reason=finish_reason,
             error_code=self._error_code,
         )
-        if complete and self.recounts is not None and self._attempt.target.place == GUEST:
-            call = self._call if self._continuation is None else self._continuation.call
-            took_s = now - self._attempt.started
-            self.recounts.note(call, self._attempt.target, usage, self._decoder.delivered_text, took_s)
+        if complete and is_guest and self.recounts is not None:
+            self.recounts.note(self._attempt.target, self._recount, now - self._attempt.started)
         if complete and self._attempt.ttft_s is not None:
             duration_s = now - self._attempt.started - self._attempt.ttft_s
             self._attempt.speed.note(self._attempt.ttft_s, usage.output_tokens, duration_s)

@@ -16,7 +16,7 @@ from metering.content_log import Heard
 from providers.schema import Call
 from routing.asked import Serves
 from routing.cache_keys import freshness_of
-from routing.filters import PRIVATE
+from routing.discretion import leaves_nothing
 from routing.flights import Flight
 from routing.replies import Reply, Source, StreamReply
 from routing.sink import Sink
@@ -40,7 +40,7 @@ class Transcripts:
         """As the gateway does."""
         began_at = datetime.now(UTC)
         reply = await self._gateway.serve(call, caller, flight)
-        if not caller.logs_content or objects(call) or self._is_private(call, caller):
+        if not caller.logs_content or self._is_forgotten(call, caller):
             return reply
         heard = Heard(
             caller.org_id, call.request_id, began_at, caller.key_id, call.body, call.prompt_bytes, b"", reply.status
@@ -51,19 +51,10 @@ class Transcripts:
             self._keep(msgspec.structs.replace(heard, answer=reply.body))
         return reply
 
-    def _is_private(self, call: Call, caller: Caller) -> bool:
-        """What is meant to stay at home is not kept here either."""
-        if call.place == PRIVATE:
+    def _is_forgotten(self, call: Call, caller: Caller) -> bool:
+        if not freshness_of(call.cache_control).stores:
             return True
-        routes = self._snapshots.get(caller.org_id).routes
-        return any(name in routes and routes[name].private for name in call.models)
-
-
-def objects(call: Call) -> bool:
-    """Whether the caller wishes that this request is not kept."""
-    if call.body.get("store") is False or call.preferences.denies_collection:
-        return True
-    return not freshness_of(call.cache_control).stores
+        return leaves_nothing(call, self._snapshots.get(caller.org_id).routes)
 
 
 class Overheard(Source):

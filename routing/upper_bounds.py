@@ -12,6 +12,7 @@ import msgspec
 from accounts.scopes import MODEL, TOKENS
 from common.rates import FinerRates, tiers_within
 from metering.budgets import PURSE, Budget
+from providers.adapters.base import BOUNDED, TokenUsage, cut
 from providers.schema import COMPLETIONS, EMBEDDINGS, Call
 from providers.targets import OWN, Price, Target
 from routing.plans import Candidate
@@ -60,9 +61,13 @@ def output_limit(call: Call, candidates: Iterable[Candidate]) -> int:
 
 
 def size_of(call: Call, max_tokens: int) -> Size:
-    images = call.body["messages"] if "vision" in call.requires else ()
-    image_tokens = TOKENS_OF_AN_IMAGE * sum(_images_in(message.get("content")) for message in images)
-    return Size(call.prompt_bytes + image_tokens, max_tokens * choices_of(call))
+    return Size(call.prompt_bytes + TOKENS_OF_AN_IMAGE * images_in(call), max_tokens * choices_of(call))
+
+
+def images_in(call: Call) -> int:
+    if "vision" not in call.requires:
+        return 0
+    return sum(_images_in(message.get("content")) for message in call.body["messages"])
 
 
 def choices_of(call: Call) -> int:
@@ -100,6 +105,15 @@ def cost_bound(size: Size, target: Target) -> int:
         prompt = _prompt_of(size, target, price.finer)
         exact = max(prompt * i + size.output_tokens * o for i, o in _dearest(price, prompt))
     return -(-exact // _MILLION) + price.request_nanos
+
+
+def within(usage: TokenUsage, size: Size, target: Target) -> TokenUsage:
+    """What of it is charged: no more than what was held for, so that no upstream's word takes what nobody held."""
+    price = target.price
+    prompt = size.of(target) if price is None or price.finer is None else _prompt_of(size, target, price.finer)
+    if usage.input_tokens <= prompt and usage.output_tokens <= size.output_tokens:
+        return usage
+    return cut(usage, min(usage.input_tokens, prompt), min(usage.output_tokens, size.output_tokens), BOUNDED)
 
 
 def output_within(budget: Budget, available: int, size: Size, choices: int, targets: Iterable[Target]) -> int:

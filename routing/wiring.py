@@ -36,6 +36,7 @@ from routing.admission import Admission
 from routing.cache import Cache
 from routing.cache_similar import Embedder, Similarity
 from routing.cache_store import Shelf
+from routing.counting import counted_usage
 from routing.errands import Errands
 from routing.failover import Failover, RetryBudget
 from routing.flights import Flights
@@ -49,7 +50,7 @@ from routing.monitoring import post_for_ever
 from routing.planner import Planner
 from routing.prompts import Fingerprint
 from routing.repeats import Repeats
-from routing.settlement import counted_usage, drain_counting
+from routing.settlement import drain_counting
 from routing.snapshots import Snapshots
 from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILABLE, WRITE_BREAKERS, WRITE_LAST_USED
 from routing.spending import Spending
@@ -88,8 +89,8 @@ class Plane:
         self._recounts = Recounts(counted_usage, doubts.keep)
         self._canaries = Canaries(self.nodes.transport, self._recounts, settings.NODE_CANARY_SHARE)
         self._recounts.watcher = self._canaries
-        least = settings.GATEWAY_PROCESSES
-        self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=self._peers.count)
+        least, peers = settings.GATEWAY_PROCESSES, self._peers
+        self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=peers.count, rank_here=peers.rank)
         fingerprint = Fingerprint(settings.SECRET_KEY)
         hedger = Hedger(failover, health, self._fleet, budget, self.flights)
         self.repeats = Repeats(self.snapshots, cache, self._journal.append, monotonic, self._can_record, fingerprint)

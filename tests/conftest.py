@@ -24,12 +24,6 @@ from tests.emptying import empty_tables
 from tests.migrated import wait_until_made
 
 PASSWORD = "correct horse battery staple"
-NEVER_TRUNCATED = {
-    "accounts_auditevent": "audit_no_truncate",
-    "accounts_operatorevent": "audit_no_truncate",
-    "ledger_transfer": "ledger_transfer_no_truncate",
-    "ledger_entry": "ledger_entry_no_truncate",
-}
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # how long an example takes says how busy the machine is
@@ -88,18 +82,11 @@ def _authorities_are_read_once() -> Iterator[None]:
 def django_db_setup(
     django_test_environment, django_db_blocker, django_db_modify_db_settings, pytestconfig
 ) -> Iterator[None]:
-    """The test database, made also for tests that commit without the marker of pytest-django.
-
-    Tests that ask to be cleaned up get it by TRUNCATE too, which audit trail and ledger refuse everywhere else.
-    """
+    """The test database, made also for tests that commit without the marker of pytest-django."""
     with django_db_blocker.unblock():
         if migrated := wait_until_made():
             connection.settings_dict["TEST"]["TEMPLATE"] = migrated
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=())
-        with connection.cursor() as cursor:
-            for table, trigger in NEVER_TRUNCATED.items():
-                cursor.execute(f"GRANT TRUNCATE ON {table} TO CURRENT_USER")
-                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
     pytestconfig.stash[_IS_MADE] = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)

@@ -7,6 +7,8 @@ from functools import cache
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
+from tests.kept import truncating
+
 MADE_WITH_THE_TABLES = {"django_content_type", "auth_permission", "django_site"}
 """What `flush` makes again after it has removed it."""
 _ALWAYS_GUARDED = """
@@ -22,15 +24,18 @@ def empty_tables(case: TransactionTestCase) -> None:
     """Leaves the database as `flush` would. Takes the place of `TransactionTestCase._fixture_teardown`."""
     assert connection.settings_dict["NAME"].startswith("test_"), "this is no database of the tests"
     if not _may_pass_over_rules():
-        return _flush(case)
+        with transaction.atomic(), connection.cursor() as cursor, truncating(cursor):
+            return _flush(case)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in _tables()))
         written = {name for (name,) in cursor.fetchall()}
         deleted, truncated = written - _guarded(), written & _guarded()
         words = ["SET LOCAL session_replication_role = replica"]  # neither foreign keys nor most rules are looked at
         words += [f"DELETE FROM {name}" for name in deleted]
-        words += [f"TRUNCATE {', '.join(truncated)} CASCADE"] if truncated else []
         cursor.execute("; ".join(words))
+        if truncated:
+            with truncating(cursor, truncated):
+                cursor.execute(f"TRUNCATE {', '.join(truncated)} CASCADE")
     return None
 
 

@@ -32,7 +32,8 @@ Accept a console without TLS, in a network that is yours alone.
 .PARAMETER DryRun
 Say what would be done, and do nothing.
 .PARAMETER Uninstall
-Remove the task, the program, its settings, its key and its logs.
+Remove the task, the program, its settings, its key and its logs, wherever they were installed. What was installed with
+-Service needs an administrator.
 #>
 param(
     [string] $Console = '@@CONSOLE@@',
@@ -256,19 +257,49 @@ function Install-From([string] $Root, [string] $Downloads, [string[]] $Python) {
     Write-Output "Installed. In a new window: shareai-node status. Choose what this machine offers in $Console/nodes"
 }
 
-function Uninstall-Node([string] $Root) {
-    $agent = Find-Agent $Root
-    if ($DryRun) {
-        Write-Output "Would stop and remove the agent and everything in $Root."
-        return
+# Whoever uninstalls need not know how it was installed.
+function Find-Root {
+    if ($Prefix -or $Service) { $places = @(Get-Prefix) }
+    else { $places = @($env:LOCALAPPDATA, $env:ProgramFiles | ForEach-Object { Join-Path $_ 'shareai-node' }) }
+    $roots = @($places | Where-Object { Test-Path (Join-Path $_ 'current') })
+    if (-not $roots) {
+        Stop-Install "Nothing is installed in $($places -join ' or '). If it went elsewhere, add -Prefix FOLDER. Nothing was removed."
     }
-    if ($agent) { & $agent service uninstall --purge }
+    return $roots
+}
+
+function Assert-Removable([string] $Root) {
+    if ($Root.StartsWith($env:ProgramFiles) -and -not (Test-Administrator)) {
+        Stop-Install "$Root was installed with -Service. Start again in a window that was started as administrator."
+    }
+    if (-not (Find-Agent $Root)) {
+        Stop-Install "The program in $Root is damaged. Install it again over it (-NoEnroll), then uninstall. Nothing was removed."
+    }
+}
+
+function Remove-Root([string] $Root) {
+    $agent = Find-Agent $Root
+    & $agent service uninstall --purge
+    if ($LASTEXITCODE -ne 0) { Stop-Install "The agent could not be stopped and removed; the reason is above. $Root is still there." }
     Remove-Command $Root
     foreach ($own in 'bin', 'current', 'env-*') {
         Remove-Item -Recurse -Force (Join-Path $Root $own) -ErrorAction SilentlyContinue
     }
-    if ((Test-Path $Root) -and -not (Get-ChildItem -Force $Root)) { Remove-Item $Root }
+    if (Get-ChildItem -Force $Root -Filter 'env-*') {
+        Stop-Install "The agent and its key are removed, but files in $Root are in use. Close what uses them and delete that folder."
+    }
+    if (-not (Get-ChildItem -Force $Root)) { Remove-Item $Root }
+}
+
+function Uninstall-Node {
+    $roots = @(Find-Root)
+    if ($DryRun) {
+        Write-Output "Would stop and remove the agent and everything in $($roots -join ' and ')."
+        return
+    }
+    foreach ($root in $roots) { Assert-Removable $root }
+    foreach ($root in $roots) { Remove-Root $root }
     Write-Output 'shareai-node is gone from here. Remove the machine in the console too: Nodes.'
 }
 
-if ($Uninstall) { Uninstall-Node (Get-Prefix) } else { Install-Node (Get-Prefix) }
+if ($Uninstall) { Uninstall-Node } else { Install-Node (Get-Prefix) }

@@ -172,7 +172,7 @@ class Agent:
 
     def _obey(self, said: Mapping[str, Any]) -> None:
         self._orders = self.offers.orders = orders.understood(said, self._orders)
-        self.gate.most = self._orders.max_concurrent
+        self.gate.resize(self._orders.max_concurrent)
         self._ordered.set()
         self._decide()
 

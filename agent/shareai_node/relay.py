@@ -96,7 +96,8 @@ class Relay:
             server = self._offers.server_of(await _model_in(body))
             if server is None:
                 raise Refused(Code.NOT_ALLOWED, "this node does not offer that model")
-            await self._pass_on(exchange, request, server, body)
+            async with self._gate.slot():
+                await self._pass_on(exchange, request, server, body)
         finally:
             self._gate.leave()
 

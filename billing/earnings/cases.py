@@ -42,8 +42,9 @@ NO_ANSWER_CAME = "no answer in time"
 def share_at_stake(lot: Lot, doubts: Collection[NodeDoubt]) -> Fraction:
     """What of a lot its doubts put at stake: the largest of what each kind does, for they are of the same answers.
 
-    Counts: the tokens in excess of what was counted here, of all. Speeds: the doubted requests, of all. Three or more
-    wrong answers to canaries: everything.
+    Counts: the tokens in excess of what was counted here, of all, and no more than the part of the doubted requests:
+    what was said beyond belief was not paid. Speeds: the doubted requests, of all. Three or more wrong answers to
+    canaries: everything.
     """
     return max((_share(lot, doubt) for doubt in doubts), default=Fraction(0))
 
@@ -152,11 +153,12 @@ def uphold_unanswered(now: datetime) -> int:
 
 
 def _share(lot: Lot, doubt: NodeDoubt) -> Fraction:
+    of_requests = Fraction(min(doubt.times, lot.requests), max(lot.requests, 1))
     if doubt.kind in COUNTS:
         excess = max(0, doubt.said_tokens - doubt.counted_tokens)
-        return Fraction(excess, max(lot.tokens, excess, 1))
+        return min(Fraction(excess, max(lot.tokens, excess, 1)), of_requests)
     if doubt.kind == TOO_FAST:
-        return Fraction(min(doubt.times, lot.requests), max(lot.requests, 1))
+        return of_requests
     return Fraction(int(doubt.kind == WRONG_ANSWER and doubt.times >= WRONG_ANSWERS_FOR_A_CASE))
 
 

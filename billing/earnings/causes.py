@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
-from django.db.models.functions import TruncMonth
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -21,19 +21,17 @@ from accounts.audit import Actor
 from accounts.audit_values import differences
 from accounts.errors import InvalidField
 from accounts.fields import cleaned_name
-from billing.earnings.clawback import CLAWBACK
 from billing.earnings.models import MISSION, Cause, CauseChoice
-from billing.earnings.sharing import DONATION
 from common.money import format_usd
 from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
-from ledger.models import Entry
+from ledger.history import stands_at
+from ledger.models import Account, Entry, Transfer
 from ledger.posting import Posted
-from ledger.transfers import post
+from ledger.transfers import REVERSAL, post
 
 OPERATOR = Actor.system("operator")
-GIFTS = (DONATION, CLAWBACK)
 CAUSE_PAYOUT = "cause_payout"
 _LONGEST = {"name": 120, "summary": 240, "about": 4000, "website": 300}
 _IS_WEB = URLValidator(schemes=["https", "http"])
@@ -58,11 +56,12 @@ def open_causes() -> QuerySet[Cause]:
 
 def totals() -> dict[int, Total]:
     """By the id of the cause, of those that ever got something or are chosen now."""
-    is_gift = Q(transfer__kind__in=GIFTS)
-    sums = _entries().values_list("account__reference").annotate(
-        given=Sum("amount", filter=is_gift), other=Sum("amount", filter=~is_gift)
-    )  # fmt: skip
-    moved = {int(reference): (given or 0, -(other or 0)) for reference, given, other in sums}
+    accounts = {account.pk: account for account in _payables()}
+    paid = dict(_payments().values_list("account").annotate(nanos=-Sum("amount")))
+    moved = {
+        int(account.reference): (account.balance + paid.get(pk, 0), paid.get(pk, 0))
+        for pk, account in accounts.items()
+    }
     chosen = CauseChoice.objects.filter(programme__kind=MISSION)
     owners = dict(chosen.values_list("cause").annotate(count=Count("programme")))
     return {id: Total(*moved.get(id, (0, 0)), owners.get(id, 0)) for id in moved.keys() | owners.keys()}
@@ -78,10 +77,29 @@ def total_of(cause: Cause) -> Total:
 
 
 def per_month(cause: Cause) -> list[tuple[date, int]]:
-    """The first day of each month and what was given in it, the newest first."""
-    gifts = _entries().filter(account__reference=str(cause.pk), transfer__kind__in=GIFTS)
-    months = gifts.annotate(month=TruncMonth("transfer__posted_at")).values_list("month").annotate(Sum("amount"))
-    return [(month.date(), nanos) for month, nanos in months.order_by("-month")]
+    """The first day of each month (UTC) and what was given in it, the newest first."""
+    account = _payables().filter(reference=str(cause.pk)).first()
+    first = Transfer.objects.filter(entries__account=account).order_by("entries__id").first() if account else None
+    if account is None or first is None:
+        return []
+    starts = _months(first.posted_at, timezone.now() + timedelta(days=1))
+    paid = list(_payments().filter(account=account).values_list("id", "amount"))
+    given = [
+        (
+            begun.date(),
+            end.balance - start.balance - sum(nanos for id, nanos in paid if start.first_id <= id < end.first_id),
+        )
+        for begun, (start, end) in zip(starts, pairwise(stands_at(account.pk, starts)), strict=False)
+    ]
+    return [(month, nanos) for month, nanos in reversed(given) if nanos]
+
+
+def _months(since: datetime, until: datetime) -> list[datetime]:
+    """Each one's first moment, up to the first that is later than `until`."""
+    starts = [since.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)]
+    while starts[-1] <= until:
+        starts.append((starts[-1] + timedelta(days=32)).replace(day=1))
+    return starts
 
 
 def pay(cause: Cause, nanos: int, reference: str, actor: Actor = OPERATOR) -> Posted:
@@ -150,10 +168,14 @@ def _note(cause: Cause, actor: Actor, action: str, **changes: Mapping[str, Any])
     audit.record(None, actor, action, "cause", cause.slug, label=cause.name, **changes)
 
 
-def _entries() -> QuerySet[Entry]:
-    return Entry.objects.filter(
-        account__kind=kinds.NGO_PAYABLE, account__org=None, account__currency=kinds.USD
-    ).order_by()
+def _payables() -> QuerySet[Account]:
+    return Account.objects.filter(kind=kinds.NGO_PAYABLE, org=None, currency=kinds.USD)
+
+
+def _payments() -> QuerySet[Entry]:
+    """What was paid out, and payments taken back. All else that moves what is owed to a cause is gifts."""
+    moved = Entry.objects.filter(account__in=_payables(), kind__in=(CAUSE_PAYOUT, REVERSAL))
+    return moved.filter(Q(kind=CAUSE_PAYOUT) | Q(transfer__reverses__kind=CAUSE_PAYOUT))
 
 
 def _cleaned(given: Mapping[str, Any]) -> dict[str, str]:

@@ -124,7 +124,7 @@ def balances(organization: Organization) -> Balances:
     """Paid out is what left the available rewards otherwise than by maturing came in."""
     kept = Account.objects.of(organization).filter(currency=kinds.USD, reference="")
     left = Entry.objects.filter(account=OuterRef("pk"), account__kind=kinds.REWARDS_AVAILABLE)
-    sums = left.exclude(transfer__kind=MATURITY).order_by().values("account").annotate(nanos=Sum("amount"))
+    sums = left.of_other_kinds(MATURITY).order_by().values("account").annotate(nanos=Sum("amount"))
     rows = kept.annotate(paid_out=Subquery(sums.values("nanos"))).filter(kind__in=_BALANCES)
     found = {account.kind: account for account in rows}
     escrow, tokens = found.get(kinds.REWARDS_ESCROW), found.get(kinds.TOKENS)

@@ -41,23 +41,34 @@ class Access:
         return roles.allows(self.role, permission)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyAccess:
+    key: ApiKey
+    scopes: frozenset[str]
+
+
 class KeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[None, Access] | None:
         if not any(name in request.headers for name in KEY_HEADERS):
             return None
-        address = current.address_of(request._request)
-        rows: list[ApiKey] = []
-
-        def find(public_id: str) -> KeyRecord | None:
-            rows.extend(filter(None, [sources.find_key_row(public_id)]))
-            return sources.key_record(rows[0]) if rows else None
-
-        record = authenticate(request.headers.get, address, find)
+        row, record = key_of(request)
         Caller.of(record).require_scope(MANAGE)
-        _note_use(rows[0])
+        _note_use(row)
         agent = request.headers.get("user-agent", "")[:300]
-        actor = Actor("key", record.public_id, record.name, address or None, agent)
-        return None, Access(rows[0].org, actor, roles.ADMIN)
+        actor = Actor("key", record.public_id, record.name, current.address_of(request._request) or None, agent)
+        return None, Access(row.org, actor, roles.ADMIN)
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class OwnKey(BaseAuthentication):
+    """Any key, for what is its own. Nobody else."""
+
+    def authenticate(self, request: Request) -> tuple[None, KeyAccess]:
+        row, record = key_of(request)
+        _note_use(row)
+        return None, KeyAccess(row, record.scopes)
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -92,6 +103,18 @@ class HasPermission(BasePermission):
         if not any(access.allows(permission) for permission in needed):
             raise NotPermitted(needed[0])
         return True
+
+
+def key_of(request: Request) -> tuple[ApiKey, KeyRecord]:
+    """The key that a request carries. Raises: ShareAIError, as `accounts.authentication.authenticate`."""
+    rows: list[ApiKey] = []
+
+    def find(public_id: str) -> KeyRecord | None:
+        rows.extend(filter(None, [sources.find_key_row(public_id)]))
+        return sources.key_record(rows[0]) if rows else None
+
+    record = authenticate(request.headers.get, current.address_of(request._request), find)
+    return rows[0], record
 
 
 def _note_use(key: ApiKey) -> None:

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import audit
+from accounts.account_trail import ACCOUNT
 from accounts.audit_export import exported
 from accounts.models import AuditEvent, Membership
 from accounts.roles import Permission
@@ -30,7 +31,7 @@ class AuditEventShown(Shown):
     id = serializers.CharField()
     sequence = serializers.IntegerField()
     at = serializers.DateTimeField()
-    actor_type = serializers.ChoiceField(["user", "key", "system"])
+    actor_type = serializers.ChoiceField(["user", "key", "system", "visitor"])
     actor_id = serializers.CharField(allow_null=True, help_text="null: a person who is no member any more.")
     actor_label = serializers.CharField()
     action = serializers.CharField(help_text="Such as `api_key.created`.")
@@ -48,7 +49,7 @@ class AuditEventShown(Shown):
         members: dict[str, str] = self.context["members"]
         if event.actor_type == "user":
             said["actor_id"] = members.get(event.actor_id)
-        if event.object_type == "member":
+        if event.object_type in ("member", ACCOUNT):
             said["object_id"] = members.get(event.object_id)
         return said
 

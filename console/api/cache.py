@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.key_lines import KeyLines
 from accounts.roles import Permission
 from console.api.fields import Body, Flag, Kind, Number, Query, Shown, Text, UsdOfNanos, Whole
 from console.api.frame import ResourceView
@@ -16,7 +17,7 @@ from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
 from metering.savings import savings
 from routing import cache_services
-from routing.cache_rules import LONGEST_TTL_S, SCOPES
+from routing.cache_rules import KEY, LONGEST_TTL_S, SCOPES
 from routing.cache_services import LEAST_THRESHOLD, USUAL_THRESHOLD
 from routing.models import CachePolicy
 
@@ -27,7 +28,7 @@ class SemanticShown(Shown):
 
 
 class SemanticWishes(Body):
-    model = Text(max_length=260)
+    model = Text(max_length=260, help_text="An embedding model, a route to one, or one pinned to its provider.")
     threshold = Number(min_value=LEAST_THRESHOLD, max_value=1, default=USUAL_THRESHOLD)
 
 
@@ -35,12 +36,20 @@ class CachePolicyShown(Shown):
     object = Kind("cache_policy")
     id = serializers.CharField(source="public_id")
     scope = serializers.ChoiceField(list(SCOPES))
-    subject = serializers.CharField(allow_blank=True, help_text="A route's or model's name, or the id of a key.")
+    subject = serializers.SerializerMethodField(
+        help_text="A route's or model's name, or the id of a key: of the newest, where it was rotated."
+    )
     ttl_s = serializers.IntegerField(help_text="0 keeps nothing, whatever a wider policy says.")
     per_key = serializers.BooleanField(help_text="true: no key gets another key's answers.")
     semantic = SemanticShown(allow_null=True, help_text="Of a route: what means the same is answered alike.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+    def get_subject(self, row: CachePolicy) -> str:
+        if row.scope != KEY:
+            return row.subject
+        lines = self.context.get("lines") or KeyLines(row.org_id)
+        return str(lines.newest(row.subject))
 
 
 class CachePolicyWishes(Body):
@@ -90,7 +99,8 @@ class CachePoliciesView(ResourceView):
     @described("listCachePolicies", "List cache policies", **list_of(CachePolicyShown))
     def get(self, request: Request) -> Response:
         """Of those that cover a request the narrowest counts: key, route, model, organisation."""
-        return self.listed(CachePolicy.objects.of(self.organization), CachePolicyShown)
+        page = self.page(CachePolicy.objects.of(self.organization))
+        return self.answered(page, CachePolicyShown, lines=KeyLines(self.organization.pk))
 
     @described(
         "putCachePolicy",
@@ -100,7 +110,7 @@ class CachePoliciesView(ResourceView):
         sent={"scope": "organization", "ttl_s": 3600},
     )
     def put(self, request: Request) -> Response:
-        """There is one for each scope and subject."""
+        """There is one for each scope and subject. A key's stays with the keys that replace it."""
         wishes = self.read(CachePolicyWishes)
         return Response(CachePolicyShown(cache_services.put_policy(self.organization, self.actor, **wishes)).data)
 

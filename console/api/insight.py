@@ -121,7 +121,7 @@ class TargetComparisonView(ResourceView):
     def get(self, request: Request) -> Response:
         """A failed attempt counts for the target that failed, whoever answered in the end.
 
-        Apply a suggestion with `PUT /routes/{name}/draft`.
+        Apply a suggestion with `PUT /routes/{name}/draft`; of a route that is live say there what else it says.
         """
         seen = insight.look(self.organization, timezone.now(), self.query(InsightQuery)["window"])
         rows = insight.model_rows(self.organization, seen.findings)

@@ -65,7 +65,9 @@ class AttemptUsageShown(Shown):
     output_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
     cost_nanos = serializers.IntegerField(help_text="Billionths of a US dollar.")
-    usage_source = serializers.CharField(help_text="`reported` by the target, or `counted` here.")
+    usage_source = serializers.CharField(
+        help_text="`reported` by the target, `bounded` by the request, or `counted` here."
+    )
     price_version = serializers.IntegerField(allow_null=True)
     charged = serializers.BooleanField(help_text="Whether it is part of what the request costs.")
     token_details = TokenDetailsShown(default=None, allow_null=True)
@@ -99,7 +101,9 @@ class RequestShown(Shown):
     input_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
-    usage_source = serializers.CharField(help_text="`reported` by the provider, `counted` here, or `none`.")
+    usage_source = serializers.CharField(
+        help_text="`reported` by the provider, `bounded` by the request, `counted` here, or `none`."
+    )
     billing_reason = serializers.CharField(help_text="Why it costs what it costs.")
     cost_usd = UsdOfNanos(source="cost_nanos")
     price_version = serializers.IntegerField(allow_null=True)

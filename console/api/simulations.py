@@ -84,7 +84,8 @@ class SimulateView(ResourceView):
     def post(self, request: Request) -> Response:
         """Begins it; `GET /simulations/{id}` tells how far it is and, at the end, cost, latency and failures against
         what was. Nothing is called. Tags and headers that requests carried are not kept, so that conditions on them
-        hold only by what their keys tell."""
+        hold only by what their keys tell; nor is kept which tools, `provider` preferences or `max_tokens` they named,
+        for which a target may be passed over. Own machines count as idle, budgets as unspent, and no drill is on."""
         wishes = self.read(SimulateWishes)
         drafts = RouteDraft.objects.of(self.organization).select_related("org")
         draft = self.find(drafts, name=wishes["name"])

@@ -170,15 +170,15 @@ class UsageView(ResourceView):
         query = self.query(UsageQuery)
         groups, span = query["group_by"], (query["from"], query["to"])
         narrowed = narrowed_by(self.organization, query)
-        rows = _rows(self.organization, span, groups, query["time_zone"], narrowed)
+        rows = summed(self.organization, span, groups, query["time_zone"], narrowed)
         if query["format"] == "csv":
             return csv_answer([*groups, *FIGURES], rows, f"usage-{span[0]:%Y%m%d}-{span[1]:%Y%m%d}.csv")
-        (total,) = _rows(self.organization, span, [], "UTC", narrowed)
+        (total,) = summed(self.organization, span, [], "UTC", narrowed)
         envelope = {"object": "list", "data": rows, "has_more": False, "next_cursor": None}
         return Response({**envelope, "from": span[0], "to": span[1], "total": total})
 
 
-def _rows(
+def summed(
     organization: Organization, span: tuple[datetime, datetime], groups: list[Any], zone: str, narrowed: Narrowed
 ) -> list[dict[str, Any]]:
     found = usage_report(organization, *span, groups, zone, narrowed)

@@ -13,6 +13,7 @@ from console.forms.base import ConsoleForm
 from console.visit import Visit
 from routing.cache_rules import KEY, MODEL, ORGANIZATION, ROUTE
 from routing.cache_services import LEAST_THRESHOLD, USUAL_THRESHOLD
+from routing.embedding_models import embedding_models
 from routing.models import CachePolicy, Route
 
 TTL_CHOICES = (
@@ -40,12 +41,11 @@ class CachePolicyForm(ConsoleForm):
         widget=forms.CheckboxInput(attrs={"class": "checkbox"}),
     )
 
-    semantic_model = forms.CharField(
+    semantic_model = forms.ChoiceField(
         label=_("Also for what means the same, by the embeddings of"),
         required=False,
-        max_length=260,
         help_text=_(
-            "Of a route alone; empty is off. An embedding model of yours compares the last message; all before it, "
+            "Of a route alone. An embedding model of yours compares the last message; all before it, "
             "the system prompt, tools and parameters must be equal. Each comparison is a request with its own cost."
         ),
     )
@@ -61,6 +61,7 @@ class CachePolicyForm(ConsoleForm):
     def __init__(self, *args: Any, visit: Visit, models: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.offer("covers", _choices(visit, models))
+        self.offer("semantic_model", _embedding_choices(visit))
 
     def wanted(self) -> dict[str, Any]:
         """The arguments of `routing.cache_services.put_policy`."""
@@ -95,10 +96,19 @@ class KnownCachePolicyForm(CachePolicyForm):
         del self.fields["covers"]
         if policy.scope != ROUTE:
             del self.fields["semantic_model"], self.fields["threshold"]
+        elif policy.semantic:
+            self._keep_offering(policy.semantic["model"])
         if str(policy.ttl_s) not in dict(TTL_CHOICES):
             exact = _("%(seconds)s seconds") % {"seconds": policy.ttl_s}
             self.offer("ttl_s", [(str(policy.ttl_s), exact), *TTL_CHOICES])
         self._policy = policy
+
+    def _keep_offering(self, model: str) -> None:
+        """What was chosen stays a choice when nobody serves it any more, and says so."""
+        offered = self.choices_of("semantic_model")
+        if model not in offered:
+            gone = (model, _("%(name)s (not served now)") % {"name": model})
+            self.offer("semantic_model", [*offered.items(), gone])
 
     def wanted(self) -> dict[str, Any]:
         said = self.cleaned_data
@@ -111,13 +121,19 @@ class KnownCachePolicyForm(CachePolicyForm):
         }
 
 
+def _embedding_choices(visit: Visit) -> list[tuple[str, Any]]:
+    names = embedding_models(visit.organization)
+    off = _("Off: the very same request alone") if names else _("Off: no embedding model is served here")
+    return [("", off), *((name, name) for name in names)]
+
+
 def _choices(visit: Visit, models: Sequence[str]) -> list[tuple[str, Any]]:
     routes = list(Route.objects.of(visit.organization).order_by("name").values_list("name", flat=True))
-    keys = ApiKey.objects.of(visit.organization).filter(is_ephemeral=False, revoked_at=None).order_by("name")
+    keys = ApiKey.objects.of(visit.organization).filter(is_ephemeral=False, revoked_at=None, replaced_by=None)
     groups = [
         (_("Route"), [(f"{ROUTE}:{name}", name) for name in routes]),
         (_("Model"), [(f"{MODEL}:{name}", name) for name in models if name not in set(routes)]),
-        (_("Key"), [(f"{KEY}:{key.public_id}", key.name) for key in keys]),
+        (_("Key"), [(f"{KEY}:{key.public_id}", key.name) for key in keys.order_by("name")]),
     ]
     offered: list[tuple[str, Any]] = [(f"{ORGANIZATION}:", _("The whole organisation"))]
     return offered + [(str(label), names) for label, names in groups if names]

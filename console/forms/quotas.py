@@ -51,8 +51,12 @@ class QuotaForm(ConsoleForm):
         widget=forms.RadioSelect({"class": "radio radio-sm"}),
     )
 
-    def __init__(self, *args: Any, figures: Figures, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, figures: Figures, has_budgets: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, initial=_initial(figures), **kwargs)
+        self.has_budgets = has_budgets
+        if not has_budgets:
+            for name in [name for name in self.fields if name not in KINDS]:
+                del self.fields[name]
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = self.cleaned_data
@@ -79,13 +83,16 @@ class QuotaForm(ConsoleForm):
         """The wishes of `accounts.limits.set_limits`."""
         said = self.cleaned_data
         budgets: list[dict[str, Any]] = []
+        rates = {kind: said[kind] or None for kind in KINDS}
+        if not self.has_budgets:
+            return rates
         for window in (DAILY, WEEKLY, MONTHLY, LIFETIME):
             if said[f"{window}_{USD}"]:
                 budgets.append({"amount_usd": said[f"{window}_{USD}"], "window": window})
             if said[f"{window}_{TOKENS}"]:
                 budgets.append({"tokens": said[f"{window}_{TOKENS}"], "window": window})
         return {
-            **{kind: said[kind] or None for kind in KINDS},
+            **rates,
             "budgets": budgets,
             "when_reached": said["when_reached"],
         }

@@ -59,7 +59,7 @@ def _trail(visit: Visit) -> Trail:
     return Trail(visit.organization, visit.organization.time_zone, "audit")
 
 
-def shown(request: HttpRequest, trail: Trail) -> HttpResponse:
+def shown(request: HttpRequest, trail: Trail, **more: Any) -> HttpResponse:
     asked, before = _asked(request), request.GET.get("before", "").strip()[:_LONGEST_SEQUENCE]
     found = _matching(trail, asked)
     if before.isdecimal():
@@ -78,6 +78,7 @@ def shown(request: HttpRequest, trail: Trail) -> HttpResponse:
         "is_first_page": not before,
         "is_filtered": any(asked),
         "is_more_than_a_file": found[_EXPORTED : _EXPORTED + 1].exists(),
+        **more,
     }
     return render(request, "audit/index.html" if trail.of else "staff/audit.html", context)
 

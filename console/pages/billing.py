@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -25,13 +26,14 @@ from billing import autotopup, cards, client, details, statements, topups
 from billing.errors import PaymentGone, PaymentsAway, PaymentsOff
 from billing.models import TopUp
 from common.money import usd_text
-from console.downloads import csv_download
+from console.downloads import Rows, csv_stream
 from console.forms.billing import SpendingForm, TopUpForm, VoucherForm
 from console.visit import Visit, page
 
 _PAGE = 50
 _USED_OVER = timedelta(days=30)
-_EXPORTED = 100_000
+_AT_ONCE = 2_000
+CSV_HEAD = ("posted_at", "kind", "amount_usd", "balance_usd", "reference", "reason")
 _ON_ITS_WAY = timedelta(hours=1)
 _INVOICES = 12
 _LONGEST_PAGE = 6
@@ -108,16 +110,23 @@ def portal(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 @require_GET
 @page(Permission.VIEW_BILLING)
-def export(request: HttpRequest, visit: Visit) -> HttpResponse:
-    entries = statements.entries(visit.organization, _kind(request))[:_EXPORTED]
-    return csv_download(f"billing-{timezone.now():%Y-%m-%d}.csv", _csv_rows(entries))
+def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    """Every movement, the newest first."""
+    found = statements.entries(visit.organization, _kind(request))
+    return csv_stream(f"billing-{timezone.now():%Y-%m-%d}.csv", CSV_HEAD, partial(_csv_rows, found))
 
 
-def _csv_rows(entries: Iterable[Any]) -> Iterator[tuple[str, ...]]:
-    yield ("posted_at", "kind", "amount_usd", "balance_usd", "reference", "reason")
-    for entry in entries:
-        money = usd_text(entry.amount), usd_text(entry.balance_after)
-        yield (entry.posted_at.isoformat(), entry.kind, *money, entry.business_id, entry.reason)
+def _csv_rows(found: QuerySet[Any], before: int) -> tuple[Rows, int]:
+    """What was posted meanwhile is not in it: the file goes back from the newest one that it begins with."""
+    entries = list((found.filter(id__lt=before) if before else found)[:_AT_ONCE])
+    rows = [
+        (
+            entry.posted_at.isoformat(), entry.kind, usd_text(entry.amount), usd_text(entry.balance_after),
+            entry.business_id, entry.reason,
+        )
+        for entry in entries
+    ]  # fmt: skip
+    return rows, entries[-1].pk if entries else before
 
 
 def shown(
@@ -145,14 +154,14 @@ def shown(
 
 
 def _movements(request: HttpRequest, visit: Visit) -> dict[str, Any]:
-    kind, before = _kind(request), request.GET.get("before", "")[:_LONGEST_ID]
+    kind, before, now = _kind(request), request.GET.get("before", "")[:_LONGEST_ID], timezone.now()
     found = statements.entries(visit.organization, kind)
     if before.isascii() and before.isdecimal() and int(before) <= _NEWEST_ID:
         found = found.filter(id__lt=int(before))
     entries: list[Any] = list(found[: _PAGE + 1])
     return {
         "balance": statements.balance(visit.organization),
-        "used": statements.used(visit.organization, timezone.now() - _USED_OVER),
+        "used": statements.used(visit.organization, now - _USED_OVER, now),
         "entries": [(entry, KINDS.get(entry.kind, entry.kind)) for entry in entries[:_PAGE]],
         "older": f"?kind={kind}&before={entries[_PAGE - 1].pk}" if len(entries) > _PAGE else "",
         "is_first_page": not before,

@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.errors import InvalidField
+from accounts.key_lines import KeyLines
 from accounts.models import ApiKey
 from accounts.roles import Permission
 from console import offers
@@ -22,7 +23,7 @@ from console.visit import Visit, page
 from metering.savings import savings
 from routing import cache_services
 from routing.cache_rules import KEY, MODEL, ORGANIZATION, ROUTE
-from routing.models import CachePolicy
+from routing.models import CachePolicy, Route
 
 SAVED_OVER = timedelta(days=7)
 _ORDER = (ORGANIZATION, MODEL, ROUTE, KEY)
@@ -32,6 +33,9 @@ _ORDER = (ORGANIZATION, MODEL, ROUTE, KEY)
 class Row:
     policy: CachePolicy
     name: str
+    subject: str
+    private: bool = False
+    """Of a route that is served at home alone: whatever is set here, nothing is kept."""
 
     @property
     def kept_for(self) -> str:
@@ -97,14 +101,15 @@ def _edited(request: HttpRequest, visit: Visit, form: CachePolicyForm, policy: C
             return redirect("cache")
         except InvalidField as refusal:
             form.absorb(refusal)
-    row = Row(policy, _name(policy, _key_names(visit))) if policy else None
+    row = _row(policy, _key_names(visit), KeyLines(visit.organization.pk)) if policy else None
     return render(request, "cache/edit.html", {"form": form, "row": row}, status=422 if form.errors else 200)
 
 
 def _rows(visit: Visit) -> list[Row]:
-    names = _key_names(visit)
+    names, lines = _key_names(visit), KeyLines(visit.organization.pk)
     policies = CachePolicy.objects.of(visit.organization).order_by("subject")
-    rows = [Row(policy, _name(policy, names)) for policy in policies]
+    homes = frozenset(Route.objects.of(visit.organization).filter(private=True).values_list("name", flat=True))
+    rows = [_row(policy, names, lines, homes) for policy in policies]
     return sorted(rows, key=lambda row: (_ORDER.index(row.policy.scope), row.name))
 
 
@@ -112,10 +117,14 @@ def _key_names(visit: Visit) -> dict[str, str]:
     return dict(ApiKey.objects.of(visit.organization).values_list("public_id", "name"))
 
 
-def _name(policy: CachePolicy, key_names: dict[str, str]) -> str:
+def _row(policy: CachePolicy, key_names: dict[str, str], lines: KeyLines, homes: frozenset[str] = frozenset()) -> Row:
+    """A key that was rotated goes by the name of the one that bears its rights now."""
     if policy.scope == ORGANIZATION:
-        return _("The whole organisation")
-    return key_names.get(policy.subject, policy.subject) if policy.scope == KEY else policy.subject
+        return Row(policy, _("The whole organisation"), "")
+    if policy.scope == KEY:
+        newest = lines.newest(policy.subject)
+        return Row(policy, key_names.get(newest, newest), newest)
+    return Row(policy, policy.subject, policy.subject, policy.scope == ROUTE and policy.subject in homes)
 
 
 def _get(visit: Visit, public_id: str) -> CachePolicy:

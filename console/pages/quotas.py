@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import limits
 from accounts.errors import InvalidField
 from accounts.roles import Permission
-from accounts.scopes import KEY, MEMBER, MODEL, ORGANISATION, ROUTE
+from accounts.scopes import KEY, MEMBER, MODEL, NODE, ORGANISATION, ROUTE
 from console.forms.quotas import QuotaForm
 from console.quotas import find_subject, rows_of
 from console.visit import Visit, page
@@ -27,6 +27,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         (_("API keys"), rows.get(KEY, [])),
         (_("Routes"), rows.get(ROUTE, [])),
         (_("Models"), rows.get(MODEL, [])),
+        (_("Machines"), rows.get(NODE, [])),
     ]
     context = {
         "whole": rows[ORGANISATION][0],
@@ -43,7 +44,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
 def edit(request: HttpRequest, visit: Visit, scope: str, subject: str = "") -> HttpResponse:
     found = find_subject(visit, scope, subject)
     figures = limits.find_limits(visit.organization, scope, found.stored)
-    form = QuotaForm(request.POST or None, figures=figures)
+    form = QuotaForm(request.POST or None, figures=figures, has_budgets=scope != NODE)
     if request.method == "POST" and form.is_valid():
         try:
             limits.set_limits(

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 from console.pages import audit
 from console.pages.audit import Trail
 from console.pages.causes import for_staff
+from ledger import proofs
 
 TRAIL = Trail(None, "UTC", "staff-audit")
 
@@ -17,7 +18,7 @@ TRAIL = Trail(None, "UTC", "staff-audit")
 @require_GET
 @for_staff
 def index(request: HttpRequest) -> HttpResponse:
-    return audit.shown(request, TRAIL)
+    return audit.shown(request, TRAIL, proof=proofs.standing())
 
 
 @never_cache

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from common.rates import TokenDetails
+from common.rates import TokenDetails, details_within
 from providers.failures import UpstreamFailure
 from providers.schema import Call
 from providers.targets import Credential, Target
 from providers.transport import UpstreamRequest
 
-REPORTED, COUNTED, NONE = "reported", "counted", "none"
+REPORTED, COUNTED, BOUNDED, NONE = "reported", "counted", "bounded", "none"
+"""Whose figures they are. BOUNDED: reported, and cut to the most that the request could use."""
 
 
 class TokenUsage(msgspec.Struct, frozen=True):
@@ -30,6 +31,13 @@ class TokenUsage(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
     source: str = NONE
     token_details: TokenDetails | None = None
+
+
+def cut(usage: TokenUsage, input_tokens: int, output_tokens: int, source: str) -> TokenUsage:
+    """With other figures, and no more of any kind of tokens than there are."""
+    cached, details = min(usage.cached_tokens, input_tokens), usage.token_details
+    kinds = details_within(input_tokens - cached, output_tokens, details) if details else None
+    return TokenUsage(input_tokens, output_tokens, cached, source, kinds)
 
 
 class Completion(msgspec.Struct, frozen=True):

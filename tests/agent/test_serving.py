@@ -293,7 +293,9 @@ async def test_sixty_four_at_once(home: Home, console: Console, faults: FaultUps
         assert received == set(marks)
 
 
-async def test_more_than_it_may_take_is_refused(home: Home, console: Console, faults: FaultUpstream):
+async def test_more_than_it_may_take_waits_and_what_is_too_much_is_refused(
+    home: Home, console: Console, faults: FaultUpstream
+):
     await home.enroll(console, "--server", local(faults))
     console.config |= {"models": ["fine", "endless-tokens"], "max_concurrent": 1}
     async with home.running():
@@ -301,10 +303,31 @@ async def test_more_than_it_may_take_is_refused(home: Home, console: Console, fa
         await link.until(lambda said: ready(said) and said["models"] is not None)
         number, stream = await link.open(CHAT, faulty("endless-tokens", stream=True))
         await anext(aiter(link.pieces(number, stream)))
+        waiting, answer = await link.open(CHAT, faulty("fine", user="waits"))
         with pytest.raises(Broken) as broken:
             await link.ask(CHAT, faulty("fine"))
         assert (broken.value.code, broken.value.reason) == (Code.REFUSED_STREAM, "full")
-        link.cancel(number)  # else the agent waits for its end before its own
+        assert not answer.begun.is_set()
+        link.cancel(number)
+        assert [piece async for piece in link.pieces(waiting, answer)]
+        assert answer.status == 200
+        assert [one.body["user"] for one in faults.log if one.body and "user" in one.body] == ["waits"]
+
+
+async def test_one_that_is_asked_in_favour_of_another_gets_its_slot(
+    home: Home, console: Console, faults: FaultUpstream
+):
+    """Broken off and begun in one piece, as the console writes them."""
+    await home.enroll(console, "--server", local(faults))
+    console.config |= {"models": ["fine", "endless-tokens"], "max_concurrent": 1}
+    async with home.running():
+        link = await console.connected()
+        await link.until(lambda said: ready(said) and said["models"] is not None)
+        for _ in range(20):
+            number, stream = await link.open(CHAT, faulty("endless-tokens", stream=True))
+            await anext(aiter(link.pieces(number, stream)))
+            link.cancel(number)
+            assert (await link.ask(CHAT, faulty("fine")))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ CONTROL_PLANE_OF_ROUTING = {
     "routing.cache_services",
     "routing.drafts",
     "routing.drills",
+    "routing.embedding_models",
     "routing.health_control",
     "routing.health_rows",
     "routing.models",

@@ -175,7 +175,7 @@ def test_reconcile_finds_a_planted_fault(wallet, used, fault, found):
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
         cursor.execute("ALTER TABLE billing_charge DISABLE TRIGGER USER")
         cursor.execute(fault)
-    assert {finding.invariant for finding in reconcile()} == found
+    assert {finding.invariant for finding in reconcile()} == found | {"I10"}  # and the rule that is off
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_reconcile_looks_at_each_part(wallet, used, sold, machine, fault, found)
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
         cursor.execute("ALTER TABLE billing_charge DISABLE TRIGGER USER")
         cursor.execute(fault)
-    assert {finding.invariant for finding in reconcile()} == found
+    assert {finding.invariant for finding in reconcile()} == found | {"I10"}  # and the rule that is off
 
 
 @pytest.fixture

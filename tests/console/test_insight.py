@@ -19,8 +19,10 @@ from metering.prompts import Time, best_ttl, predict, times_of, top_prompts
 from metering.tasks import find
 from metering.usage import AttemptRecord
 from routing.cache_services import put_policy
+from routing.drafts import save_draft
 from routing.models import CachePolicy, RouteDraft
 from routing.services import put_route
+from routing.versions import content_of
 from tests.console.api.conftest import manager_of
 from tests.console.pages.conftest import answered, as_browser, connect, record  # noqa: F401  a fixture
 
@@ -147,6 +149,19 @@ def test_one_click_makes_the_policy_and_the_suggestion_is_gone(as_browser, alice
     assert "Keep answers" not in shown
 
 
+def test_what_is_private_is_not_offered_to_be_kept(as_browser, alice, acme, as_alice, two):  # noqa: F811
+    put_route(acme, as_alice, "home", {"targets": [{"target": "aurora/demo-chat"}], "private": True})
+    for seconds in (20, 10):
+        record(acme, None, seconds, prompt_hash=7, cost_nanos=100, model="home", route="home")
+        record(acme, None, seconds, prompt_hash=8, cost_nanos=100, model="demo-chat:private")
+    put_policy(acme, as_alice, scope="organization", ttl_s=600)
+    shown = as_browser(alice).get(reverse("activity-insight")).content.decode()
+    assert shown.count("private: never kept") == 2
+    assert "Keep answers" not in shown
+    rows = manager_of(acme, alice).get("insight/prompts").json()["data"]
+    assert [(row["covered"], row["suggestion"]) for row in rows] == [(False, None)] * 2
+
+
 def test_nonsense_makes_no_policy(as_browser, alice, acme):  # noqa: F811
     browser = as_browser(alice)
     for wanted in ({}, {"scope": "route", "subject": "none", "ttl_s": "600"}, {"scope": "model", "ttl_s": "-1"}):
@@ -162,6 +177,39 @@ def test_one_click_drafts_the_route(as_browser, alice, acme, two):  # noqa: F811
     assert legs == [("aurora/demo-chat", 0), ("borealis/demo-chat", 1)]
     again = as_browser(alice).post(reverse("activity-insight-draft"), {"model": "no-such-model"})
     assert again.url.startswith(reverse("activity-insight"))
+
+
+RULE = 'when prompt is over 9000 tokens use priority of "borealis/demo-chat"'
+
+
+def test_a_draft_changes_the_order_of_a_live_route_and_nothing_else(as_browser, alice, acme, as_alice, two):  # noqa: F811
+    connect(acme, as_alice, "Cirrus", [("other-chat", "chat")])
+    legs = [
+        {"target": "borealis/demo-chat", "weight": 3},
+        {"target": "other-chat", "weight": 2, "tier": 2},
+    ]
+    bounds = {"timeouts": {"first_byte_s": 9}, "spill_over": {"queue_above": 2}, "continue_streams": True}
+    hedge = {"after_ms": 2000, "most_percent": 5, "most_extra_usd": "0.01"}
+    live = {"strategy": "weighted", "targets": legs, "rules": [RULE], "hedge": hedge, **bounds}
+    before = content_of(put_route(acme, as_alice, "demo-chat", live))
+    as_browser(alice).post(reverse("activity-insight-draft"), {"model": "demo-chat", "window": "24h"})
+    drafted = RouteDraft.objects.of(acme).get().content
+    assert {name for name in drafted if drafted[name] != before[name]} == {"strategy", "targets"}
+    assert [(leg["target"], leg["weight"], leg["tier"]) for leg in drafted["targets"]] == [
+        ("aurora/demo-chat", 1, 0),
+        ("borealis/demo-chat", 3, 1),
+        ("other-chat", 2, 4),
+    ]
+
+
+def test_somebodys_draft_is_not_overwritten(as_browser, alice, acme, as_alice, two):  # noqa: F811
+    browser, asked = as_browser(alice), (reverse("activity-insight-draft"), {"model": "demo-chat", "window": "24h"})
+    assert [browser.post(*asked).url for _ in range(2)] == [reverse("routes-show", args=["demo-chat"])] * 2
+    mine = {"targets": [{"target": "borealis/demo-chat"}], "timeouts": {"first_byte_s": 3}}
+    kept = save_draft(acme, as_alice, "demo-chat", mine).content
+    answer = browser.post(*asked, follow=True)
+    assert "There is a draft of “demo-chat” already" in answer.content.decode()
+    assert RouteDraft.objects.of(acme).get().content == kept
 
 
 def test_a_viewer_looks_and_does_not_act(as_browser, carol, acme, two):  # noqa: F811

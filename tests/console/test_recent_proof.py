@@ -95,6 +95,8 @@ def ids_of(name: str, owner: User, acme: Organization, as_alice: Actor) -> list[
     if name == "staff-bank":
         ways_to_pay(acme, "x")
         return [acme.public_id]
+    if name == "staff-concern-done":
+        return [1]
     if name == "causes-pay":
         return [Cause.objects.create(slug="sea", name="Sea", summary="Good.").slug]
     return []

@@ -18,11 +18,12 @@ from tests.ownredis import eventually
 
 
 @pytest.fixture
-def addresses(tenant, gateway) -> list[str]:
+def addresses(tenant, gateway, upstreams) -> list[str]:
     org, actor = tenant.org, tenant.actor
     update_organization(org, actor, log_content=True)
     legs = [{"target": "upstream-a/sim-chat"}, {"target": "sim-chat", "tier": 1}]
     put_route(org, actor, "fast", {"targets": legs})
+    tenant.connect(upstreams[0].base_url, [{"id": "text-embedding-3-small", "kind": "embedding"}])
     semantic = {"model": "text-embedding-3-small", "threshold": 0.95}
     put_policy(org, actor, scope="route", subject="fast", ttl_s=3600, semantic=semantic)
     draft = save_draft(org, actor, "fast", {"targets": legs, "strategy": "cheapest"})

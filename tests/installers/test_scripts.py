@@ -75,8 +75,27 @@ def test_every_function_of_the_powershell_script_is_there_and_used():
     assert len(defined) == len(set(defined))
     assert [name for name in defined if len(re.findall(rf"\b{name}\b", text)) < 2] == []
     ours = "Stop-Install|(?:Assert|Test|Get|Find|New|Set|Read|Register|Start|Install|Uninstall|Invoke|Remove)-"
-    ours += "(?:Console|Administrator|Prefix|Python|File|VerifiedFile|Sums|Environment|Command|Agent|Token|Node|From)"
+    ours += "(?:Removable|Root|Console|Administrator|Prefix|Python|File|VerifiedFile|Sums|Environment|Command"
+    ours += "|Agent|Token|Node|From)"
     assert set(re.findall(rf"\b(?:{ours})\b", text)) <= {*defined, "Get-Command"}
+
+
+def test_the_powershell_script_finds_what_it_installed_and_does_not_say_gone_of_what_it_did_not_find():
+    """By its text alone: no Windows runs here."""
+    bodies = dict(re.findall(r"^function ([\w-]+).*?\{\n(.*?)^\}", POWERSHELL.read_text(), re.M | re.S))
+    installed_in = set(re.findall(r"\$env:\w+", bodies["Get-Prefix"]))
+    assert installed_in == {"$env:ProgramFiles", "$env:LOCALAPPDATA"}
+    assert installed_in <= set(re.findall(r"\$env:\w+", bodies["Find-Root"]))
+    assert re.search(r"if \(-not \$roots\) \{\s+Stop-Install", bodies["Find-Root"])
+    [before, _] = bodies["Uninstall-Node"].split("is gone from here")
+    assert re.findall(r"\b(?:Find-Root|Assert-Removable|Remove-Root)\b", before) == [
+        "Find-Root",
+        "Assert-Removable",
+        "Remove-Root",
+    ]
+    assert re.search(
+        r"service uninstall --purge\s+if \(\$LASTEXITCODE -ne 0\) \{ Stop-Install", bodies["Remove-Root"]
+    )
 
 
 def test_the_container_runs_as_nobody_in_particular_and_tells_its_health():

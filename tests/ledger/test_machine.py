@@ -27,6 +27,7 @@ from ledger.drafts import Draft
 from ledger.errors import BusinessIdReused, HoldEnded, InvalidTransfer, NotCovered, NotReversible
 from ledger.models import Account
 from ledger.transfers import post, reverse
+from tests.kept import truncating
 from tests.ledger.conftest import own_findings
 
 IS_LONG = os.environ.get("SHAREAI_LONG") == "1"
@@ -261,7 +262,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert own_findings() == []
         LedgerMachine.machines += 1
         if LedgerMachine.machines % EMPTIED_AFTER == 0:
-            with connection.cursor() as cursor:
+            with transaction.atomic(), connection.cursor() as cursor, truncating(cursor, {"ledger_account"}):
                 cursor.execute("TRUNCATE ledger_account, ledger_transfer, ledger_lessee CASCADE")
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from ledger import holds
 from ledger.drafts import Draft
 from ledger.invariants import all_invariants, reconcile
-from ledger.tasks import reconcile as reconcile_task
+from ledger.kept import KEPT
 from ledger.transfers import post
 
 RULES_OFF = """
@@ -22,8 +22,9 @@ ALTER TABLE ledger_hold DROP CONSTRAINT ledger_hold_state;
 RULES_ON = """
 SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED;
 ALTER TABLE ledger_transfer ENABLE ALWAYS TRIGGER ledger_transfer_append_only,
-    ENABLE ALWAYS TRIGGER ledger_transfer_balanced;
-ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER ledger_entry_append_only, ENABLE ALWAYS TRIGGER ledger_entry_balanced;
+    ENABLE ALWAYS TRIGGER ledger_transfer_balanced, ENABLE ALWAYS TRIGGER ledger_transfer_no_truncate;
+ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER ledger_entry_append_only, ENABLE ALWAYS TRIGGER ledger_entry_balanced,
+    ENABLE ALWAYS TRIGGER ledger_entry_no_truncate;
 ALTER TABLE ledger_hold ENABLE ALWAYS TRIGGER ledger_hold_ends_once;
 """
 FAULTS = {
@@ -39,6 +40,7 @@ FAULTS = {
     "an entry deleted": ("DELETE FROM ledger_entry WHERE amount = -3", {"I1", "I2", "I3", "I10"}),
     "a transfer's entries deleted": ("DELETE FROM ledger_entry WHERE abs(amount) = 3", {"I2", "I3", "I10"}),
     "a reason changed": ("UPDATE ledger_transfer SET reason = 'nothing' WHERE kind = 'usage'", {"I10"}),
+    "an entry's kind changed": ("UPDATE ledger_entry SET kind = 'gift' WHERE amount = -3", {"I10"}),
     "a balance changed": ("UPDATE ledger_account SET balance = balance + 1 WHERE kind = 'wallet'", {"I3"}),
     "a balance after changed": ("UPDATE ledger_entry SET balance_after = 0 WHERE amount = -3", {"I3"}),
     "more held than there is": ("UPDATE ledger_account SET held = balance + 1 WHERE kind = 'wallet'", {"I4", "I6"}),
@@ -93,7 +95,7 @@ def test_a_hold_of_which_more_was_taken_than_it_held_is_found(ledger, revenue):
 @pytest.mark.breaks_invariants
 @pytest.mark.parametrize(
     ("table", "trigger"),
-    [("ledger_entry", "ledger_entry_append_only"), ("accounts_auditevent", "audit_append_only")],
+    [(kept.table, trigger) for kept in KEPT for trigger in kept.triggers],
 )
 def test_a_rule_that_is_off_is_found(ledger, table, trigger):
     execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
@@ -102,17 +104,14 @@ def test_a_rule_that_is_off_is_found(ledger, table, trigger):
 
 
 @pytest.mark.breaks_invariants
-def test_a_privilege_that_came_back_is_found(ledger):
-    execute("GRANT DELETE ON ledger_entry TO CURRENT_USER")
-    assert [(found.subject, found.detail) for found in reconcile()] == [
-        ("ledger_entry", "the application may DELETE")
-    ]
+@pytest.mark.parametrize("privilege", ["UPDATE", "DELETE", "TRUNCATE"])
+@pytest.mark.parametrize("table", [kept.table for kept in KEPT if kept.is_append_only])
+def test_a_privilege_that_came_back_is_found(db, table, privilege):
+    execute(f"GRANT {privilege} ON {table} TO CURRENT_USER")
+    assert [(found.subject, found.detail) for found in reconcile()] == [(table, f"the application may {privilege}")]
 
 
 @pytest.mark.breaks_invariants
-def test_the_hourly_task_reports_what_it_finds(ledger, caplog, settings):
-    hourly = [one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values() if one["schedule"] == 3600]
-    assert reconcile_task.name in hourly
-    execute("UPDATE ledger_account SET held = held + 1 WHERE kind = 'wallet'")
-    reconcile_task()
-    assert "I6 does not hold" in caplog.text
+def test_a_rule_that_is_gone_is_found(db):
+    execute("DROP TRIGGER billing_charge_no_truncate ON billing_charge")
+    assert [(found.invariant, found.subject) for found in reconcile()] == [("I10", "billing_charge")]

@@ -108,12 +108,12 @@ class TestManyAtOnce:
         node.answer_with(never)
         asking = [asyncio.create_task(link.ask(PATH, (), b"{}", guest=False)) for _ in range(256)]
         await node.until(lambda: len(node.seen) == 256)
-        assert not link.can_open
-        assert await failure_of(link.ask(PATH, (), b"{}", guest=False)) is Kind.CONNECT
+        asking.append(asyncio.create_task(link.ask(PATH, (), b"{}", guest=False)))
+        await asyncio.sleep(0)
+        assert (link.in_flight, len(node.seen)) == (257, 256)
         for one in asking:
             one.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        assert link.can_open
         assert link.in_flight == 0
 
     async def test_guests_are_counted_apart(self, link, node):
@@ -136,7 +136,7 @@ class TestRefusals:
         ("code", "kind"),
         [
             (Code.LOCAL_UNREACHABLE, Kind.CONNECT),
-            (Code.REFUSED_STREAM, Kind.CONNECT),
+            (Code.REFUSED_STREAM, Kind.BUSY),
             (Code.LOCAL_TIMEOUT, Kind.FIRST_BYTE_TIMEOUT),
             (Code.NOT_ALLOWED, Kind.REFUSED_EGRESS),
             (Code.INTERNAL_ERROR, Kind.RESET),
@@ -177,8 +177,8 @@ class TestRefusals:
         asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
         await asyncio.sleep(0)
         await node.flush()
-        assert await failure_of(asking) is Kind.CONNECT
-        assert not link.can_open
+        assert await failure_of(asking) is Kind.BUSY
+        assert link.is_leaving
         assert console.links.find("node_1") is link
 
 
@@ -375,7 +375,7 @@ class TestEnding:
         answer = await link.ask(PATH, (), b"{}", guest=False)
         link.server_stops()
         await node.until(lambda: node.away is not None)
-        assert await failure_of(link.ask(PATH, (), b"{}", guest=False)) is Kind.CONNECT
+        assert await failure_of(link.ask(PATH, (), b"{}", guest=False)) is Kind.BUSY
         go_on.set()
         assert await answer.read(MIB) == b"done"
         assert await node.closed() == 1012

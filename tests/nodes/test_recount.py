@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from django.utils import timezone
 
+from common.rates import TokenDetails
 from nodes import canaries, recount
 from nodes.canaries import CANARIES, Canaries
 from nodes.doubts import doubts_about, keep, store_doubts
@@ -33,9 +34,9 @@ def said(input_tokens: int = 10, output_tokens: int = 20) -> TokenUsage:
     return TokenUsage(input_tokens, output_tokens, 0, REPORTED)
 
 
-def recounted(usage: TokenUsage, *, target_id: int = -1, took_s: float = 1.0) -> Recount:
+def recounted(usage: TokenUsage, *, target_id: int = -1, images: int = 0) -> Recount:
     """Of an answer of 100 bytes that counts as 20 tokens here."""
-    return Recount("req_1", target_id, usage, TokenUsage(10, 20, 0, COUNTED), 100, 60, took_s)
+    return Recount("req_1", target_id, usage, TokenUsage(10, 20, 0, COUNTED), 100, 60, images=images)
 
 
 @pytest.mark.parametrize(
@@ -52,20 +53,48 @@ def recounted(usage: TokenUsage, *, target_id: int = -1, took_s: float = 1.0) ->
     ],
 )
 def test_what_no_vocabulary_explains_is_doubted(usage, took_s, doubts):
-    assert doubts_of(recounted(usage, took_s=took_s)) == doubts
+    assert doubts_of(recounted(usage), took_s) == doubts
 
 
 def test_a_long_answer_that_came_in_no_time():
-    quick = Recount("req_1", -1, said(output_tokens=6000), TokenUsage(10, 6000), 30_000, 60, 1.0)
-    assert doubts_of(quick) == [recount.TOO_FAST]
-    assert doubts_of(msgspec.structs.replace(quick, took_s=2.0)) == []
+    quick = Recount("req_1", -1, said(output_tokens=6000), TokenUsage(10, 6000), 30_000, 60)
+    assert doubts_of(quick, 1.0) == [recount.TOO_FAST]
+    assert doubts_of(quick, 2.0) == []
+
+
+@pytest.mark.parametrize(
+    ("usage", "images", "charged"),
+    [
+        ((10, 20), 0, (10, 20)),
+        ((1, 2), 0, (1, 2)),  # less than is counted here is its own affair
+        ((84, 33), 0, (84, 33)),  # a template, and a vocabulary that splits a quarter finer
+        ((85, 33), 0, (10, 33)),
+        ((84, 34), 0, (84, 20)),
+        ((9000, 5000), 0, (10, 20)),
+        ((84 + 4096, 20), 1, (84 + 4096, 20)),
+        ((85 + 4096, 20), 1, (10 + 4096, 20)),
+    ],
+)
+def test_a_claim_is_believed_near_the_gateway_s_own_count(usage, images, charged):
+    believed = recounted(said(*usage), images=images).believed
+    assert (believed.input_tokens, believed.output_tokens) == charged
+    assert believed.source == (REPORTED if charged == usage else COUNTED)
+
+
+def test_what_is_not_believed_takes_its_kinds_of_tokens_along():
+    usage = TokenUsage(9000, 5000, 8000, REPORTED, TokenDetails(audio_input=900, reasoning=4000))
+    believed = recounted(usage).believed
+    assert believed == TokenUsage(10, 20, 10, COUNTED, TokenDetails(reasoning=20))
 
 
 @pytest.mark.parametrize(
     ("body", "word"),
     [
         (b'{"choices":[{"message":{"content":"Hello","reasoning":"Hm"}}]}', "Hm"),
-        (b'{"choices":[{"message":{"tool_calls":[{"function":{"arguments":"{\\"a\\":1}"}}]}}]}', "arguments"),
+        (b'{"choices":[{"message":{"tool_calls":[{"function":{"arguments":"{\\"a\\":1}"}}]}}]}', '{"a":1}'),
+        (b'{"choices":[{"message":{"content":[{"type":"text","text":"A part"}]}}]}', "A part"),
+        (b'{"choices":[1]}', "choices"),
+        (b'{"choices":2}', "choices"),
         (b'{"choices":[{"text":"Once"}]}', "Once"),
         (b"no JSON", "no JSON"),
     ],
@@ -183,16 +212,28 @@ async def test_so_many_as_are_wished_and_one_at_a_time_for_each_machine(transpor
     assert not made._asking
 
 
-async def test_no_more_is_recounted_at_once_than_there_is_room_for():
-    kept: list[Recount] = []
+def test_only_what_a_model_writes_counts():
+    hidden = b'{"choices":[{"message":{"role":"assistant","content":"Hi","padding":"so many words"}}],"id":"words"}'
+    assert text_of(hidden) == "Hi"
+    assert text_of(b'{"choices":[{"message":' + b'{"content":' * 300 + b'"deep"' + b"}" * 300 + b"}]}") == "deep"
+
+
+async def test_doubts_are_kept_one_after_the_other_and_no_more_wait_than_there_is_room_for(monkeypatch, caplog):
+    monkeypatch.setattr(recount, "MOST_WAITING", 5)
+    kept: list[list[str]] = []
 
     async def take(recount: Recount, doubts: list[str]) -> None:
-        kept.append(recount)
+        kept.append(doubts)
 
     recounts = Recounts(lambda call, text: TokenUsage(), take)
     target = Target(-1, "node/a/m", 1, -1, "node/a", "A", "m", "m", "openai", "tunnel", "", (), node="node_a")
-    for _ in range(recount.MOST_AT_ONCE + 5):
-        recounts.note(CALL, target, said(), str, 1.0)
-    recounts.note(CALL, target, TokenUsage(1, 1, 0, COUNTED), str, 1.0)
+    for _ in range(7):
+        recounts.note(target, recounted(said(output_tokens=117)), 1.0)
+    recounts.note(target, recounted(said()), 1.0)
+    recounts.note(target, None, 1.0)
     await recounts.aclose()
-    assert len(kept) == recount.MOST_AT_ONCE
+    assert kept == [[recount.MORE_THAN_BYTES]] * 5
+    assert sum("not kept" in line.message for line in caplog.records) == 2
+    recounts.note(target, recounted(said(output_tokens=117)), 1.0)
+    await recounts.aclose()
+    assert len(kept) == 6

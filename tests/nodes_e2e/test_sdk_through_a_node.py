@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import httpx
 import pytest
 from django.test import override_settings
 from openai import OpenAI
@@ -14,14 +15,20 @@ from providers.services import disable_connection
 from tests.fakes.upstream import FaultUpstream
 from tests.fakes.wirelog import Exchange
 from tests.nodes_e2e.conftest import MODELS, all_say, browser_of, until_served
-from tests.nodes_e2e.machines import machine_of
+from tests.nodes_e2e.machines import machine_of, until
 from tests.routing.test_sdk import (  # noqa: F401
+    EMBED,
     MODEL,
     test_a_stream_without_include_usage_shows_none,
     test_each_finish_reason,
     test_each_request_field_streamed,
     test_each_request_field_unary,
+    test_embeddings_in_base64_hold_the_same_figures,
+    test_embeddings_of_texts_and_tokens,
+    test_every_field_of_embeddings_arrives,
+    test_every_field_of_legacy_completions_arrives,
     test_legacy_completions,
+    test_models_are_listed_and_found,
     test_stream_and_unary_say_the_same,
     test_structured_output_by_the_sdk_parser,
     test_the_asynchronous_client_streams,
@@ -71,7 +78,18 @@ def switched(console, cloud_server, local_server, tmp_path_factory) -> Iterator[
         all_say(http, MODEL, lambda answer: answer.headers.get("x-shareai-target") == f"upstream-a/{MODEL}")
         disable_connection(provider, tenant.actor)
         all_say(http, MODEL, lambda answer: answer.headers.get("x-shareai-target") == f"node/box/{MODEL}")
+        until(lambda: embedded(http) == f"node/box/{EMBED}")
         yield tenant
+
+
+def embedded(http: httpx.Client) -> str | None:
+    answer = http.post("/v1/embeddings", json={"model": EMBED, "input": "x"})
+    return answer.headers.get("x-shareai-target") if answer.status_code == 200 else None
+
+
+@pytest.fixture
+def pinned() -> str:
+    return f"node/box/{MODEL}"
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from ledger.models import Account
 from metering.models import Usage
 from providers.services import create_connection, delete_connection
 from tests.billing.payees import DOLLAR, account_at, earn
+from tests.fakes.ollama import Ollama, ollama
 from tests.fakes.payments import KEY, SECRET, PaymentDouble
 from tests.fakes.upstream import FaultUpstream
 from tests.ownredis import eventually
@@ -46,16 +47,25 @@ def upstream() -> Iterator[FaultUpstream]:
 
 
 @pytest.fixture(scope="module")
+def boaster() -> Iterator[Ollama]:
+    with ollama("boaster") as server:
+        server.usage = {"prompt_tokens": 40_000_000, "completion_tokens": 40_000_000, "total_tokens": 80_000_000}
+        yield server
+
+
+@pytest.fixture(scope="module")
 def double() -> Iterator[PaymentDouble]:
     with PaymentDouble() as double:
         yield double
 
 
 @pytest.fixture(scope="module")
-def server(django_db_setup, django_db_blocker, upstream, double, tmp_path_factory) -> Iterator[GatewayProcess]:
+def server(
+    django_db_setup, django_db_blocker, upstream, boaster, double, tmp_path_factory
+) -> Iterator[GatewayProcess]:
     stripe = {"STRIPE_SECRET_KEY": KEY, "STRIPE_WEBHOOK_SECRET": SECRET, "STRIPE_BASE_URL": double.url}
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
-        allow = f"127.0.0.1:{upstream.port}"
+        allow = f"127.0.0.1:{upstream.port},{boaster.address}"
         for name, value in {**stripe, "EGRESS_ALLOW": allow}.items():
             patch.setattr(f"django.conf.settings.{name}", value)
         model = {"id": "sold-chat", "input_price": "0", "output_price": "10000"}
@@ -118,6 +128,35 @@ def test_usage_that_cannot_be_true_costs_what_the_gateway_counted(server, acme, 
         assert 0 < used.output_tokens <= BOUND_TOKENS
     eventually(lambda: wallet_of(acme) == (TEN - charged, 0), 10)
     assert not Unsettled.objects.filter(org_id=acme.org.pk).exists()
+
+
+@pytest.fixture
+def liar(server, boaster) -> Iterator[str]:
+    """A model of the platform whose server writes more than it was asked for, and says that it was more still."""
+    model = {"id": "boaster", "input_price": "1000", "output_price": "10000"}
+    sold = create_connection(
+        None, SYSTEM, preset="custom", name=f"Boaster {new_id('x')}", base_url=f"http://{boaster.address}/v1",
+        api_keys=["upstream-key"], models=[model],
+    )  # fmt: skip
+    yield f"{sold.slug}/boaster"
+    delete_connection(sold, SYSTEM)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_nobody_pays_more_than_was_held_whatever_an_upstream_says(server, acme, liar, stream):
+    credits.give(acme.org, SYSTEM, TEN, purpose=new_id("gift"), reason="Test")
+    body = {"model": liar, "max_tokens": 2, "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
+    sent = json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {acme.api_key}", "Content-Type": "application/json"}
+    answer = httpx.post(f"{server.base_url}/chat/completions", content=sent, headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    eventually(lambda: Usage.objects.filter(org_id=acme.org.pk).exists(), 10)
+    used = Usage.objects.get(org_id=acme.org.pk)
+    assert (used.input_tokens, used.output_tokens, used.usage_source) == (len(sent), 2, "bounded")
+    assert used.cost_nanos == len(sent) * TOKEN_NANOS // 10 + 2 * TOKEN_NANOS
+    charge = Charge.objects.get(org_id=acme.org.pk)
+    assert (charge.charge_nanos, charge.written_off_nanos) == (used.cost_nanos, 0)
+    eventually(lambda: wallet_of(acme) == (TEN - used.cost_nanos, 0), 10)
 
 
 def order(api: httpx.Client) -> dict:

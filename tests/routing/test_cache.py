@@ -105,6 +105,12 @@ def test_a_hit_costs_nothing_and_says_what_it_saves(kept, http, upstreams, strea
     assert (hit.attempts, hit.target) == ([], "")
 
 
+def test_what_is_not_to_be_stored_is_asked_for_each_time(kept, http, upstreams):
+    """Not even by what somebody else was answered: nothing of it is looked for."""
+    assert [found(ask(http, store=store)) for store in (None, False, False)] == ["MISS", None, None]
+    assert len(upstreams.a.log.posts) == 3
+
+
 def test_order_and_what_means_nothing_do_not_matter(kept, http, upstreams):
     ask(http, temperature=0, seed=7)
     reordered = {

@@ -11,7 +11,9 @@ from providers.schema import CHAT
 from routing.cache_forms import events_of, whole_of
 from routing.cache_keys import Freshness, freshness_of, wanted
 from routing.cache_rules import CacheRule, CacheRules
+from routing.legs import RouteTarget
 from routing.plans import Plan
+from routing.snapshots import RouteRecord
 from tests.routing.builders import CALLER, call, snapshot, target
 
 USAGE = TokenUsage(3, 4, 0, "reported")
@@ -142,3 +144,28 @@ def test_pieces_are_put_together():
     [called] = choice["message"]["tool_calls"]
     assert (called["id"], called["function"]) == ("call_1", {"name": "now", "arguments": '{"a":1}'})
     assert choice["finish_reason"] == "tool_calls"
+
+
+HOME = RouteRecord("home", "priority", (RouteTarget("m"),), private=True)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        call(store=False),
+        call(provider={"data_collection": "deny"}),
+        call("m:private"),
+        call("home"),
+        call(models=["m", "home"]),
+    ],
+    ids=["not to be stored", "no collection", "private", "a private route", "a private route besides"],
+)
+def test_what_is_to_be_forgotten_is_neither_kept_nor_answered_from_memory(asked):
+    """Whatever policy covers it."""
+    known = msgspec.structs.replace(snapshot(target("a"), routes=(HOME,)), cache=EVERYTHING)
+    assert wanted(asked, CALLER, Plan("", "priority", (), ()), known) is None
+
+
+@pytest.mark.parametrize("body", [{"store": True}, {"provider": {"data_collection": "allow"}}])
+def test_who_says_that_it_may_be_kept_is_heard(body):
+    assert digest(call(**body)) is not None

@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from accounts.limits import set_limits
-from accounts.scopes import ORGANISATION
+from accounts.scopes import NODE, ORGANISATION
 from nodes.enrolment import create_token
 from nodes.models import Node, NodeModel
 from nodes.services import pause_node, revoke_node
+from routing.services import put_route
 from shareai_node.tunnel.errors import Code
 from tests.fakes.node import Exchange, FakeNode
 from tests.fakes.upstream import KEY
@@ -142,6 +143,68 @@ async def test_ten_are_ten_over_keys_a_provider_and_a_machine(box, upstream):
     assert Counter(answer.status_code for answer in answers) == {200: 10, 429: 32}
 
 
+@dataclass(frozen=True, slots=True)
+class Both:
+    """A route of the machine and a provider at ten US cents for a thousand tokens of an answer."""
+
+    box: Box
+    client: httpx.AsyncClient
+    provider: str = "upstream-a/sim-chat"
+    route: str = "both"
+
+    async def limit(self, scope: str, subject: str = "", **wishes: Any) -> None:
+        org, actor = self.box.tenant.org, self.box.tenant.actor
+        await asyncio.to_thread(set_limits, org, actor, scope, subject, wishes=wishes)
+        await asyncio.to_thread(let_all_hear, self.box.gateway, self.box.tenant)
+
+    async def prefer(self, *names: str) -> None:
+        legs = [{"target": name, "tier": tier} for tier, name in enumerate(names)]
+        org, actor = self.box.tenant.org, self.box.tenant.actor
+        await asyncio.to_thread(put_route, org, actor, self.route, {"targets": legs})
+
+    async def ask(self, model: str = "", tokens: int = 10) -> httpx.Response:
+        messages = [{"role": "user", "content": f"[[tokens:{tokens}]]"}]
+        return await ask(self.client, model or self.route, messages=messages, max_tokens=tokens)
+
+    async def served(self, times: int) -> list[str]:
+        return [(await self.ask()).headers["x-shareai-target"] for _ in range(times)]
+
+
+@pytest.fixture
+async def both(box, upstream) -> AsyncIterator[Both]:
+    priced = {"id": "sim-chat", "input_price": "0", "output_price": "100"}
+    await asyncio.to_thread(box.tenant.connect, upstream.base_url, [priced])
+    async with client_of(box) as client, serving(box, client, upstream.base_url):
+        yield Both(box, client)
+
+
+async def test_a_machine_whose_limit_is_reached_is_passed_by_and_refuses_by_itself(both):
+    await both.prefer(both.box.name, both.provider)
+    await both.limit(NODE, both.box.row.public_id, rpd=2)
+    assert await both.served(4) == [both.box.name] * 2 + [both.provider] * 2
+    refused = await both.ask(both.box.name)
+    assert (refused.status_code, refused.json()["error"]["metadata"]["scope"]) == (429, "node")
+
+
+async def test_own_machines_go_on_when_the_money_is_spent_and_the_provider_does_not(both):
+    await both.prefer(both.provider, both.box.name)
+    one_answer = [{"amount_usd": "0.001", "window": "monthly"}]
+    await both.limit(ORGANISATION, budgets=one_answer, when_reached="own_nodes")
+    assert await both.served(4) == [both.provider] + [both.box.name] * 3
+    assert (await both.ask(both.provider)).json()["error"]["code"] == "budget_exceeded"
+    assert (await both.ask(both.box.name)).status_code == 200
+
+
+async def test_tokens_used_up_on_the_machine_are_used_up_for_the_provider_too(both):
+    await both.prefer(both.box.name, both.provider)
+    await both.limit(ORGANISATION, budgets=[{"tokens": 200, "window": "daily"}])
+    spent = await both.ask(both.box.name, tokens=170)
+    assert spent.status_code == 200, spent.text
+    for name in (both.provider, both.box.name, both.route):
+        refused = await both.ask(name, tokens=60)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded"), refused.text
+
+
 async def test_both_processes_stream_from_it(box, upstream):
     async with client_of(box) as client, serving(box, client, upstream.base_url):
         answers = await asyncio.gather(*[ask(client, box.name, stream=True) for _ in range(MANY)])
@@ -235,3 +298,15 @@ async def test_a_refusal_fails_over(box, upstream):
         answer = await ask(client, box.name)
         assert answer.status_code == 502
         assert answer.json()["error"]["metadata"]["attempts"][0]["reason"] == "connect_failure"
+
+
+async def test_a_busy_machine_is_not_taken_for_a_broken_one(box, upstream):
+    """As often as would open a breaker, and as many again."""
+    async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
+        node.answer_with(lambda exchange: exchange.reset(Code.REFUSED_STREAM, "full"))
+        for _ in range(10):
+            answer = await ask(client, box.name)
+            assert answer.status_code == 502
+            assert answer.json()["error"]["metadata"]["attempts"][0]["reason"] == "machine_busy"
+        node.serve(upstream.base_url, KEY)
+        assert (await ask(client, box.name)).status_code == 200

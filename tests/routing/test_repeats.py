@@ -269,3 +269,13 @@ def test_a_purge_and_the_end_of_a_key_reach_it(hot, http, tenant):
     assert state(http, hot) == "HIT"
     revoke_key(active_keys(tenant.org).get(), tenant.actor)
     comes_to(401, lambda: post(http, hot).status_code)
+
+
+def test_what_an_answer_took_is_found_under_v1(hot, http):
+    """Django answers it, beside the data plane, with the same key."""
+    asked_for = post(http, hot).headers["x-request-id"]
+    comes_to(200, lambda: http.get("/v1/generation", params={"id": asked_for}).status_code)
+    told = http.get("/v1/generation", params={"id": asked_for}).json()["data"]
+    assert (told["id"], told["total_cost"], told["billing_reason"]) == (asked_for, 0.0, "cached")
+    assert http.get("/v1/usage").json()["total"]["cache_hits"] >= 1
+    assert http.get("/v1/credits").json()["error"]["code"] == "permission_refused"

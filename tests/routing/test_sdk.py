@@ -256,12 +256,17 @@ def test_embeddings_in_base64_hold_the_same_figures(sdk):
     assert figures == pytest.approx(floats, rel=1e-6)
 
 
-def test_models_are_listed_and_found(sdk):
+@pytest.fixture
+def pinned() -> str:
+    """The chat model's name at the one target that has it."""
+    return f"upstream-a/{MODEL}"
+
+
+def test_models_are_listed_and_found(sdk, pinned):
     listed = {model.id: model for model in sdk.models.list()}
     assert {MODEL, EMBED} <= set(listed)
     assert sdk.models.retrieve(MODEL).id == MODEL
-    pinned = sdk.models.retrieve(f"upstream-a/{MODEL}")
-    assert pinned.id == f"upstream-a/{MODEL}"
+    assert sdk.models.retrieve(pinned).id == pinned
     with pytest.raises(openai.NotFoundError):
         sdk.models.retrieve("no/such/model")
 

@@ -53,6 +53,12 @@ def test_what_was_is_told_as_it_was_and_the_same_route_would_do_the_same():
     assert [(share.target, share.was, share.would) for share in report.targets] == [("a/m", 2, 2)]
 
 
+def test_a_drill_that_is_on_says_nothing_of_the_past():
+    ever = datetime.now(UTC).timestamp() + 3600
+    drilled = msgspec.structs.replace(shot("a", "b"), drills={"a/m": ever, "b": ever})
+    assert simulate("fast", drilled, [past(ok("a"))]) == simulate("fast", shot("a", "b"), [past(ok("a"))])
+
+
 def test_a_cheaper_target_costs_what_it_costs():
     report = simulate("fast", shot("a", "b", strategy="cheapest", b=CHEAP), [past(ok("a")), past(ok("b", 900.0))])
     assert report.would.cost_nanos == 2 * (1000 * 10**8 + 100 * 10**8) // 10**6

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import audit, limits, members
 from accounts.audit import Actor
 from accounts.authority import require
+from accounts.key_lines import KeyLines
 from accounts.keys import active_keys
 from accounts.limits import KeyFigures
 from accounts.models import ApiKey, Limit, Membership, Organization
@@ -133,9 +134,12 @@ def _routes(organization: Organization) -> list[Entry]:
 
 def _cache_policies(organization: Organization) -> list[Entry]:
     rows = CachePolicy.objects.of(organization).order_by("scope", "subject")
-    names = dict(ApiKey.objects.of(organization).values_list("public_id", "name"))
+    names, lines = dict(ApiKey.objects.of(organization).values_list("public_id", "name")), KeyLines(organization.pk)
     told = ("scope", "subject", "ttl_s", "per_key", "semantic")
-    entries = [{name: CachePolicyShown(row).data[name] for name in told} for row in rows]
+    entries = [
+        {name: shown[name] for name in told}
+        for shown in CachePolicyShown(rows, many=True, context={"lines": lines}).data
+    ]
     for entry in entries:
         if entry["scope"] == cache_rules.KEY:
             entry["subject"] = names.get(entry["subject"], "")

@@ -47,7 +47,7 @@ def test_a_case_is_opened_once_and_told(case, rival):
     ("kind", "times", "said", "counted", "share"),
     [
         (INFLATED, 1, 800, 200, 600 / 3000),
-        (MORE_THAN_BYTES, 1, 9000, 0, 1),
+        (MORE_THAN_BYTES, 1, 9000, 0, 1 / 2),
         (PROMPT_INFLATED, 1, 100, 200, 0),
         (TOO_FAST, 1, 0, 0, 1 / 2),
         (TOO_FAST, 7, 0, 0, 1),

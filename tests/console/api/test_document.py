@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.urls import resolve
 from drf_spectacular.validation import validate_schema
 from jsonschema import Draft202012Validator
 
+from console.addresses import OF_DJANGO
 from console.api.documents import document
 from routing import urls as gateway_urls
 from tests.console.api.routes import CALLS, name_of
@@ -61,7 +63,8 @@ def test_it_tells_every_call_of_the_management_api_and_no_other(schema):
 
 def test_it_tells_every_address_of_the_gateway_and_no_other(schema):
     served = {"/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(entry.pattern)) for entry in gateway_urls.urlpatterns}
-    assert {path for path in schema["paths"] if not path.startswith(MANAGEMENT)} == served
+    assert {path for path in schema["paths"] if not path.startswith(MANAGEMENT)} == served | OF_DJANGO
+    assert all(resolve(path) for path in OF_DJANGO)
 
 
 def test_the_gateways_methods_are_those_of_its_views(schema):

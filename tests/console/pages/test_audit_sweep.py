@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.db.models import F
 from django.test import Client
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, URLResolver, reverse
 
 from accounts import audit, invitations
 from accounts.models import AuditEvent, Invitation, Membership
-from console import urls, words
+from console import account_words, urls, words
 from nodes.enrolment import create_token
 from routing.cache_services import put_policy
 from routing.drafts import save_draft
@@ -185,6 +185,47 @@ CHANGES_NOTHING = {
     "set_language": "is of the browser",
 }
 
+OF_ACCOUNTS: dict[str, set[str]] = {
+    "account_login": {"sign_in.succeeded", "sign_in.failed"},
+    "account_confirm_login_code": {"sign_in.succeeded", "sign_in.failed"},
+    "account_signup": {"sign_in.succeeded"},
+    "account_logout": {"sign_in.ended"},
+    "account_reauthenticate": {"sign_in.failed"},
+    "account_email": {"email.added", "email.removed", "email.main_changed"},
+    "account_email_verification_sent": {"email.added", "email.confirmed", "sign_in.succeeded"},
+    "account_change_password": {"password.changed"},
+    "account_set_password": {"password.set"},
+    "account_reset_password_from_key": {"password.reset"},
+    "mfa_authenticate": {"sign_in.succeeded", "sign_in.failed"},
+    "mfa_reauthenticate": {"sign_in.failed"},
+    "mfa_reauthenticate_webauthn": {"sign_in.failed"},
+    "mfa_login_webauthn": {"sign_in.succeeded"},
+    "mfa_activate_totp": {"totp.added", "recovery_codes.generated"},
+    "mfa_deactivate_totp": {"totp.removed", "recovery_codes.removed"},
+    "mfa_generate_recovery_codes": {"recovery_codes.generated"},
+    "mfa_add_webauthn": {"passkey.added", "recovery_codes.generated"},
+    "mfa_remove_webauthn": {"passkey.removed", "recovery_codes.removed"},
+    "usersessions_list": {"sessions.ended"},
+    "socialaccount_signup": {"sign_in.succeeded"},
+    "socialaccount_connections": {"sign_in_provider.linked", "sign_in_provider.unlinked"},
+}
+"""What each page of allauth leaves in the trail; tests/accounts/test_account_trail.py does it all."""
+
+OF_ACCOUNTS_WITHOUT = {
+    "account_request_login_code": "sends a code",
+    "account_reset_password": "sends a link",
+    "account_reset_password_done": "says that it was sent",
+    "account_reset_password_from_key_done": "says that it is done",
+    "account_inactive": "says so",
+    "mfa_index": "shows what there is",
+    "mfa_view_recovery_codes": "shows them, once",
+    "mfa_download_recovery_codes": "shows them, once",
+    "mfa_list_webauthn": "shows what there is",
+    "mfa_edit_webauthn": "what somebody calls a passkey opens no door",
+    "socialaccount_login_cancelled": "says so",
+    "socialaccount_login_error": "says so",
+}
+
 
 def writing_pages() -> set[str]:
     found = set()
@@ -201,6 +242,19 @@ def writing_pages() -> set[str]:
 @pytest.mark.django_db
 def test_every_page_that_writes_has_a_case():
     assert writing_pages() == CASES.keys() | ELSEWHERE.keys() | CHANGES_NOTHING.keys()
+
+
+def pages_of_accounts() -> set[str]:
+    [entry] = [
+        each for each in urls.urlpatterns if isinstance(each, URLResolver) and str(each.pattern) == "accounts/"
+    ]
+    return {name for name in entry.reverse_dict if isinstance(name, str)}
+
+
+def test_every_page_of_accounts_is_in_the_trail_or_said_to_change_nothing():
+    """Pages of others by whom one may sign in are there only where they are set up: each signs in, or links."""
+    assert pages_of_accounts() == OF_ACCOUNTS.keys() | OF_ACCOUNTS_WITHOUT.keys()
+    assert set.union(*OF_ACCOUNTS.values()) == account_words.ACTIONS.keys()
 
 
 @pytest.fixture

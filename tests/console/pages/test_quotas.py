@@ -13,7 +13,7 @@ from accounts import limits
 from accounts.limits import set_limits
 from accounts.models import AuditEvent, Membership
 from accounts.roles import VIEWER
-from accounts.scopes import KEY, ORGANISATION
+from accounts.scopes import KEY, NODE, ORGANISATION
 from accounts.sources import load_limits
 from ledger import kinds
 from ledger.chart import ensure_account
@@ -23,6 +23,8 @@ from metering.alerts import watch_budgets
 from metering.budgets import budgets_of
 from metering.models import BudgetWindow
 from metering.windows import open_window
+from nodes.services import revoke_node
+from tests.console.pages import machines
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +79,27 @@ def test_a_key_s_budget_is_set_at_its_own_address(as_browser, alice, acme, key):
     said = {"lifetime_usd": "5", "when_reached": "block"}
     assert as_browser(alice).post(reverse("quotas-edit", args=[KEY, key.public_id]), said).status_code == 302
     assert limits.KeyFigures(acme).of(key)["budgets"] == [{"amount_usd": "5", "window": "lifetime"}]
+
+
+def test_a_machine_s_rates_are_set_from_its_page_and_it_has_no_budgets(as_browser, alice, bob, acme, as_alice):
+    node = machines.new_node(acme, as_alice)
+    address, detail = (
+        reverse("quotas-edit", args=[NODE, node.public_id]),
+        reverse("nodes-detail", args=[node.public_id]),
+    )
+    browser = as_browser(alice)
+    assert address in browser.get(reverse("quotas")).content.decode()
+    assert address in browser.get(detail).content.decode()
+    assert "monthly_usd" not in browser.get(address).content.decode()
+    assert browser.post(address, {"concurrency": "4", "rpm": "", "monthly_usd": "5"}).status_code == 302
+    assert limits.find_limits(acme, NODE, node.public_id) == {**limits.NONE, "concurrency": 4, "budgets": []}
+    event = AuditEvent.objects.of(acme).latest("sequence")
+    assert (event.action, event.object_type, event.object_label) == ("limits.updated", NODE, node.name)
+    assert "at a time" in browser.get(detail).content.decode()
+    assert address not in as_browser(bob).get(detail).content.decode()
+    assert browser.post(address, {"concurrency": "many"}).status_code == 422
+    revoke_node(node, as_alice)
+    assert browser.get(address).status_code == 404
 
 
 def test_bars_tell_how_much_is_used_and_the_marks(as_browser, alice, acme, as_alice):

@@ -17,6 +17,8 @@ from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
 from ledger.invariants import reconcile
+from ledger.models import Proof
+from ledger.proofs import prove
 from ledger.transfers import post
 from providers.services import create_connection
 
@@ -92,3 +94,25 @@ def test_what_somebody_changes_behind_its_back_shows(staff, capsys):
     assert "The chain is broken" in staff.get(reverse("staff-audit-verify")).content.decode()
     with pytest.raises(CommandError):
         call_command("verify_audit")
+
+
+@pytest.mark.breaks_invariants
+def test_staff_see_how_the_ledger_was_proven(staff, acme):
+    def page() -> str:
+        return staff.get(reverse("staff-audit")).content.decode()
+
+    assert "has not been proven yet" in page()
+    proof = prove()
+    assert "The ledger holds" in page()
+    assert "10 invariants proven" in page()
+    Proof.objects.filter(pk=proof.pk).update(ended_at=timezone.now() - timedelta(hours=5))
+    assert "overdue" in page()
+    assert "beat are running" in page()
+    Proof.objects.create()
+    assert "or was stopped by RECONCILE_LIMIT_S" in page()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; DROP TRIGGER billing_charge_no_truncate ON billing_charge")
+    prove()
+    assert "The ledger does not hold" in page()
+    assert "billing_charge: its trigger is missing or off" in page()
+    assert "overdue" not in page()

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0012_what_stripe_was_asked")]
+    dependencies = [("billing", "0013_what_stripe_was_asked")]
 
     operations = [
         migrations.CreateModel(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0011_tiers_of_machines")]
+    dependencies = [("billing", "0012_charges_are_kept")]
 
     operations = [
         migrations.AddField(
