@@ -14,7 +14,7 @@ from django.utils import timezone
 from billing import cards, client, client_cards, payees, payouts
 from billing.client import CENT_NANOS, USD, Payment, Takeback
 from billing.errors import PaymentGone, PaymentsAway
-from billing.models import StripeEvent, TopUp
+from billing.models import Concern, StripeEvent, TopUp
 from ledger import kinds, transfers
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
@@ -61,9 +61,9 @@ def agree(payment_id: str) -> str:
         if not payment.is_paid:
             return NOT_PAID
         if payment.currency != USD:
-            return OTHER_CURRENCY
+            return _left_to_a_person(top_up, Concern.OTHER_CURRENCY, OTHER_CURRENCY)
         if not 0 < payment.received_cents <= MOST_CENTS:
-            return IMPLAUSIBLE
+            return _left_to_a_person(top_up, Concern.IMPLAUSIBLE, IMPLAUSIBLE)
         if top_up.payment_id not in (None, payment_id):
             return NOT_OURS
         _credit(top_up, payment)
@@ -90,6 +90,14 @@ def _outcome(event: StripeEvent) -> str:
         return NOT_OURS
 
 
+def _left_to_a_person(top_up: TopUp, why: str, outcome: str) -> str:
+    """`billing.concerns` tells staff, and the page its buyer."""
+    if top_up.state == TopUp.PENDING and top_up.failure != why:
+        top_up.failure = why
+        top_up.save(update_fields=["failure"])
+    return outcome
+
+
 def _credit(top_up: TopUp, payment: Payment) -> None:
     nanos = payment.received_cents * CENT_NANOS
     wallet, clearing = ensure_account(kinds.WALLET, top_up.org), ensure_account(kinds.STRIPE_CLEARING)
@@ -97,6 +105,7 @@ def _credit(top_up: TopUp, payment: Payment) -> None:
     if top_up.state != TopUp.PAID:
         top_up.state, top_up.paid_at = TopUp.PAID, timezone.now()
         top_up.payment_id, top_up.received_cents, top_up.checkout_url = payment.id, payment.received_cents, ""
+        top_up.failure = ""
         top_up.save()
 
 

@@ -90,6 +90,9 @@ class Unsettled(models.Model):
     reason = models.CharField(max_length=30)
     noted_at = models.DateTimeField(db_default=Now())
 
+    class Meta:
+        indexes = [models.Index(fields=["noted_at"], name="billing_unsettled_noted")]
+
     def __str__(self) -> str:
         return f"{self.request_id}: {self.reason}"
 
@@ -167,10 +170,11 @@ class EventsRead(models.Model):
         return f"events until {self.until}"
 
 
+from billing.concern_models import Concern  # noqa: E402
 from billing.payment_models import AutoTopUp, BillingDetails, SavedCard, Voucher, VoucherUse  # noqa: E402
 from billing.payout_models import Payee, Payout, PayoutBatch  # noqa: E402
 
 __all__ = [
-    "AutoTopUp", "BillingDetails", "Charge", "Customer", "EventsRead", "Payee", "Payout", "PayoutBatch",
+    "AutoTopUp", "BillingDetails", "Charge", "Concern", "Customer", "EventsRead", "Payee", "Payout", "PayoutBatch",
     "PriceVersion", "SavedCard", "StripeEvent", "TopUp", "Unsettled", "Voucher", "VoucherUse",
 ]  # fmt: skip

@@ -16,12 +16,15 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from accounts import audit
+from accounts.audit import Actor
 from accounts.models import Organization
 from billing import client_payouts, payees
 from billing.client import CENT_NANOS, USD
 from billing.client_payouts import Sent
-from billing.errors import PaymentGone, PaymentsAway, PaymentsOff, PaymentsRefused
+from billing.errors import PaymentGone, PaymentsAway, PaymentsOff, PaymentsRefused, PayoutRefused
 from billing.models import Payee, Payout
 from billing.notices import tell_payout
 from ledger import holds, kinds
@@ -151,6 +154,24 @@ def give_back(payout: Payout, reason: str) -> None:
     payout.state, payout.reason, payout.ended_at = Payout.RETURNED, reason[:80], timezone.now()
     payout.save(update_fields=["state", "reason", "ended_at"])
     tell_payout(payout)
+
+
+def take_back(public_id: str, actor: Actor) -> None:
+    """Another amount went out than was meant, and a person reversed it at Stripe: the money is payable again.
+
+    Raises: PayoutRefused: it is not reversed, or not whole. PaymentsAway.
+    """
+    with transaction.atomic():
+        mine = Payout.objects.select_for_update(of=("self",)).select_related("org")
+        payout = mine.filter(public_id=public_id, state__in=Payout.OPEN, reason=MISMATCH).first()
+        if payout is None:
+            return
+        found = client_payouts.find_transfer(public_id)
+        if found is not None and client_payouts.reversed_cents(found.id) < found.cents:
+            raise PayoutRefused("not_reversed", _("Reverse the transfer at Stripe first: it is still out."))
+        give_back(payout, REFUSED)
+        after = {"amount_usd": f"{payout.cents / 100:.2f}", "state": payout.state}
+        audit.record(payout.org, actor, "payout.returned", "payout", public_id, after=after)
 
 
 def hold_name(payout: Payout) -> str:

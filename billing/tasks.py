@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import autotopup, client, crediting, events, freezing, monthly, payees, payouts
+from billing import autotopup, client, concerns, crediting, events, freezing, monthly, payees, payouts
 from billing.errors import PaymentsAway
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,11 @@ def send_payouts() -> None:
 def look_at_payees() -> None:
     if client.is_on():
         payees.look_at_incomplete()
+
+
+@shared_task(name="billing.look_for_concerns")
+def look_for_concerns() -> None:
+    concerns.look()
 
 
 @shared_task(name="billing.close_months")

@@ -81,6 +81,8 @@ def _name(account: str, movement: str) -> Promise | str:
     """Settled requests are spending of the credits, and income of every other account."""
     if movement == "settlement" and account != kinds.WALLET:
         return _("Earned with others' requests")
+    if movement == "clawback" and account == kinds.WALLET:
+        return _("Given back after a review")  # to who had paid; its owner has it taken back
     return MOVEMENTS.get(movement, movement)
 
 

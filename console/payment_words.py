@@ -19,6 +19,7 @@ ACTIONS: dict[str, Promise] = {
     "billing.voucher_redeemed": _("redeemed a voucher"),
     "billing.voucher_refused": _("tried a voucher that is none"),
     "cause.closed": _("closed the cause"),
+    "concern.closed": _("noted as done what needed a person:"),
     "cause.created": _("added the cause"),
     "cause.paid": _("noted what was paid to the cause"),
     "cause.reopened": _("opened the cause again"),
@@ -46,6 +47,7 @@ OBJECT_TYPES: dict[str, Promise] = {
     "billing_details": _("Billing details"),
     "card": _("Card"),
     "cause": _("Cause"),
+    "concern": _("Needs a person"),
     "payee": _("Destination of payouts"),
     "payout": _("Payout"),
     "voucher": _("Voucher"),
@@ -71,6 +73,30 @@ PAYOUT_REASONS: dict[str, Promise] = {
     "refused": _("the payment service refused it"),
 }
 
+
+CONCERNS: dict[str, tuple[Promise, Promise]] = {
+    "other_currency": (
+        _("A top-up was paid in another currency"),
+        _("No credits were given. Refund it at Stripe, or give the credits by hand with manage.py give_credit."),
+    ),
+    "implausible": (
+        _("A top-up was paid with an amount that cannot be true"),
+        _("No credits were given. Look at the payment at Stripe; refund it, or give the credits by hand."),
+    ),
+    "mismatch": (
+        _("A payout went out otherwise than was meant"),
+        _("Reverse the transfer of this payout at Stripe, then press Done: the money is payable again."),
+    ),
+    "unsettled": (
+        _("Requests that charged nobody"),
+        _("Their usage cannot be true, or had no price. Enter the price that is missing, or look at the provider."),
+    ),
+    "stuck_event": (
+        _("An event of Stripe's cannot be handled"),
+        _("It is tried every minute, and the worker's log says why it fails. Look at the event at Stripe."),
+    ),
+}
+"""Of each kind of `billing.models.Concern`: what it is, and what to do."""
 
 PAYEE_PROBLEMS: dict[str, Promise] = {
     "account_gone": _("the account is gone at Stripe: set it up again"),

@@ -310,6 +310,7 @@ CELERY_BEAT_SCHEDULE = {
     "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},
     "payouts": {"task": "billing.send_payouts", "schedule": 60.0},
     "payout destinations": {"task": "billing.look_at_payees", "schedule": 600.0},
+    "what needs a person": {"task": "billing.look_for_concerns", "schedule": 300.0},
     "exports": {"task": "metering.sweep_exports", "schedule": 60.0},
     "statements": {"task": "billing.close_months", "schedule": 3600.0},
     "prices": {"task": "providers.sync_prices", "schedule": 86_400.0},

@@ -30,9 +30,7 @@ class BalanceShown(Shown):
 class EntryShown(Shown):
     object = Kind("billing_entry")
     id = serializers.IntegerField(source="pk")
-    kind = serializers.CharField(
-        help_text="settlement, stripe_topup, credit, credit_limit, voucher, refund, dispute, rerating or reversal."
-    )
+    kind = serializers.CharField(help_text=f"{', '.join(sorted(KINDS)[:-1])} or {max(KINDS)}.")
     amount_usd = SignedUsdOfNanos(source="amount", help_text="Negative for what was taken.")
     balance_usd = UsdOfNanos(source="balance_after", help_text="Of the wallet, after it.")
     reference = serializers.CharField(source="business_id")

@@ -34,7 +34,9 @@ _PAGE = 50
 _USED_OVER = timedelta(days=30)
 _AT_ONCE = 2_000
 CSV_HEAD = ("posted_at", "kind", "amount_usd", "balance_usd", "reference", "reason")
+_ON_ITS_WAY = timedelta(hours=1)
 _INVOICES = 12
+_LONGEST_PAGE = 6
 _SESSION = re.compile(r"[A-Za-z0-9_]{1,80}")
 _NEWEST_ID = 2**63 - 1
 _LONGEST_ID = 20
@@ -47,6 +49,7 @@ KINDS: dict[str, Promise] = {
     "dispute": gettext_lazy("Disputed payment"),
     "credit_limit": gettext_lazy("Credit limit"),
     "rerating": gettext_lazy("Corrected price"),
+    "clawback": gettext_lazy("Given back after a review"),
     "reversal": gettext_lazy("Taken back"),
 }
 
@@ -138,11 +141,13 @@ def shown(
     context = (
         _movements(request, visit)
         | _means(visit)
+        | _invoices(request, visit)
         | {
             "form": form or TopUpForm(),
             "voucher_form": voucher_form or VoucherForm(),
             "spending": spending_form or SpendingForm.of(visit.organization),
-            "ordered": _ordered(request, visit),
+            "ordered": (ordered := _ordered(request, visit)),
+            "is_overdue": ordered is not None and ordered.created_at < timezone.now() - _ON_ITS_WAY,
         }
     )
     return render(request, "billing/index.html", context, status=status)
@@ -179,8 +184,20 @@ def _means(visit: Visit) -> dict[str, Any]:
         "rule": rule,
         "rule_spent": autotopup.spent_cents(visit.organization, now),
         "is_capped": rule is not None and rule.is_on and not autotopup.has_room(rule, now),
-        "paid": details.paid(visit.organization)[:_INVOICES],
         "details": details.details_of(visit.organization),
+    }
+
+
+def _invoices(request: HttpRequest, visit: Visit) -> dict[str, Any]:
+    """A page of what was paid, newest first."""
+    asked = request.GET.get("invoices", "")[:_LONGEST_PAGE]
+    number = max(1, int(asked)) if asked.isascii() and asked.isdecimal() else 1
+    start = (number - 1) * _INVOICES
+    found = list(details.paid(visit.organization)[start : start + _INVOICES + 1])
+    return {
+        "paid": found[:_INVOICES],
+        "invoices_newer": number - 1,
+        "invoices_older": number + 1 if len(found) > _INVOICES else 0,
     }
 
 

@@ -26,10 +26,12 @@ PAGES = (
     "members-invite", "members-edit", "members-remove", "settings-transfer", "settings-delete",
     "nodes-new", "nodes-remove",
     "staff-payouts-export", "staff-payout-paid", "staff-payout-failed", "staff-bank", "staff-vouchers-new",
+    "staff-concern-done",
 )  # fmt: skip
 ONLY_READ = {
     "keys", "keys-first-use", "providers", "providers-new", "providers-detail", "payouts", "payouts-export",
     "payouts-detail", "payouts-statement", "members", "staff-payouts",
+    "staff-concerns",
 }  # fmt: skip
 GIVES_NO_RIGHT = {
     "keys-revoke": "ends a key, which must be quick",
@@ -42,10 +44,11 @@ GIVES_NO_RIGHT = {
     "providers-model": "no secret",
     "providers-model-health": "no secret",
     "payouts-monthly": "when, not where to",
+    "payouts-check": "asks what Stripe says of where to",
     "members-invitation": "sent once more to the address that was proven for, or withdrawn",
     "staff-payout-put-back": "it waits again",
 }
-ROOMS = ("keys", "providers", "payouts", "members", "staff-payout", "staff-bank")
+ROOMS = ("keys", "providers", "payouts", "members", "staff-payout", "staff-bank", "staff-concern")
 
 CALLS_WITHOUT = {
     "DELETE keys/<slug:key_id>": "ends a key, which must be quick",
@@ -54,6 +57,7 @@ CALLS_WITHOUT = {
     "PATCH providers/<slug:provider_id>/keys/<slug:key_id>": "parks it or takes it back into use",
     "DELETE nodes/tokens/<slug:token_id>": "withdraws",
     "PATCH payouts/destination": "when, not where to",
+    "POST payouts/destination/check": "asks what Stripe says of where to",
     "DELETE invitations/<slug:invitation_id>": "withdraws",
     "POST invitations/<slug:invitation_id>/resend": "to the address that was proven for",
     "PATCH members/<slug:member_id>/limits": "no right",
@@ -91,6 +95,8 @@ def ids_of(name: str, owner: User, acme: Organization, as_alice: Actor) -> list[
     if name == "staff-bank":
         ways_to_pay(acme, "x")
         return [acme.public_id]
+    if name == "staff-concern-done":
+        return [1]
     if name == "causes-pay":
         return [Cause.objects.create(slug="sea", name="Sea", summary="Good.").slug]
     return []

@@ -106,7 +106,7 @@ def test_every_page_fits_a_phone(page, sign_in, traffic):
 STAFF_PAGES = (
     "/prices", "/prices/{model}", "/staff/vouchers", "/staff/vouchers/new", "/staff/vouchers/{voucher}",
     "/staff/payouts", "/staff/payouts/{payout}/paid", "/staff/payouts/{payout}/failed", "/staff/banks/{bank}",
-    "/staff/audit",
+    "/staff/audit", "/staff/needs-a-person",
 )  # fmt: skip
 
 

@@ -153,6 +153,7 @@ ELSEWHERE = {
     "staff-payout-paid": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-failed": "in test_staff_payouts.py, with something to be paid",
     "staff-payout-put-back": "in test_staff_payouts.py, with something to be paid",
+    "staff-concern-done": "in test_staff_concerns.py, with something that needs a person",
     "staff-bank": "in test_staff_payouts.py, with a bank to check",
     "causes-new": "of the operator's trail: in test_staff_audit.py",
     "causes-edit": "of the operator's trail: in test_staff_audit.py",

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent
 from billing import credits, statements
+from billing.earnings.clawback import CLAWBACK
 from billing.models import TopUp
 from common.money import NANOS_PER_USD
 from console.pages import billing
@@ -170,3 +172,31 @@ def test_only_who_may_pay_orders(client_of, carol, bob, acme, paying):
         assert client_of(user).post(reverse("billing-top-up"), {"amount_usd": "30"}).status_code == 403
         assert client_of(user).get(reverse("billing")).status_code == 403
     assert not TopUp.objects.exists()
+
+
+def test_what_was_given_back_after_a_review_is_in_words(client_of, alice, acme):
+    wallet, promo = ensure_account(kinds.WALLET, acme), ensure_account(kinds.PROMO)
+    post(Draft("clawback:1", CLAWBACK, {promo.pk: -NANOS_PER_USD, wallet.pk: NANOS_PER_USD}, reason="Case case_1"))
+    page = shown(client_of(alice), kind=CLAWBACK)
+    assert page.count("Given back after a review") == 2  # the filter, and the movement
+    assert "Case case_1" in page
+
+
+def test_invoices_are_paged(client_of, alice, acme):
+    client = client_of(alice)
+    now = timezone.now()
+    TopUp.objects.bulk_create(
+        TopUp(
+            org=acme, public_id=f"top_{number:02d}", cents=500, state=TopUp.PAID, payment_id=f"pi_{number}",
+            received_cents=500, paid_at=now - timedelta(days=number),
+        )
+        for number in range(26)
+    )  # fmt: skip
+
+    def listed(**query: object) -> list[str]:
+        return re.findall(r"billing/invoices/(top_\d+)\"", shown(client, **query))
+
+    pages = [listed(invoices=number) for number in (1, 2, 3)]
+    assert [one for page in pages for one in page] == [f"top_{number:02d}" for number in range(26)]
+    assert listed() == listed(invoices="x") == pages[0]
+    assert listed(invoices="999999") == []
