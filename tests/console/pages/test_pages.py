@@ -280,4 +280,4 @@ def same_but_tokens(response) -> list[str]:
 
 
 def content_of(response) -> bytes:
-    return b"".join(response.streaming_content) if response.streaming else response.content
+    return b"".join(response) if response.streaming else response.content
