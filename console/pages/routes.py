@@ -159,9 +159,8 @@ def _edited(request: HttpRequest, visit: Visit, name: str | None, content: Mappi
             given = {**form.content(), "rules": editor.sentences()}
             draft = save_draft(visit.organization, visit.actor, form.cleaned_data["name"], given)
             for doubt in doubts_about(visit.organization, draft.content["rules"]):
-                messages.warning(
-                    request, f"{doubt} {_('The rule is saved; that name fits no request until somebody has it.')}"
-                )
+                told = _("%(doubt)s The rule is saved; that name fits no request until somebody has it.")
+                messages.warning(request, told % {"doubt": doubt})
             return redirect("routes-show", name=draft.name)
         except InvalidField as refusal:
             if (others := editor.absorb(refusal)) is not None:
