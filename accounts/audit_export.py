@@ -32,6 +32,10 @@ COLUMNS = (
 def export_csv(events: Iterable[Noted]) -> Iterator[str]:
     """Lines of CSV, the header first."""
     yield csv_line(COLUMNS)
+    yield from csv_lines(events)
+
+
+def csv_lines(events: Iterable[Noted]) -> Iterator[str]:
     for event in events:
         row = exported(event)
         yield csv_line(_text(row[column]) for column in COLUMNS)

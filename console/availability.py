@@ -1,4 +1,4 @@
-"""How available a provider was, day by day: what share of attempts it answered, and for how long it was down.
+"""How available a provider or a machine was, day by day: what share of attempts it answered, how long it was down.
 
 A day's figure is the lower of the two shares, so that neither an outage in a quiet hour nor failures between good
 probes are hidden by the other. Days are in UTC, as the sums of usage are.
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from metering.evidence import attempts_by_day
+from nodes.models import Node
 from providers.models import Connection, HealthChange, ProbeDay, Pulse
 
 DAYS = 90
@@ -24,7 +25,10 @@ GOOD, FAIR = 0.995, 0.95
 
 @dataclass(slots=True)
 class DayOfConnection:
-    """`down_s` are the seconds that it counted as down, `of_s` those of the day so far."""
+    """Also of a machine, of which only attempts are known.
+
+    `down_s` are the seconds that it counted as down, `of_s` those of the day so far.
+    """
 
     day: date
     of_s: float = 86_400.0
@@ -53,7 +57,7 @@ class DayOfConnection:
 
 @dataclass(slots=True)
 class Availability:
-    """The last days of one connection, the oldest first."""
+    """The last days of one connection or machine, the oldest first."""
 
     days: list[DayOfConnection] = field(default_factory=list)
 
@@ -77,24 +81,50 @@ def availability_of(
 ) -> dict[int, Availability]:
     """By primary key: this organisation's own attempts, and what probes and processes share of the connection."""
     connections, now = list(connections), now or timezone.now()
-    today = now.astimezone(UTC).date()
-    first = today - timedelta(days=DAYS - 1)
-    days = {each.pk: {first + timedelta(days=n): DayOfConnection(first + timedelta(days=n)) for n in range(DAYS)}
-            for each in connections}  # fmt: skip
-    for of_one in days.values():
-        of_one[today].of_s = max((now - _midnight(today)).total_seconds(), 1.0)
-    _add_attempts(organization, {each.slug: days[each.pk] for each in connections}, first)
+    days = {each.pk: _days_until(now) for each in connections}
+    first = _first_day(now)
+    _add_attempts(organization, {f"{each.slug}/": days[each.pk] for each in connections}, first)
     _add_probes(days, first)
     _add_outages(days, first, now)
     return {pk: Availability(list(of_one.values())) for pk, of_one in days.items()}
 
 
-def _add_attempts(organization: Organization, by_slug: dict[str, dict[date, DayOfConnection]], first: date) -> None:
+def availability_of_node(organization: Organization, node: Node, now: datetime | None = None) -> Availability:
+    """By this organisation's own attempts: when a machine was connected is not kept, and who sleeps is not asked.
+
+    Of days before it was enrolled nothing is said, for another one may have had its name.
+    """
+    now = now or timezone.now()
+    days = _days_until(now)
+    since = max(_first_day(now), node.created_at.astimezone(UTC).date())
+    _add_attempts(organization, {f"node/{node.slug}/": days}, since)
+    return Availability(list(days.values()))
+
+
+def _first_day(now: datetime) -> date:
+    return now.astimezone(UTC).date() - timedelta(days=DAYS - 1)
+
+
+def _days_until(now: datetime) -> dict[date, DayOfConnection]:
+    first, today = _first_day(now), now.astimezone(UTC).date()
+    days = {day: DayOfConnection(day) for day in (first + timedelta(days=n) for n in range(DAYS))}
+    days[today].of_s = max((now - _midnight(today)).total_seconds(), 1.0)
+    return days
+
+
+def _add_attempts(organization: Organization, by_stem: dict[str, dict[date, DayOfConnection]], first: date) -> None:
+    """Args: by_stem: by what the names of one's targets begin with."""
     for row in attempts_by_day(organization, _midnight(first)):
-        day = by_slug.get(row.target.partition("/")[0], {}).get(row.day)
+        day = by_stem.get(_stem(row.target), {}).get(row.day)
         if day is not None:
             day.attempts += row.attempts
             day.failed += row.failed
+
+
+def _stem(target: str) -> str:
+    """`<provider>/` or `node/<machine>/`: the name of a model may have slashes of its own."""
+    parts = target.split("/", 2)
+    return "/".join(parts[: 2 if parts[0] == "node" else 1]) + "/"
 
 
 def _add_probes(days: dict[int, dict[date, DayOfConnection]], first: date) -> None:

@@ -1,4 +1,4 @@
-"""`/providers/{id}/availability`: how a provider did, day by day."""
+"""`/providers/{id}/availability` and `/nodes/{id}/availability`: how a provider or a machine did, day by day."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from accounts.roles import Permission
 from console.api.fields import Kind, Shown
 from console.api.frame import ResourceView
 from console.api.openapi import described
-from console.availability import availability_of
+from console.availability import availability_of, availability_of_node
 from console.offers import connections_in_sight
+from nodes.services import nodes_of
 
 
 class DayShown(Shown):
@@ -42,3 +43,15 @@ class ProviderAvailabilityView(ResourceView):
         """Of the last 90 days, today included."""
         connection = self.find(connections_in_sight(self.organization), public_id=provider_id)
         return Response(AvailabilityShown(availability_of(self.organization, [connection])[connection.pk]).data)
+
+
+class NodeAvailabilityView(ResourceView):
+    tag = "Nodes"
+    needs = {"GET": (Permission.VIEW,)}
+
+    @described("getNodeAvailability", "Show a machine's availability", answer=AvailabilityShown)
+    def get(self, request: Request, node_id: str) -> Response:
+        """Of the last 90 days, today included, by this organisation's attempts: machines are not probed, and how long
+        one was not connected is not kept."""
+        node = self.find(nodes_of(self.organization), public_id=node_id)
+        return Response(AvailabilityShown(availability_of_node(self.organization, node)).data)

@@ -20,6 +20,7 @@ from routing import services
 from routing.cache_rules import LONGEST_TTL_S, ROUTE
 from routing.cache_services import set_route_ttl
 from routing.models import CachePolicy, Route
+from routing.rule_people import doubts_about
 from routing.scorers import STRATEGIES
 from routing.sentences import LONGEST_CHARACTERS
 from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_RULES, MOST_TARGETS, MOST_WEIGHT
@@ -30,6 +31,8 @@ CONTINUES = (
     "of which no capabilities are listed, under one id; each target is billed its part. Never with several choices, "
     "`logprobs`, reasoning, JSON or tools."
 )
+
+WARNINGS = "Keys and members that the rules ask for and that there are not now: no request fits such a name."
 
 
 class LegShown(Shown):
@@ -88,6 +91,13 @@ class RouteShown(Shown):
     @extend_schema_field(RouteCacheShown(allow_null=True))
     def get_cache(self, route: Any) -> dict[str, int] | None:
         return None if route.cache_ttl_s is None else {"ttl_s": route.cache_ttl_s}
+
+
+class PutRouteShown(RouteShown):
+    warnings = serializers.SerializerMethodField(help_text=WARNINGS)
+
+    def get_warnings(self, route: Route) -> list[str]:
+        return doubts_about(route.org, route.rules)
 
 
 class LegWishes(Body):
@@ -187,7 +197,7 @@ class RouteView(ResourceView):
         "putRoute",
         "Create or replace a route",
         body=PutRouteWishes,
-        answer=RouteShown,
+        answer=PutRouteShown,
         sent={
             "strategy": "priority",
             "targets": [{"target": "openai/gpt-5-mini"}, {"target": "groq/gpt-oss-120b", "tier": 1}],
@@ -202,7 +212,7 @@ class RouteView(ResourceView):
         with transaction.atomic():
             route = services.put_route(self.organization, self.actor, name, wishes)
             set_route_ttl(self.organization, self.actor, route.name, cache["ttl_s"] if cache else None)
-        return Response(RouteShown(self._route(route.name)).data)
+        return Response(PutRouteShown(self._route(route.name)).data)
 
     @described("deleteRoute", "Delete a route", status=204)
     def delete(self, request: Request, name: str) -> Response:

@@ -66,6 +66,7 @@ urlpatterns = [
     path("nodes/tokens", nodes.NodeTokensView.as_view()),
     path("nodes/tokens/<slug:token_id>", nodes.NodeTokenView.as_view()),
     path(_NODE, nodes.NodeView.as_view()),
+    path(f"{_NODE}/availability", availability.NodeAvailabilityView.as_view()),
     path(f"{_NODE}/pause", nodes.NodePauseView.as_view()),
     path(f"{_NODE}/drain", nodes.NodeDrainView.as_view()),
     path(f"{_NODE}/resume", nodes.NodeResumeView.as_view()),

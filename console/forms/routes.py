@@ -13,7 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import Lines
 from console.forms.route_streams import RouteStreamsForm, streams_initial
+from console.forms.rule_parts import leg_of, line_of
 from console.route_words import STRATEGIES as WORDS
+from routing.legs import RouteTarget
 from routing.scorers import STRATEGIES
 from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_WEIGHT
 
@@ -37,7 +39,10 @@ class RouteForm(RouteStreamsForm):
     fall_back = Lines(
         label=_("Then fall back to"),
         rows=3,
-        help_text=_("One target per line, in the order in which they are tried when those above fail."),
+        help_text=_(
+            "One target per line, in the order in which they are tried when those above fail. To choose among "
+            "several, give them one tier: openai/gpt-5-mini tier 1."
+        ),
     )
     private = forms.BooleanField(label=_("Never leave my own machines"), required=False)
     queue_above = forms.IntegerField(
@@ -65,7 +70,16 @@ class RouteForm(RouteStreamsForm):
         return [_leg(line, 0) for line in self.cleaned_data["use"]]
 
     def clean_fall_back(self) -> list[dict[str, Any]]:
-        return [_leg(line, tier) for tier, line in enumerate(self.cleaned_data["fall_back"], 1)]
+        """A line without a tier comes after the one before it."""
+        legs: list[dict[str, Any]] = []
+        for line in self.cleaned_data["fall_back"]:
+            leg = leg_of(line)
+            says_tier = "tier" in line.split()[1:]
+            if says_tier and leg.tier == 0:
+                raise ValidationError(gettext("The first tier after those under “Use” is tier 1."))
+            tier = leg.tier if says_tier else legs[-1]["tier"] + 1 if legs else 1
+            legs.append({"target": leg.target, "weight": leg.weight, "tier": tier})
+        return legs
 
     def content(self) -> dict[str, Any]:
         """What `routing.drafts.save_draft` takes."""
@@ -83,14 +97,14 @@ class RouteForm(RouteStreamsForm):
 
 
 def initial_of(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """What the form shows of a route that says this. Targets that share a later tier become one after the other."""
+    """What the form shows of a route that says this; saved as it is, it says the same."""
     legs = sorted(content["targets"], key=_tier)
     tiers = [list(group) for _number, group in groupby(legs, key=_tier)]
     return {
         "name": name,
         "strategy": content["strategy"],
         "use": _lines(tiers[0]),
-        "fall_back": "\n".join(_lines(tier) for tier in tiers[1:]),
+        "fall_back": _later_lines([leg for tier in tiers[1:] for leg in tier]),
         "private": content["private"],
         "first_byte_s": content["timeouts"].get("first_byte_s"),
         "enabled": content["enabled"],
@@ -107,6 +121,13 @@ def _lines(legs: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(
         leg["target"] if leg.get("weight", 1) == 1 else f"{leg['target']} weight {leg['weight']}" for leg in legs
     )
+
+
+def _later_lines(legs: Sequence[Mapping[str, Any]]) -> str:
+    """Tiers stand on their lines unless they are those that lines have anyway."""
+    are_plain = [_tier(leg) for leg in legs] == list(range(1, len(legs) + 1))
+    shown = (RouteTarget(leg["target"], leg.get("weight", 1), 0 if are_plain else _tier(leg)) for leg in legs)
+    return "\n".join(map(line_of, shown))
 
 
 def _leg(line: str, tier: int) -> dict[str, Any]:

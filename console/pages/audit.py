@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from asgiref.sync import sync_to_async
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
@@ -17,11 +19,13 @@ from django.views.decorators.http import require_GET
 from accounts import audit, audit_export
 from accounts.models import Noted, Organization
 from accounts.roles import Permission
+from common.cells import csv_line
 from console.visit import Visit, page, wants_fragment
 
 _PAGE = 50
 _LONGEST_SEQUENCE = 18
-_EXPORTED = 10_000
+_AT_ONCE = 500
+"""Events of an export are read so many at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,10 @@ def shown(request: HttpRequest, trail: Trail, **more: Any) -> HttpResponse:
         "trail": trail,
         "asked": asked,
         "query": urlencode(asked._asdict()),
-        "exported": _EXPORTED,
         "kinds": list(trail.events.order_by("object_type").values_list("object_type", flat=True).distinct()),
         "older": f"?{older.urlencode()}" if older["before"] else "",
         "is_first_page": not before,
         "is_filtered": any(asked),
-        "is_more_than_a_file": found[_EXPORTED : _EXPORTED + 1].exists(),
         **more,
     }
     return render(request, "audit/index.html" if trail.of else "staff/audit.html", context)
@@ -90,13 +92,35 @@ def verified(request: HttpRequest, trail: Trail) -> HttpResponse:
 
 
 def exported(request: HttpRequest, trail: Trail) -> StreamingHttpResponse:
-    events = _matching(trail, _asked(request))[:_EXPORTED]
+    found = _matching(trail, _asked(request))
     as_json = request.GET.get("format") == "jsonl"
-    lines = audit_export.export_json_lines(events) if as_json else audit_export.export_csv(events)
     kind_of_text, ending = ("application/jsonl", "jsonl") if as_json else ("text/csv", "csv")
-    response = StreamingHttpResponse(list(lines), content_type=f"{kind_of_text}; charset=utf-8")
+    response = StreamingHttpResponse(_pieces(found, as_json), content_type=f"{kind_of_text}; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{trail.place}-{timezone.now():%Y-%m-%d}.{ending}"'
     return response
+
+
+async def _pieces(found: QuerySet[Any], as_json: bool) -> AsyncIterator[str]:
+    """Read piece by piece as the client takes them: no process holds a whole trail, and none waits for a slow reader.
+
+    What is written meanwhile is newer than where it begins, and is left out.
+    """
+    read = sync_to_async(_piece)
+    if not as_json:
+        yield csv_line(audit_export.COLUMNS)
+    before: int | None = None
+    while piece := await read(found, as_json, before):
+        text, before = piece
+        yield text
+
+
+def _piece(found: QuerySet[Any], as_json: bool, before: int | None) -> tuple[str, int] | None:
+    """The next lines and where they end; None after the last."""
+    events = list((found if before is None else found.filter(sequence__lt=before))[:_AT_ONCE])
+    if not events:
+        return None
+    lines = audit_export.export_json_lines(events) if as_json else audit_export.csv_lines(events)
+    return "".join(lines), events[-1].sequence
 
 
 class Asked(NamedTuple):

@@ -16,10 +16,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.limits import find_limits
 from accounts.roles import Permission
-from accounts.scopes import NODE
 from billing.earnings import figures
+from console.availability import availability_of_node
 from console.earning_words import NOT_EARNING
 from console.forms import node_rows
 from console.forms.node_rows import ModelRow
@@ -134,8 +133,8 @@ def now_of(visit: Visit, node: Node) -> dict[str, Any]:
 def _about(visit: Visit, node: Node, rows: list[ModelRow] | None = None) -> dict[str, Any]:
     shown = now_of(visit, node) | _health(visit, node) | doubts_of(node) | _earned(visit, node)
     return shown | {
+        "availability": availability_of_node(visit.organization, node),
         "may_limit": visit.allows(Permission.MANAGE_LIMITS),
-        "limits": find_limits(visit.organization, NODE, node.public_id),
         "may_see_earnings": visit.allows(Permission.VIEW_EARNINGS),
         "rows": node_rows.stored_models(_ordered(node)) if rows is None else rows,
         "week": week_of(node.calendar),

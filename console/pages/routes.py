@@ -24,6 +24,7 @@ from routing.canaries import compare
 from routing.drafts import discard_draft, explain_draft, publish_draft, roll_back, save_draft
 from routing.explanation import imagined_of_kind
 from routing.models import Canary, Route, RouteDraft
+from routing.rule_people import doubts_about
 from routing.services import delete_route
 from routing.tester import explain_call, targets_now
 from routing.versions import content_of
@@ -157,6 +158,9 @@ def _edited(request: HttpRequest, visit: Visit, name: str | None, content: Mappi
         try:
             given = {**form.content(), "rules": editor.sentences()}
             draft = save_draft(visit.organization, visit.actor, form.cleaned_data["name"], given)
+            for doubt in doubts_about(visit.organization, draft.content["rules"]):
+                told = _("%(doubt)s The rule is saved; that name fits no request until somebody has it.")
+                messages.warning(request, told % {"doubt": doubt})
             return redirect("routes-show", name=draft.name)
         except InvalidField as refusal:
             if (others := editor.absorb(refusal)) is not None:

@@ -23,6 +23,7 @@ CONTROL_PLANE_OF_ROUTING = {
     "routing.health_rows",
     "routing.models",
     "routing.past",
+    "routing.rule_people",
     "routing.services",
     "routing.simulations",
     "routing.tasks",

@@ -121,6 +121,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "nodes/tokens": ({}, {"POST": {}}),
     "nodes/tokens/<slug:token_id>": ({"token_id": "ntok_0"}, {}),
     "nodes/<slug:node_id>": ({"node_id": "node_0"}, {"PATCH": {"name": "Taken"}}),
+    "nodes/<slug:node_id>/availability": ({"node_id": "node_0"}, {}),
     "nodes/<slug:node_id>/pause": ({"node_id": "node_0"}, {}),
     "nodes/<slug:node_id>/drain": ({"node_id": "node_0"}, {}),
     "nodes/<slug:node_id>/resume": ({"node_id": "node_0"}, {}),

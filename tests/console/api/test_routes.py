@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.models import AuditEvent
+from accounts.models import ApiKey, AuditEvent
 from nodes.findings import store_models
 from nodes.reports import parse
 from tests.console.api.conftest import add_provider, error_of, refused
@@ -29,10 +29,25 @@ def test_a_route_is_put_shown_listed_and_deleted(api):
         {"target": "b/small", "weight": 1, "tier": 1},
     ]
     assert put["timeouts"] == {"first_byte_s": 20.0}
+    assert put.pop("warnings") == []
     assert api.get("routes/team/fast").json() == put
     assert api.get("routes").json()["data"] == [put]
     assert api.delete("routes/team/fast").status_code == 204
     assert refused(api.get("routes/team/fast"), 404, "not_found")
+
+
+def test_a_rule_that_asks_for_nobody_is_put_with_a_warning(api, acme, alice):
+    key = ApiKey.objects.of(acme).first()
+    rules = [
+        f'when key is "{key.name}" or "Shop" use cheapest of "small"',
+        f'when member is "{alice.email}" or "gone@acme.test" use cheapest of "small"',
+    ]
+    answer = api.put("routes/fast", {"targets": TARGETS, "rules": rules})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["warnings"] == [
+        "No API key in use is called “Shop”.",
+        "No member has the e-mail address “gone@acme.test”.",
+    ]
 
 
 def test_putting_again_replaces_everything(api, acme):
@@ -110,7 +125,7 @@ def test_a_route_outlives_its_targets(api, providers):
 
 def test_a_route_says_how_long_its_answers_are_kept(api):
     put = api.put("routes/fast", {"targets": TARGETS, "cache": {"ttl_s": 60}}).json()
-    assert put["cache"] == {"ttl_s": 60}
+    assert (put["cache"], put.pop("warnings")) == ({"ttl_s": 60}, [])
     assert [policy["subject"] for policy in api.get("cache/policies").json()["data"]] == ["fast"]
     assert api.get("routes/fast").json() == api.get("routes").json()["data"][0] == put
     assert api.put("routes/fast", {"targets": TARGETS}).json()["cache"] is None

@@ -9,11 +9,13 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from console.availability import DAYS, Availability, DayOfConnection, availability_of
+from console.availability import DAYS, Availability, DayOfConnection, availability_of, availability_of_node
 from console.templatetags.availability import availability_bars, told, uptime
 from metering.models import AttemptSum
 from metering.rollups import roll_up
+from nodes.models import Node
 from providers.models import HealthChange, ProbeDay
+from tests.console.pages import machines
 from tests.console.pages.conftest import answered, failed, record
 
 pytestmark = pytest.mark.django_db
@@ -117,3 +119,25 @@ def test_the_pages_show_it(as_browser, alice, acme, connection, language):
 def test_days_are_listed_by_the_api(client_of, alice, acme, connection):
     shown = client_of(alice).get(f"/api/v1/providers/{connection.public_id}/availability").json()
     assert (len(shown["days"]), shown["share"]) == (DAYS, None)
+
+
+def test_days_of_a_machine_are_listed_by_the_api(client_of, alice, acme, as_alice):
+    node = machines.new_node(acme, as_alice)
+    shown = client_of(alice).get(f"/api/v1/nodes/{node.public_id}/availability").json()
+    assert (len(shown["days"]), shown["share"]) == (DAYS, None)
+
+
+def test_a_machine_s_days_are_its_own_attempts_since_it_was_enrolled(as_browser, alice, acme, as_alice, key):
+    node = machines.new_node(acme, as_alice)
+    stem = f"node/{node.slug}"
+    record(acme, key, 1, attempts=[failed(f"{stem}/org/llama"), answered("borealis/demo-chat")])
+    record(acme, key, 2, attempts=[answered(f"{stem}/org/llama")])
+    record(acme, key, 3, attempts=[answered("node/another/org/llama")])
+    roll_up()
+    today = availability_of_node(acme, node).days[-1]
+    assert (today.attempts, today.failed, today.grade) == (2, 1, "poor")
+    page = as_browser(alice).get(reverse("nodes-detail", args=[node.public_id])).content.decode()
+    assert "Availability: 50.00 %" in page
+    Node.objects.filter(pk=node.pk).update(created_at=timezone.now() + timedelta(days=1))
+    node.refresh_from_db()
+    assert availability_of_node(acme, node).known == [], "of another machine that had its name"

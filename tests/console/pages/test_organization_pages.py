@@ -1,18 +1,21 @@
 """Members, invitations, settings, the audit log, preferences, the Playground's key."""
 
+import csv
 import json
 import re
 from datetime import timedelta
+from io import StringIO
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import mail
 from django.db import connection as connection_of_database
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import roles
+from accounts import audit, roles
 from accounts.models import ApiKey, AuditEvent, Invitation, Membership, Organization
 from tests.conftest import PASSWORD
 
@@ -211,7 +214,7 @@ def test_the_audit_log_is_narrowed_and_exported_alike(as_browser, alice, acme, k
     browser = as_browser(alice)
     events = browser.get(reverse("audit") + "?kind=api_key").context["events"]
     assert [event.action for event, _changes in events] == ["api_key.created"]
-    lines = b"".join(browser.get(reverse("audit-export") + "?kind=api_key&format=jsonl").streaming_content)
+    lines = b"".join(browser.get(reverse("audit-export") + "?kind=api_key&format=jsonl"))
     assert [json.loads(line)["action"] for line in lines.splitlines()] == ["api_key.created"]
 
 
@@ -230,8 +233,25 @@ def test_the_audit_log_is_narrowed_to_days_of_the_organisation(as_browser, alice
     ):
         shown = browser.get(f"{address}?since={since}&until={until}")
         assert len(shown.context["events"]) == count, (since, until)
-    lines = b"".join(browser.get(f"{reverse('audit-export')}?since={tomorrow}&format=jsonl").streaming_content)
+    lines = b"".join(browser.get(f"{reverse('audit-export')}?since={tomorrow}&format=jsonl"))
     assert lines == b""
+
+
+def test_a_file_of_the_audit_log_holds_all_of_it_and_is_read_piece_by_piece(
+    as_browser, alice, acme, as_alice, monkeypatch
+):
+    monkeypatch.setattr("console.pages.audit._AT_ONCE", 3)
+    with transaction.atomic():
+        for number in range(10):
+            audit.record(acme, as_alice, "route.updated", "route", f"route_{number}")
+    whole = [*AuditEvent.objects.of(acme).order_by("-sequence").values_list("sequence", flat=True)]
+    browser, address = as_browser(alice), reverse("audit-export")
+    rows = [*csv.DictReader(StringIO(b"".join(browser.get(address)).decode()))]
+    assert [int(row["sequence"]) for row in rows] == whole
+    lines = b"".join(browser.get(f"{address}?format=jsonl")).splitlines()
+    assert [json.loads(line)["sequence"] for line in lines] == whole
+    pieces = [*browser.get(f"{address}?kind=route")]
+    assert [piece.count(b"\n") for piece in pieces] == [1, 3, 3, 3, 1], "the header, then three at a time"
 
 
 def test_every_action_has_words(as_browser, alice, acme, key, connection):

@@ -7,8 +7,10 @@ import re
 import pytest
 from django.http import QueryDict
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import override
 
+from accounts.models import ApiKey
 from console.forms.route_rules import RuleEditor, of_post, of_sentences
 from console.route_sentences import changes, sentences
 from routing.models import Route, RouteDraft
@@ -66,6 +68,20 @@ def test_rules_are_written_read_as_sentences_and_published(owner, acme):
     assert "otherwise" in shown
     owner.post(reverse("routes-publish", args=["fast"]))
     assert Route.objects.of(acme).get().rules == SAID
+
+
+def test_a_rule_that_asks_for_nobody_is_saved_with_a_warning(owner, acme, alice, key):
+    asks = {"rule0-keys": f"{key.name}\nShop", "rule0-members": f"{alice.email}\ngone@acme.test"}
+    rule = {"rules": "1", "rule0-strategy": "cheapest", "rule0-targets": "demo-chat"} | asks
+    saved = owner.post(reverse("routes-new"), ROUTE | rule)
+    assert saved.status_code == 302, text_of(saved)
+    shown = text_of(owner.get(saved.url))
+    assert "No API key in use is called “Shop”." in shown
+    assert "No member has the e-mail address “gone@acme.test”." in shown
+    assert shown.count("fits no request") == 2
+    ApiKey.objects.update(revoked_at=timezone.now())
+    saved = owner.post(reverse("routes-edit", args=["fast"]), ROUTE | rule)
+    assert f"No API key in use is called “{key.name}”." in text_of(owner.get(saved.url))
 
 
 def test_what_is_shown_for_editing_is_what_is_saved(owner, acme, as_alice):

@@ -119,6 +119,33 @@ def test_what_the_form_shows_is_what_it_saves(owner, acme, as_alice):
     assert form.content() == content
 
 
+LATER = {
+    "each its own": ([1, 2], "demo-chat\naurora/demo-embed weight 3"),
+    "one for both": ([1, 1], "demo-chat tier 1\naurora/demo-embed weight 3 tier 1"),
+    "a gap": ([2, 5], "demo-chat tier 2\naurora/demo-embed weight 3 tier 5"),
+}
+
+
+@pytest.mark.parametrize(("tiers", "lines"), LATER.values(), ids=LATER)
+def test_tiers_that_targets_share_survive_the_form(owner, acme, as_alice, tiers, lines):
+    later = [{"target": "demo-chat"}, {"target": "aurora/demo-embed", "weight": 3}]
+    legs = [leg | {"tier": tier} for leg, tier in zip(later, tiers, strict=True)]
+    put_route(acme, as_alice, "fast", {"targets": [{"target": "aurora/demo-chat"}, *legs]})
+    address = reverse("routes-edit", args=["fast"])
+    shown = owner.get(address).context["form"].initial
+    assert shown["fall_back"] == lines
+    owner.post(address, {name: value for name, value in shown.items() if value not in (None, False)})
+    assert [leg["tier"] for leg in RouteDraft.objects.of(acme).get().content["targets"]] == [0, *tiers]
+
+
+def test_a_line_without_a_tier_comes_after_the_one_before_it():
+    form = RouteForm(FORM | {"fall_back": "a\nb tier 4\nc tier 4\nd"})
+    assert form.is_valid(), form.errors
+    assert [leg["tier"] for leg in form.content()["targets"][2:]] == [1, 4, 4, 5]
+    assert "fall_back" in RouteForm(FORM | {"fall_back": "a tier 0"}).errors
+    assert "use" in RouteForm(FORM | {"use": "a tier 1"}).errors
+
+
 def test_a_sentence_says_the_whole_route():
     content = {
         "strategy": "cheapest",
