@@ -42,7 +42,7 @@ SETTLEMENT = "settlement"
 PRICE_UNKNOWN, IMPLAUSIBLE = "price_unknown", "implausible_usage"
 PURSES = (kinds.WALLET, kinds.TOKENS)
 FREE = frozenset({"no_charge_error", "cached"})
-"""Billing reasons for which nothing is charged: no output, or an answer that was kept."""
+"""Billing reasons for which nothing is charged: no output, or an answer that was kept (docs/adr/0032)."""
 MOST_TOKENS = 1_000_000_000
 MOST_NANOS = 1_000_000 * NANOS_PER_USD
 """No request uses more, or costs more."""

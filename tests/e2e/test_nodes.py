@@ -46,7 +46,7 @@ def lab(tenant):
     model = mac.served_models.select_related("node__org").get()
     hold_open(tenant.org, tenant.actor, model, note="Until it has more memory")
     said, counted = TokenUsage(40, 900, 0, REPORTED), TokenUsage(40, 21, 0, COUNTED)
-    store_doubts(Recount("", target_id_of(model), said, counted, 100, 60, 1.0), ["more_than_bytes", "wrong_answer"])
+    store_doubts(Recount("", target_id_of(model), said, counted, 100, 60), ["more_than_bytes", "wrong_answer"])
     yield made
     for node in made:
         machines.leave(node)

@@ -92,7 +92,7 @@ def test_a_revoked_machine_is_not_switched(as_browser, alice, node):
 def doubt(node: Node, kind: str = recount.MORE_THAN_BYTES) -> None:
     said, counted = TokenUsage(40, 900, 0, REPORTED), TokenUsage(40, 21, 0, COUNTED)
     target_id = target_id_of(node.served_models.get())
-    store_doubts(Recount("req_of_a_guest", target_id, said, counted, 100, 60, 1.0), [kind])
+    store_doubts(Recount("req_of_a_guest", target_id, said, counted, 100, 60), [kind])
 
 
 def test_an_owner_reads_what_is_doubted_and_what_to_look_at(as_browser, alice, node):
