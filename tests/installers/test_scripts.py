@@ -75,16 +75,14 @@ def test_every_function_of_the_powershell_script_is_there_and_used():
     assert len(defined) == len(set(defined))
     assert [name for name in defined if len(re.findall(rf"\b{name}\b", text)) < 2] == []
     ours = "Stop-Install|(?:Assert|Test|Get|Find|New|Set|Read|Register|Start|Install|Uninstall|Invoke|Remove)-"
-    ours += "(?:Removable|Root|Console|Administrator|Prefix|Python|File|VerifiedFile|Sums|Environment|Command|Agent|Token|Node|From)"
+    ours += "(?:Removable|Root|"
+    ours += "Console|Administrator|Prefix|Python|File|VerifiedFile|Sums|Environment|Command|Agent|Token|Node|From)"
     assert set(re.findall(rf"\b(?:{ours})\b", text)) <= {*defined, "Get-Command"}
 
 
 def test_the_powershell_script_finds_what_it_installed_and_does_not_say_gone_of_what_it_did_not_find():
     """By its text alone: no Windows runs here."""
-    bodies = {
-        name: body
-        for name, body in re.findall(r"^function ([\w-]+).*?\{\n(.*?)^\}", POWERSHELL.read_text(), re.M | re.S)
-    }
+    bodies = dict(re.findall(r"^function ([\w-]+).*?\{\n(.*?)^\}", POWERSHELL.read_text(), re.M | re.S))
     installed_in = set(re.findall(r"\$env:\w+", bodies["Get-Prefix"]))
     assert installed_in == {"$env:ProgramFiles", "$env:LOCALAPPDATA"}
     assert installed_in <= set(re.findall(r"\$env:\w+", bodies["Find-Root"]))
