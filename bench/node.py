@@ -3,7 +3,9 @@
     python -m bench.node --connect ws://127.0.0.1:8000/nodes/v1/connect --nodes node_a node_b …
                                             prints {"connected": N} once all are welcome
 
-All have the one key whose seed is in `BENCH_NODE_KEY`. As an agent does, it writes each frame by itself. A stream
+All have the one key whose seed is in `BENCH_NODE_KEY`. As an agent does, it writes each frame by itself, reports what
+it is when it comes in, and its vitals and a PING every ten seconds, as often as an agent does on a machine that is
+never quite the same. A stream
 comes back to back, or one chunk every 10 ms for `bench-paced`, as from `bench.upstream`.
 """
 
@@ -14,6 +16,8 @@ import asyncio
 import json
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from itertools import count
+from typing import Any
 
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,6 +35,20 @@ _HEADS = {
     for streamed, kind in ((False, "application/json"), (True, "text/event-stream"))
 }
 _COMPLETION = answers.completion()
+_TELLS_EVERY_S = 10.0
+_ABLE = {"chat": True, "completions": True, "embeddings": False, "tools": False, "json_schema": True, "vision": False}
+_REPORT: tuple[dict[str, Any], ...] = (
+    {"state": {"mode": "always", "accepting": True, "reason": None, "detail": None}},
+    {"local_server": {"ok": True, "base_url": "http://127.0.0.1:8080", "runtime": "openai", "error": None}},
+    {"models": [{"id": "bench-tunnel", "runtime": "openai", "context": 8192, "capabilities": _ABLE, "measured": {}}]},
+)
+_CARD = {"name": "NVIDIA GeForce RTX 4090", "vram_total_bytes": 24 << 30, "vram_used_bytes": 8 << 30, "load": 0.02}
+_MACHINE = {"gpu": [_CARD], "ram_total_bytes": 64 << 30, "queue": 0, "in_flight": 0, "on_battery": False}
+
+
+def _vitals(turn: int) -> dict[str, Any]:
+    """Never twice the same, for what is the same an agent does not say again."""
+    return {"vitals": {**_MACHINE, "ram_used_bytes": (16 << 30) + turn % 2 * (256 << 20), "cpu_load": turn % 2 / 10}}
 
 
 class Machine:
@@ -41,11 +59,24 @@ class Machine:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        async for message in self._socket:
-            assert isinstance(message, bytes)
-            if (event := self._session.receive(message)) is not None:
-                self._meet(event)
+        telling = asyncio.create_task(self._tell())
+        try:
+            async for message in self._socket:
+                assert isinstance(message, bytes)
+                if (event := self._session.receive(message)) is not None:
+                    self._meet(event)
+                await self._flush()
+        finally:
+            telling.cancel()
+
+    async def _tell(self) -> None:
+        for part in _REPORT:
+            self._session.send_settings(json.dumps(part).encode())
+        for turn in count():
+            self._session.send_settings(json.dumps(_vitals(turn)).encode())
             await self._flush()
+            await asyncio.sleep(_TELLS_EVERY_S)
+            self._session.ping()
 
     def _meet(self, event: Event) -> None:
         match event:

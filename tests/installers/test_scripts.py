@@ -75,8 +75,8 @@ def test_every_function_of_the_powershell_script_is_there_and_used():
     assert len(defined) == len(set(defined))
     assert [name for name in defined if len(re.findall(rf"\b{name}\b", text)) < 2] == []
     ours = "Stop-Install|(?:Assert|Test|Get|Find|New|Set|Read|Register|Start|Install|Uninstall|Invoke|Remove)-"
-    ours += "(?:Removable|Root|Console|Administrator|Prefix|Python|File|VerifiedFile|Sums|Environment|Command"
-    ours += "|Agent|Token|Node|From)"
+    ours += "(?:Removable|Root|"
+    ours += "Console|Administrator|Prefix|Python|File|VerifiedFile|Sums|Environment|Command|Agent|Token|Node|From)"
     assert set(re.findall(rf"\b(?:{ours})\b", text)) <= {*defined, "Get-Command"}
 
 

@@ -37,6 +37,7 @@ class Command(BaseCommand):
                 version="0.1.0",
                 os="linux",
                 max_concurrent=256,
+                advertise_new=False,
             )
             for number in range(options["machines"])
         )
