@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from metering.models import Usage
+from providers.services import disable_connection
 from routing.cache_services import purge, put_policy
 from routing.services import put_route
 from tests.fakes.embeddings import EmbeddingServer
@@ -121,9 +122,8 @@ def test_embeddings_that_fail_are_a_miss_and_no_error(http, acme, embeddings, st
     assert [kind(ask(http, text)) for text in (CAPITAL, REPHRASED, CAPITAL)] == ["MISS", "MISS", "HIT"]
 
 
-def test_a_model_that_is_not_there_is_a_miss(gateway, http, acme):
-    semantic = {"model": "no-such-model", "threshold": 0.8}
-    put_policy(acme.org, acme.actor, scope="route", subject="faq", ttl_s=600, semantic=semantic)
+def test_a_model_that_is_not_served_any_more_is_a_miss(gateway, http, acme):
+    disable_connection(acme.connections[-1], acme.actor)
     let_all_hear(gateway, acme)
     assert [kind(ask(http, text)) for text in (CAPITAL, REPHRASED, CAPITAL)] == ["MISS", "MISS", "HIT"]
 
