@@ -30,7 +30,7 @@ from routing.drafts import save_draft
 from routing.filters import PRIVATE
 from routing.models import CachePolicy, Route, RouteDraft
 from routing.services import RESERVED_NAMES, check_content
-from routing.sources import load_cache_rules
+from routing.sources import load_wide_cache_rules
 from routing.tester import targets_now
 from routing.versions import content_of
 
@@ -106,7 +106,7 @@ def look(organization: Organization, now: datetime, window: str) -> Look:
 
 
 def prompt_rows(organization: Organization, found: Findings, order: Order, limit: int = SHOWN) -> list[PromptRow]:
-    rules = load_cache_rules(organization.pk)
+    rules = load_wide_cache_rules(organization.pk)
     homes = set(Route.objects.of(organization).filter(private=True).values_list("name", flat=True))
     rows = []
     for each in found.prompts(order)[:limit]:

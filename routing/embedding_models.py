@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.utils.translation import gettext as _
 
 from accounts.errors import InvalidField
@@ -16,12 +18,16 @@ from routing.tester import targets_now
 MOST_TOLD = 10
 
 
-def embedding_models(organization: Organization) -> list[str]:
-    """Routes and models, then what is pinned to its provider or machine. A route's name counts before a model's."""
+def embedding_models(organization: Organization, routes: Collection[Route] | None = None) -> list[str]:
+    """Args: routes: all of the organisation's, where they were read before.
+
+    Returns: routes and models, then what is pinned to its provider or machine. A route's name counts before a model's.
+    """
     embedding = [target for target in targets_now(organization).values() if _embeds(target)]
     models = {target.model_id for target in embedding if not target.named_only}
     pinned = {target.name for target in embedding}
-    routes = Route.objects.of(organization)
+    if routes is None:
+        routes = list(Route.objects.of(organization))
     leading = {route.name for route in routes if route.enabled and _leads_to(route) & (models | pinned)}
     names = (models - {route.name for route in routes}) | leading
     return [*sorted(names), *sorted(pinned)]

@@ -121,16 +121,28 @@ def load_drills(org_id: int) -> dict[str, float]:
 
 
 def load_cache_rules(org_id: int) -> CacheRules:
-    by_scope: dict[str, dict[str, CacheRule]] = {}
-    for row in CachePolicy.objects.filter(org_id=org_id):
-        by_scope.setdefault(row.scope, {})[row.subject] = CacheRule(
-            row.ttl_s, row.per_key, Semantic(**row.semantic) if row.semantic else None
-        )
+    by_scope = _rules_by_scope(org_id)
     if not by_scope:
         return NO_RULES
     if KEY in by_scope:
         by_scope[KEY] = _of_lines(org_id, by_scope[KEY])
     return CacheRules(by_scope, dict(CachePurge.objects.filter(org_id=org_id).values_list("name", "count")))
+
+
+def load_wide_cache_rules(org_id: int) -> CacheRules:
+    """Those of no key in particular, without what was purged."""
+    by_scope = _rules_by_scope(org_id)
+    by_scope.pop(KEY, None)
+    return CacheRules(by_scope)
+
+
+def _rules_by_scope(org_id: int) -> dict[str, dict[str, CacheRule]]:
+    by_scope: dict[str, dict[str, CacheRule]] = {}
+    for row in CachePolicy.objects.filter(org_id=org_id):
+        by_scope.setdefault(row.scope, {})[row.subject] = CacheRule(
+            row.ttl_s, row.per_key, Semantic(**row.semantic) if row.semantic else None
+        )
+    return by_scope
 
 
 def _of_lines(org_id: int, rules: dict[str, CacheRule]) -> dict[str, CacheRule]:

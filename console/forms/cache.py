@@ -60,8 +60,9 @@ class CachePolicyForm(ConsoleForm):
 
     def __init__(self, *args: Any, visit: Visit, models: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.offer("covers", _choices(visit, models))
-        self.offer("semantic_model", _embedding_choices(visit))
+        routes = list(Route.objects.of(visit.organization).order_by("name"))
+        self.offer("covers", _choices(visit, models, [route.name for route in routes]))
+        self.offer("semantic_model", _embedding_choices(visit, routes))
 
     def wanted(self) -> dict[str, Any]:
         """The arguments of `routing.cache_services.put_policy`."""
@@ -121,14 +122,13 @@ class KnownCachePolicyForm(CachePolicyForm):
         }
 
 
-def _embedding_choices(visit: Visit) -> list[tuple[str, Any]]:
-    names = embedding_models(visit.organization)
+def _embedding_choices(visit: Visit, routes: Sequence[Route]) -> list[tuple[str, Any]]:
+    names = embedding_models(visit.organization, routes)
     off = _("Off: the very same request alone") if names else _("Off: no embedding model is served here")
     return [("", off), *((name, name) for name in names)]
 
 
-def _choices(visit: Visit, models: Sequence[str]) -> list[tuple[str, Any]]:
-    routes = list(Route.objects.of(visit.organization).order_by("name").values_list("name", flat=True))
+def _choices(visit: Visit, models: Sequence[str], routes: Sequence[str]) -> list[tuple[str, Any]]:
     keys = ApiKey.objects.of(visit.organization).filter(is_ephemeral=False, revoked_at=None, replaced_by=None)
     groups = [
         (_("Route"), [(f"{ROUTE}:{name}", name) for name in routes]),
