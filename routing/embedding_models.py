@@ -21,7 +21,7 @@ MOST_TOLD = 10
 def embedding_models(organization: Organization, routes: Collection[Route] | None = None) -> list[str]:
     """Args: routes: all of the organisation's, where they were read before.
 
-    Returns: routes and models, then what is pinned to its provider or machine. A route's name counts before a model's.
+    Returns: routes and models, then what is pinned to a provider or machine. A route's name counts before a model's.
     """
     embedding = [target for target in targets_now(organization).values() if _embeds(target)]
     models = {target.model_id for target in embedding if not target.named_only}
