@@ -69,11 +69,17 @@ def test_what_stays_home_is_not_compared_elsewhere(private, name):
     assert gateway.asked == []
 
 
-@pytest.mark.parametrize(("private", "name"), [(True, "faq"), (False, "faq:private")])
-def test_what_stays_home_is_compared_by_own_machines(private, name):
-    gateway = plans(CLOUD_EMBED, OWN_EMBED, private=private)
-    assert embedded(gateway, call(name))
+def test_what_stays_home_is_compared_by_own_machines():
+    gateway = plans(CLOUD_EMBED, OWN_EMBED)
+    assert embedded(gateway, call("faq:local"))
     assert gateway.asked == ["home/embed"]
+
+
+@pytest.mark.parametrize(("private", "name"), [(True, "faq"), (False, "faq:private")])
+def test_what_is_private_is_never_kept_and_so_never_compared(private, name):
+    gateway = plans(CLOUD_EMBED, OWN_EMBED, private=private)
+    assert not embedded(gateway, call(name))
+    assert gateway.asked == []
 
 
 @pytest.mark.parametrize("wish", [{"only": ["node"]}, {"ignore": ["elsewhere"]}])
