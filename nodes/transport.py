@@ -10,6 +10,7 @@ from nodes.links import Links
 from providers.failures import Kind, UpstreamFailure
 from providers.targets import GUEST, Target
 from providers.transport import Deadlines, Transport, UpstreamRequest, UpstreamResponse
+from shareai_node.tunnel.session import MAX_STREAMS
 
 PREFIX = "/v1"
 """Stands before a request's path on the machine, whose own base URL the console never learns to dial."""
@@ -37,7 +38,7 @@ class TunnelTransport(Transport):
             request.headers,
             request.body,
             guest=target.place == GUEST,
-            slots=target.slots,
+            slots=target.slots or MAX_STREAMS,
             waits_s=longest_wait_s(request, deadlines),
         )
 

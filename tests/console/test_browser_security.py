@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import URLResolver, get_resolver
 
+from console.addresses import OF_DJANGO
 from tests.conftest import PASSWORD
 
 
@@ -52,7 +53,7 @@ def test_a_session_s_cookie_is_no_script_s(client, make_user):
     assert cookie["samesite"] == "Lax"
 
 
-ASKED_BY_PROGRAMS = {"/nodes/v1/enroll", "/billing/stripe"}
+ASKED_BY_PROGRAMS = {"/nodes/v1/enroll", "/billing/stripe", *OF_DJANGO}
 """They are shown a token or a signature, and no cookie."""
 
 

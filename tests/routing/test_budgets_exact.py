@@ -178,8 +178,8 @@ def test_a_process_killed_with_slices_leaves_nothing_held_and_nothing_unsettled(
     with killed(fleet):
         eventually(lambda: account_of(acme).held == 0, 30)
     assert spent(acme) == served * BOUND_TOKENS * TOKEN_NANOS
-    eventually(lambda: len(fleet.worker_pids) == WORKERS, 20)
-    eventually(lambda: one_by_one(fleet, acme, 0, 3) == 3, 20)
+    eventually(lambda: len(fleet.worker_pids) == WORKERS, 60)
+    eventually(lambda: one_by_one(fleet, acme, 0, 3) == 3, 60)
 
 
 @contextmanager

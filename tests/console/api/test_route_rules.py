@@ -96,7 +96,7 @@ def test_it_is_explained_which_rule_decides(api):
 
     assert explained() == (None, [("a/small", None)])
     assert explained(tags=["day", "night"]) == (1, [("b/small", None)])
-    late = ["deadline", "first_byte_timeout", "idle_timeout"]
+    late = ["deadline", "first_byte_timeout", "idle_timeout", "waited_too_long"]
     marked = explained(headers={"X-Team": "red"}, data_class="internal")
     assert marked == (2, [("a/small", None), ("b/small", late)])
 
