@@ -42,6 +42,7 @@ MAX_PATH_CHARS = 2048
 MOST_GATHERED_BYTES = 256 * 1024 * 1024
 """Of bodies that are still arriving, in one process: whoever sends one need not have a key yet."""
 MAX_HEADERS = 64
+MOST_AGENT_CHARS = 120
 MAX_HEADER_BYTES = 32 * 1024
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,16 @@ class GatewayRequest(ASGIRequest):
         if len(headers) != len(self.by_name):
             value = b",".join(value for header, value in headers if header == wanted)
         return value.decode("latin-1")
+
+    @property
+    def user_agent(self) -> str:
+        return (self.header("user-agent") or "")[:MOST_AGENT_CHARS]
+
+    @property
+    def sdk_retry(self) -> int:
+        """How often the SDK has tried before, as it says."""
+        text = self.header("x-stainless-retry-count")
+        return int(text) if text and text.isdecimal() and len(text) < 4 else 0
 
     @property
     def address(self) -> str:

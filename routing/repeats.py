@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 from weakref import ref
 
 import msgspec
@@ -29,7 +30,21 @@ from routing.snapshots import OrgSnapshot, Snapshots
 
 MOST_REPEATS = 1024
 MOST_BODY_BYTES = 4096
-"""Of longer ones, reading is a small part of what answering costs."""
+"""Of longer ones, reading is a small part of what answering costs; their calls have no `payload`."""
+
+
+class Request(Protocol):
+    """What is read of a request before its body is."""
+
+    payload: bytes
+    flight: Flight
+    request_id: str
+
+    @property
+    def sdk_retry(self) -> int: ...
+
+    @property
+    def user_agent(self) -> str: ...
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -76,22 +91,16 @@ class Repeats:
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
-    def reply(
-        self,
-        endpoint: str,
-        payload: bytes,
-        caller: Caller,
-        flight: Flight,
-        request_id: str,
-        sdk_retry: int,
-        user_agent: str,
-    ) -> Reply | None:
+    def reply(self, endpoint: str, request: Request, caller: Caller) -> Reply | None:
         """The answer from memory, recorded; None for whatever has to go the whole way.
+
+        Args:
+            request: of at most MOST_BODY_BYTES, for its bytes are hashed here, on the loop.
 
         Raises:
             TemporarilyUnavailable: as the snapshots do.
         """
-        place = (caller.key_id, endpoint, payload)
+        place = (caller.key_id, endpoint, request.payload)
         known = self._known.get(place)
         if known is None:
             return None
@@ -100,11 +109,16 @@ class Repeats:
             return None
         if not self._can_record():
             return None
-        call = msgspec.structs.replace(known.call, request_id=request_id, sdk_retry=sdk_retry, user_agent=user_agent)
-        trail = Trail(flight.started)
+        call = msgspec.structs.replace(
+            known.call,
+            request_id=request.request_id,
+            sdk_retry=request.sdk_retry,
+            user_agent=request.user_agent,
+        )
+        trail = Trail(request.flight.started)
         settlement = Settlement(call, caller, trail, self._append, self._clock, self._fingerprint)
         settlement.plan = known.plan
-        reply = self._cache.reply(known.wanted, Asked(call, known.plan, trail, settlement, flight))
+        reply = self._cache.reply(known.wanted, Asked(call, known.plan, trail, settlement, request.flight))
         if reply is None:
             del self._known[place]
         else:

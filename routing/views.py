@@ -30,7 +30,6 @@ from routing.wiring import plane
 
 LARGE_BODY_BYTES = 1 << 20
 IDEMPOTENCY_KEY = b"idempotency-key"
-SDK_RETRY = "x-stainless-retry-count"
 _MEANINGFUL = frozenset((IDEMPOTENCY_KEY, b"cache-control", b"x-shareai-metadata"))
 """Headers with which a request may be answered otherwise than without them."""
 
@@ -81,19 +80,11 @@ class GatewayView(APIView):
         return error_reply(exc, self.gateway_request.request_id, headers)
 
 
-def _small_number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 4 else 0
-
-
 async def _loaded(payload: bytes) -> dict[str, Any]:
     """Large bodies are parsed in a thread: a megabyte takes milliseconds, which others would wait."""
     if len(payload) <= LARGE_BODY_BYTES:
         return loads(payload)
     return await asyncio.get_running_loop().run_in_executor(None, loads, payload)
-
-
-def _user_agent(request: GatewayRequest) -> str:
-    return (request.header("user-agent") or "")[:120]
 
 
 class CallView(GatewayView):
@@ -103,20 +94,13 @@ class CallView(GatewayView):
 
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
         payload = request.payload
+        if len(payload) > MOST_BODY_BYTES:
+            return await self.served(request, caller, await _loaded(payload))
         if _MEANINGFUL.isdisjoint(request.by_name):
-            reply = plane().repeats.reply(
-                self.endpoint,
-                payload,
-                caller,
-                request.flight,
-                request.request_id,
-                _small_number(request.header(SDK_RETRY)),
-                _user_agent(request),
-            )
+            reply = plane().repeats.reply(self.endpoint, request, caller)
             if reply is not None:
                 return reply
-        known_by = payload if len(payload) <= MOST_BODY_BYTES else b""
-        return await self.served(request, caller, await _loaded(payload), known_by)
+        return await self.served(request, caller, loads(payload), payload)
 
     async def served(
         self, request: GatewayRequest, caller: Caller, body: dict[str, Any], known_by: bytes = b""
@@ -126,8 +110,8 @@ class CallView(GatewayView):
             body,
             request_id=request.request_id,
             body_bytes=len(request.payload),
-            sdk_retry=_small_number(request.header(SDK_RETRY)),
-            user_agent=_user_agent(request),
+            sdk_retry=request.sdk_retry,
+            user_agent=request.user_agent,
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
@@ -184,7 +168,7 @@ class CompareView(GatewayView):
         calls = calls_of(
             await _loaded(request.payload),
             len(request.payload),
-            user_agent=_user_agent(request),
+            user_agent=request.user_agent,
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,7 +16,7 @@ from accounts.authentication import MANAGE
 from accounts.errors import InvalidField
 from accounts.models import Organization
 from billing import statements
-from common.errors import PermissionRefused
+from common.errors import NotFound, PermissionRefused
 from common.money import usd_from_nanos
 from console.api.access import KeyAccess, OwnKey
 from console.api.fields import Query
@@ -66,12 +65,13 @@ class GenerationQuery(Query):
 class GenerationView(OwnUseView):
     def get(self, request: Request) -> Response:
         """One of this key's requests; any of the organisation's for a key with the scope `manage`."""
+        asked_for = self.query(GenerationQuery)["id"]
         try:
-            found = get_request(self.organization, self.query(GenerationQuery)["id"])
+            found = get_request(self.organization, asked_for)
         except Usage.DoesNotExist:
-            raise Http404 from None
+            raise _no_such(asked_for) from None
         if not self.manages and found.key_id != self.own.key.pk:
-            raise Http404
+            raise _no_such(asked_for)
         return Response({"data": _told(found)})
 
 
@@ -96,6 +96,13 @@ class OwnUsageView(OwnUseView):
         [total] = summed(self.organization, span, [], "UTC", narrowed)
         envelope = {"object": "list", "data": rows, "has_more": False, "next_cursor": None}
         return Response({**envelope, "from": span[0], "to": span[1], "total": total})
+
+
+def _no_such(id: str) -> NotFound:
+    return NotFound(
+        f"No request of this key is called '{id}'."
+        " Give the x-request-id of an answer; it is found about a second later."
+    )
 
 
 def _told(usage: Usage) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from metering.budgets import Budgets
 from metering.usage import UsageRecord
 from providers.adapters.base import TokenUsage
 from providers.schema import CHAT, EMBEDDINGS, Call
+from routing.asgi import GatewayRequest
 from routing.cache import Cache
 from routing.cache_entries import Entry
 from routing.cache_keys import ANY, Wanted
@@ -75,7 +76,9 @@ class Bench:
 
     def reply(self, payload: bytes = PAYLOAD, caller: Caller = CALLER, endpoint: str = CHAT) -> Reply | None:
         flight = Flight(None, None, monotonic())  # type: ignore[arg-type]
-        return self.repeats.reply(endpoint, payload, caller, flight, "req_2", 1, "curl")
+        headers = [(b"user-agent", b"curl"), (b"x-stainless-retry-count", b"1")]
+        scope = {"method": "POST", "path": f"/v1/{endpoint}", "headers": headers}
+        return self.repeats.reply(endpoint, GatewayRequest(scope, dict(headers), payload, flight, "req_2"), caller)
 
 
 def asked(payload: bytes = PAYLOAD, **fields) -> Call:
@@ -248,6 +251,13 @@ def test_headers_that_mean_something_are_obeyed(hot, http, upstreams):
 def test_the_same_bytes_mean_something_else_elsewhere(hot, http):
     assert post(http, hot, path="responses").status_code == 400
     assert post(http, hot, path="embeddings").status_code == 400
+
+
+def test_a_long_one_is_answered_the_whole_way(hot, http):
+    """Its bytes are neither hashed nor kept; the cache knows it all the same."""
+    long = hot.replace(b"hello", b"hello " * (MOST_BODY_BYTES // 6))
+    assert len(long) > MOST_BODY_BYTES
+    assert [state(http, long) for _ in range(3)] == ["MISS", "HIT", "HIT"]
 
 
 def test_every_repeat_is_on_the_bill_once(hot, http, tenant):

@@ -48,7 +48,9 @@ def test_a_generation_by_openrouters_names(app, log):
 
 def test_a_key_sees_its_own_generations_and_one_that_manages_all(app, script, rival, mallory, log):
     own, others = log(key=app.key), log()
-    assert refused(app.get("generation", id=others.request_id), 404, "not_found")
+    nothing = app.get("generation", id=others.request_id)
+    assert refused(nothing, 404, "not_found")
+    assert "x-request-id" in nothing.json()["error"]["message"]
     assert script.get("generation", id=own.request_id).status_code == 200
     assert script.get("generation", id=others.request_id).status_code == 200
     theirs = log(organization=rival)
