@@ -32,23 +32,23 @@ _decode = msgspec.json.Decoder(Head).decode
 class NodeHeaders(Mapping[str, str]):
     """Found in any case; few are ever asked for."""
 
-    __slots__ = ("_given",)
+    __slots__ = ("given",)
 
     def __init__(self, given: dict[str, str]) -> None:
-        self._given = given
+        self.given = given
 
     def __getitem__(self, name: str) -> str:
         wanted = name.lower()
-        for given, value in self._given.items():
+        for given, value in self.given.items():
             if given == wanted or given.lower() == wanted:
                 return value
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter({name.lower() for name in self._given})
+        return iter({name.lower() for name in self.given})
 
     def __len__(self) -> int:
-        return len({name.lower() for name in self._given})
+        return len({name.lower() for name in self.given})
 
 
 class Carrier(Protocol):

@@ -12,10 +12,10 @@ from django.db import DatabaseError
 from nodes import admission, proofs
 from nodes.admission import Standing
 from nodes.consumers import UNKNOWN, UNSUPPORTED, Hello, Refused
-from nodes.link import RESTART, REVOKED
 from nodes.links import GONE
 from nodes.threads import in_thread
 from nodes.versions import LEAST_AGENT, is_supported
+from nodes.wire import RESTART, REVOKED
 
 
 class Entry(msgspec.Struct, frozen=True):

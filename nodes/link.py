@@ -8,7 +8,6 @@ A node that breaks the protocol loses its connection and the streams on it; nobo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from time import monotonic
@@ -18,8 +17,9 @@ import orjson
 
 from nodes.answer import Answer
 from nodes.fleet import MOST_WAITING_PER_SLOT
+from nodes.outbox import Outbox
 from nodes.precedence import Job, giving_way
-from nodes.wire import Wire
+from nodes.wire import RESTART, VIOLATION, Wire
 from providers.failures import Kind, UpstreamFailure
 from shareai_node.tunnel.errors import CannotOpen, Code, ProtocolViolation
 from shareai_node.tunnel.events import (
@@ -33,9 +33,6 @@ from shareai_node.tunnel.events import (
 )
 from shareai_node.tunnel.line import Line
 from shareai_node.tunnel.session import MAX_STREAMS, Role, Session
-
-VIOLATION, REPLACED, REVOKED, RESTART, DEAD = 1002, 4409, 4403, 1012, 1001
-"""Codes with which a socket is closed."""
 
 MOST_SETTINGS_AT_ONCE = 60
 SETTINGS_PER_S = 5.0
@@ -66,9 +63,9 @@ class Link:
         "_answers",
         "_closes_when_done",
         "_host",
-        "_is_about_to_tell",
         "_is_lost",
         "_line",
+        "_out",
         "_session",
         "_settings_left",
         "_settings_since",
@@ -91,12 +88,17 @@ class Link:
         self._answers: dict[int, Answer] = {}
         self._line = Line(MAX_STREAMS)
         self._wire = wire
+        self._out = Outbox(self._session, wire)
         self._host = host
         self._closes_when_done = False
         self._is_lost = False
-        self._is_about_to_tell = False
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def can_open(self) -> bool:
+        """Whether one more request can go down this connection now."""
+        return self._session.can_open
 
     @property
     def in_flight(self) -> int:
@@ -105,8 +107,7 @@ class Link:
 
     async def ask(
         self,
-        path: str,
-        headers: tuple[tuple[str, str], ...],
+        head: bytes,
         body: bytes,
         *,
         guest: bool = False,
@@ -116,6 +117,7 @@ class Link:
         """Sends a request, as soon as the node has a slot for it, and waits for the head of its answer.
 
         Args:
+            head: as `head_of` makes it.
             guest: it is not of the node's owner, whose requests go first; it does not wait for a slot.
             slots: how many the node serves at a time.
             waits_s: for a slot, at most.
@@ -124,11 +126,11 @@ class Link:
         """
         if len(self._answers) >= slots or self._line:
             await self._wait_for_slot(guest, slots, waits_s)
-        answer = self._open(_head(path, headers), body, guest)
+        answer = self._open(head, body, guest)
         try:
             if len(body) <= self._session.room(answer.stream):
                 self._session.send_data(answer.stream, body, ended=True)
-                self._tell_soon()
+                self._out.send_soon()
             else:
                 await self._feed(answer, body)
             await answer.wait_for_head()
@@ -184,17 +186,17 @@ class Link:
             if piece:
                 place += len(piece)
                 self._session.send_data(answer.stream, piece, ended=place == size)
-                self._tell_soon()
+                self._out.send_soon()
             else:
                 await answer.stirs()
 
     def send_settings(self, settings: Mapping[str, Any]) -> None:
         self._session.send_settings(orjson.dumps(settings))
-        self._tell()
+        self._out.send()
 
     def ping(self) -> None:
         self._session.ping()
-        self._tell()
+        self._out.send()
 
     def go_away(self, reason: str) -> None:
         """Nothing new; the connection is closed when what is open has ended."""
@@ -203,7 +205,7 @@ class Link:
             self._session.go_away(Code.NO_ERROR, reason)
             self._line.disperse(_busy())
             self._host.load_changed(self)
-            self._tell()
+            self._out.send()
             self._close_if_done()
 
     def close(self, code: int, reason: str) -> None:
@@ -214,12 +216,12 @@ class Link:
 
     def has_taken(self, stream: int, size: int) -> None:
         self._session.consumed(stream, size)
-        self._tell_soon()
+        self._out.send_soon()
 
     def let_go(self, answer: Answer) -> None:
         if self._forget(answer.stream) is not None:
             self._session.reset(answer.stream, Code.CANCEL)
-            self._tell_soon()
+            self._out.send_soon()
             self._close_if_done()
 
     # ── what the wire tells ─────────────────────────────────────────────────────────────────────────────────
@@ -233,12 +235,12 @@ class Link:
             return
         if event is not None:
             self._react(event)
-        self._tell_soon()
+        self._out.send_soon()
         if self._closes_when_done:
             self._close_if_done()
 
     def writable(self) -> None:
-        self._tell()
+        self._out.send()
 
     def server_stops(self) -> None:
         self.go_away("restart")
@@ -335,8 +337,7 @@ class Link:
 
     def _break_off(self, reason: str) -> None:
         """The session may have last words."""
-        if (last := self._session.take()) is not None:
-            self._wire.write([last])
+        self._out.send_last_words()
         self.close(VIOLATION, reason)
 
     def _forget(self, stream: int) -> Answer | None:
@@ -350,29 +351,8 @@ class Link:
 
     def _close_if_done(self) -> None:
         if self._closes_when_done and not self._answers and not self._is_lost:
-            self._tell()
+            self._out.send()
             self.close(RESTART, "restart")
-
-    def _tell_soon(self) -> None:
-        """All that this turn of the loop has to say goes out in one piece: writing costs more than saying."""
-        if not self._is_about_to_tell and self._session.has_news:
-            self._is_about_to_tell = True
-            asyncio.get_running_loop().call_soon(self._tell)
-
-    def _tell(self) -> None:
-        """Writes what there is to say, as far as the socket takes it."""
-        self._is_about_to_tell = False
-        take, wire = self._session.take, self._wire
-        while wire.is_writable and (message := take()) is not None:
-            messages, size = [message], len(message)
-            while size < _MOST_AT_ONCE_BYTES and (message := take()) is not None:
-                messages.append(message)
-                size += len(message)
-            wire.write(messages)
-
-
-_MOST_AT_ONCE_BYTES = 64 * 1024
-"""After so many the socket is asked again whether it takes more."""
 
 
 def _busy() -> UpstreamFailure:
@@ -380,5 +360,6 @@ def _busy() -> UpstreamFailure:
 
 
 @lru_cache(maxsize=1024)
-def _head(path: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+def head_of(path: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """What a machine is told of a request before its body."""
     return orjson.dumps({"method": "POST", "path": path, "headers": dict(headers)})

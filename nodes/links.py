@@ -12,7 +12,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from nodes.heartbeat import USUAL, Heartbeat
-from nodes.link import DEAD, REPLACED, RESTART, REVOKED, Link
+from nodes.link import Link
+from nodes.wire import DEAD, REPLACED, RESTART, REVOKED
 
 SWEEP_S = 1.0
 REMEMBERED_S = 60.0

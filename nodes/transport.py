@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from nodes.link import head_of
 from nodes.links import Links
 from providers.failures import Kind, UpstreamFailure
 from providers.targets import GUEST, Target
@@ -34,8 +35,7 @@ class TunnelTransport(Transport):
             onward = msgspec.structs.replace(request, path=path)
             return await self._others.send(target, onward, deadlines)
         return await link.ask(
-            path,
-            request.headers,
+            head_of(path, request.headers),
             request.body,
             guest=target.place == GUEST,
             slots=target.slots or MAX_STREAMS,

@@ -10,6 +10,9 @@ from shareai_node.tunnel.frames import MAX_FRAME_BYTES
 EXTENSION = "shareai.takeover"
 """In an ASGI scope's extensions: a `Wire` that can be taken over after the handshake."""
 
+VIOLATION, REPLACED, REVOKED, RESTART, DEAD = 1002, 4409, 4403, 1012, 1001
+"""Codes with which a socket is closed."""
+
 MAX_MESSAGE_BYTES = MAX_FRAME_BYTES
 
 

@@ -96,7 +96,7 @@ class Inflow(UpstreamResponse):
             self._reader.set_result(None)
 
     def follow(self, follower: Follower) -> None:
-        if self._held:
+        while self._held:  # taking lets more flow, which may be here at once
             follower.data(self._take())
         self._follower = follower
         if self._over:

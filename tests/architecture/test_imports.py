@@ -64,6 +64,8 @@ WITHOUT_DJANGO = [
     "nodes.fleet",
     "nodes.link",
     "nodes.links",
+    "nodes.outbox",
+    "nodes.pipe",
     "nodes.relay",
     "nodes.transport",
     "nodes.wire",
@@ -125,7 +127,7 @@ WITHOUT_DJANGO = [
 
 ONLY_IN = {
     "aiohttp": (),
-    "httptools": ("console.wire", "nodes.relay", "providers.http1"),
+    "httptools": ("console.wire", "providers.http1"),
     "rest_framework": ("console.api", "routing.views"),
     "drf_spectacular": ("console.api", "console.urls"),
     "stripe": ("billing.client",),

@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from console import websocket
+from nodes.link import head_of
 from tests.fakes.node import SUBPROTOCOL, FakeNode, unpadded
 from tests.nodes.tunnelling import CONFIG, MANY_PINGS, Console, narrow, serving
 
@@ -175,7 +176,7 @@ class TestNewestWins:
         async with console.node() as older:
             older.answer_with(lambda exchange: asyncio.sleep(60))
             link = await console.until_connected()
-            asking = asyncio.create_task(link.ask("/v1/chat/completions", (), b"{}", guest=False))
+            asking = asyncio.create_task(link.ask(head_of("/v1/chat/completions", ()), b"{}", guest=False))
             await older.until(lambda: bool(older.seen))
             async with console.node():
                 with pytest.raises(Exception, match="lost"):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nodes.fleet import MOST_WAITING_PER_SLOT
-from nodes.link import Link
+from nodes.link import Link, head_of
 from nodes.transport import longest_wait_s
 from providers.failures import Kind, UpstreamFailure
 from providers.transport import Deadlines, UpstreamRequest
@@ -17,6 +17,7 @@ from tests.fakes.node import Exchange, FakeNode
 from tests.nodes.tunnelling import Console, serving
 
 PATH = "/v1/chat/completions"
+HEAD = head_of(PATH, ())
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ async def answered(exchange: Exchange) -> None:
 
 
 def asking(link: Link, body: bytes = b"{}", *, guest: bool = False, slots: int = 1, waits_s: float | None = None):
-    return asyncio.create_task(link.ask(PATH, (), body, guest=guest, slots=slots, waits_s=waits_s))
+    return asyncio.create_task(link.ask(HEAD, body, guest=guest, slots=slots, waits_s=waits_s))
 
 
 async def kind_of(task: asyncio.Task) -> Kind:
@@ -181,7 +182,7 @@ async def test_with_the_connection_the_line_ends(link, node, end):
 async def test_headers_that_fit_no_frame_lose_nobody_a_slot(link, node):
     first = asking(link)
     await seen(node, 1)
-    large = asyncio.create_task(link.ask(PATH, (("X-Large", "x" * 70_000),), b"{}", slots=1))
+    large = asyncio.create_task(link.ask(head_of(PATH, (("X-Large", "x" * 70_000),)), b"{}", slots=1))
     last = asking(link, b"last")
     await settled()
     first.cancel()

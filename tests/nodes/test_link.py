@@ -10,15 +10,16 @@ from time import monotonic
 import pytest
 
 from nodes.heartbeat import USUAL
-from nodes.link import REVOKED, Link
+from nodes.link import Link, head_of
 from nodes.links import REMEMBERED_S
+from nodes.wire import REVOKED
 from providers.failures import Kind, UpstreamFailure
 from shareai_node.tunnel import frames
 from shareai_node.tunnel.errors import Code
 from tests.fakes.node import Exchange, FakeNode
 from tests.nodes.tunnelling import MANY_PINGS, Console, narrow, serving
 
-PATH = "/v1/chat/completions"
+HEAD = head_of("/v1/chat/completions", ())
 MIB = 1 << 20
 
 
@@ -62,7 +63,7 @@ class TestSizes:
     async def test_a_body_of_any_size_goes_and_comes_back(self, link, node, size):
         node.answer_with(echo)
         body = bytes(range(256)) * (size // 256) + bytes(size % 256)
-        answer = await link.ask(PATH, (), body, guest=False)
+        answer = await link.ask(HEAD, body, guest=False)
         assert await answer.read(11 * MIB) == body
         answer.close()
 
@@ -75,13 +76,14 @@ class TestSizes:
 
         node.answer_with(refuse)
         node.session.consumed = lambda stream, size: None  # it reads nothing
-        answer = await link.ask(PATH, (), bytes(10 * MIB), guest=False)
+        answer = await link.ask(HEAD, bytes(10 * MIB), guest=False)
         assert answer.status == 413
         assert await answer.read(100) == b"too much"
         assert link.in_flight == 0
 
     async def test_headers_that_fit_no_frame(self, link):
-        assert await failure_of(link.ask(PATH, (("X-Large", "x" * 70_000),), b"{}", guest=False)) is Kind.TOO_LARGE
+        large = head_of("/v1/chat/completions", (("X-Large", "x" * 70_000),))
+        assert await failure_of(link.ask(large, b"{}", guest=False)) is Kind.TOO_LARGE
 
 
 class TestManyAtOnce:
@@ -95,7 +97,7 @@ class TestManyAtOnce:
             await exchange.send(mark * size, ended=True)
 
         node.answer_with(much)
-        answers = [await link.ask(PATH, (), bytes([number]), guest=False) for number in range(64)]
+        answers = [await link.ask(HEAD, bytes([number]), guest=False) for number in range(64)]
         slow, quick = answers[::2], answers[1::2]
         async with asyncio.timeout(30):
             for number, body in enumerate(await asyncio.gather(*[answer.read(size) for answer in quick])):
@@ -106,9 +108,9 @@ class TestManyAtOnce:
 
     async def test_256_at_most(self, link, node):
         node.answer_with(never)
-        asking = [asyncio.create_task(link.ask(PATH, (), b"{}", guest=False)) for _ in range(256)]
+        asking = [asyncio.create_task(link.ask(HEAD, b"{}", guest=False)) for _ in range(256)]
         await node.until(lambda: len(node.seen) == 256)
-        asking.append(asyncio.create_task(link.ask(PATH, (), b"{}", guest=False)))
+        asking.append(asyncio.create_task(link.ask(HEAD, b"{}", guest=False)))
         await asyncio.sleep(0)
         assert (link.in_flight, len(node.seen)) == (257, 256)
         for one in asking:
@@ -118,7 +120,7 @@ class TestManyAtOnce:
 
     async def test_guests_are_counted_apart(self, link, node):
         node.answer_with(never)
-        asking = [asyncio.create_task(link.ask(PATH, (), b"{}", guest=number < 2)) for number in range(5)]
+        asking = [asyncio.create_task(link.ask(HEAD, b"{}", guest=number < 2)) for number in range(5)]
         await node.until(lambda: len(node.seen) == 5)
         assert (link.in_flight, link.guests_in_flight) == (5, 2)
         for one in asking:
@@ -145,7 +147,7 @@ class TestRefusals:
     )
     async def test_before_the_head(self, link, node, code, kind):
         node.answer_with(lambda exchange: exchange.reset(code, "so"))
-        assert await failure_of(link.ask(PATH, (), b"{}", guest=False)) is kind
+        assert await failure_of(link.ask(HEAD, b"{}", guest=False)) is kind
 
     async def test_after_the_head_it_is_a_lost_connection(self, link, node):
         async def half(exchange: Exchange) -> None:
@@ -154,7 +156,7 @@ class TestRefusals:
             await exchange.reset(Code.LOCAL_UNREACHABLE)
 
         node.answer_with(half)
-        answer = await link.ask(PATH, (), b"{}", guest=False)
+        answer = await link.ask(HEAD, b"{}", guest=False)
         assert await failure_of(answer.read(MIB)) is Kind.RESET
         answer.close()
 
@@ -167,14 +169,14 @@ class TestRefusals:
             await node.flush()
 
         node.answer_with(begin)
-        assert await failure_of(link.ask(PATH, (), b"{}", guest=False)) is Kind.MALFORMED
+        assert await failure_of(link.ask(HEAD, b"{}", guest=False)) is Kind.MALFORMED
         node.answer_with(echo)
-        assert await (await link.ask(PATH, (), b"still here", guest=False)).read(MIB) == b"still here"
+        assert await (await link.ask(HEAD, b"still here", guest=False)).read(MIB) == b"still here"
 
     async def test_a_node_that_goes_refuses_what_it_did_not_take(self, console, link, node):
         node.answer_with(echo)
         node.session.go_away()
-        asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
+        asking = asyncio.create_task(link.ask(HEAD, b"{}", guest=False))
         await asyncio.sleep(0)
         await node.flush()
         assert await failure_of(asking) is Kind.BUSY
@@ -202,13 +204,13 @@ class TestHostileFrames:
             other.answer_with(echo)
             theirs = await console.until_connected("other")
             node.answer_with(never)
-            asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
+            asking = asyncio.create_task(link.ask(HEAD, b"{}", guest=False))
             await node.until(lambda: bool(node.seen))
             await node.say(message)
             assert await failure_of(asking) is Kind.RESET
             assert await node.closed() == 1002
             assert console.links.find("node_1") is None
-            assert await (await theirs.ask(PATH, (), b"fine", guest=False)).read(MIB) == b"fine"
+            assert await (await theirs.ask(HEAD, b"fine", guest=False)).read(MIB) == b"fine"
 
     async def test_it_is_told_why(self, node):
         await node.say(OTHERS)
@@ -221,7 +223,7 @@ class TestHostileFrames:
             await node.say(*[frames.encode(frames.DATA, 0, exchange.stream, bytes(32_768))] * 17)
 
         node.answer_with(flood)
-        answer = await link.ask(PATH, (), b"{}", guest=False)
+        answer = await link.ask(HEAD, b"{}", guest=False)
         answer.pause()
         assert await node.closed() == 1002
         answer.close()
@@ -233,7 +235,7 @@ class TestHostileFrames:
             await node.say(frames.encode(frames.DATA, 0, exchange.stream, b"more"))
 
         node.answer_with(more)
-        answer = await link.ask(PATH, (), b"{}", guest=False)
+        answer = await link.ask(HEAD, b"{}", guest=False)
         assert await answer.read(MIB) == b"all"
         assert await node.closed() == 1002
 
@@ -294,7 +296,7 @@ class TestHeartbeat:
 
     async def test_a_frozen_node_is_let_go_and_its_work_fails_over(self, console, link, node):
         node.answer_with(never)
-        asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
+        asking = asyncio.create_task(link.ask(HEAD, b"{}", guest=False))
         await node.until(lambda: bool(node.seen))
         node.freeze()
         console.links.sweep(link.heard_at + USUAL.dead_after_s - 1)
@@ -316,7 +318,7 @@ class TestHeartbeat:
     async def test_a_node_that_reads_nothing_makes_nobody_remember_much(self, console, link, node):
         """Its socket fills up; what is for it waits within the streams' credit, and is dropped with it."""
         node.freeze()
-        asking = [asyncio.create_task(link.ask(PATH, (), bytes(MIB), guest=False)) for _ in range(40)]
+        asking = [asyncio.create_task(link.ask(HEAD, bytes(MIB), guest=False)) for _ in range(40)]
         await asyncio.sleep(0.2)
         assert not link._wire.is_writable
         assert link._wire.transport.get_write_buffer_size() < MIB
@@ -327,7 +329,7 @@ class TestHeartbeat:
 class TestEnding:
     async def test_a_revoked_node_is_closed_at_once(self, console, link, node):
         node.answer_with(never)
-        asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
+        asking = asyncio.create_task(link.ask(HEAD, b"{}", guest=False))
         await node.until(lambda: bool(node.seen))
         console.links.revoke("node_1")
         assert await failure_of(asking) is Kind.RESET
@@ -346,7 +348,7 @@ class TestEnding:
 
     async def test_revoked_it_does_not_finish_what_an_earlier_connection_has(self, console, link, node):
         node.answer_with(never)
-        asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
+        asking = asyncio.create_task(link.ask(HEAD, b"{}", guest=False))
         await node.until(lambda: bool(node.seen))
         link.server_stops()
         console.links.replaced("node_1", link.generation + 1)
@@ -357,7 +359,7 @@ class TestEnding:
 
     async def test_a_lost_connection_fails_what_was_on_it(self, console, link, node):
         node.answer_with(never)
-        asking = asyncio.create_task(link.ask(PATH, (), b"{}", guest=False))
+        asking = asyncio.create_task(link.ask(HEAD, b"{}", guest=False))
         await node.until(lambda: bool(node.seen))
         node.socket.transport.abort()
         assert await failure_of(asking) is Kind.RESET
@@ -372,10 +374,10 @@ class TestEnding:
             await exchange.send(b"done", ended=True)
 
         node.answer_with(slow)
-        answer = await link.ask(PATH, (), b"{}", guest=False)
+        answer = await link.ask(HEAD, b"{}", guest=False)
         link.server_stops()
         await node.until(lambda: node.away is not None)
-        assert await failure_of(link.ask(PATH, (), b"{}", guest=False)) is Kind.BUSY
+        assert await failure_of(link.ask(HEAD, b"{}", guest=False)) is Kind.BUSY
         go_on.set()
         assert await answer.read(MIB) == b"done"
         assert await node.closed() == 1012
@@ -389,7 +391,7 @@ class TestEnding:
             await exchange.send(b"done", ended=True)
 
         node.answer_with(slow)
-        answer = await link.ask(PATH, (), b"{}", guest=False)
+        answer = await link.ask(HEAD, b"{}", guest=False)
         link.server_stops()
         async with console.node():
             go_on.set()
