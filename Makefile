@@ -18,12 +18,12 @@ TEST_LIMITS := --timeout 600 -o faulthandler_timeout=840 -o faulthandler_exit_on
 # Some machines forbid Python to keep what it has compiled; then each of many processes takes three seconds to begin, not one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint bench css venv dev chromium
+.PHONY: run test lint bench css venv dev programs
 
 run: venv
 	@exec $(BIN)/python -m console.embedded --with-parent
 
-test: dev chromium
+test: dev programs
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(TEST_LIMITS) $(ARGS)
 
 lint: dev
@@ -62,10 +62,16 @@ $(BIN)/activate:
 	@echo "Creating $(VENV) with $$($(PYTHON) --version)."
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# The browser tests drive a Chromium. Root on Debian gets one; others are told which, and those tests skip themselves.
-chromium:
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing Chromium for the browser tests."; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
-	else echo "No Chromium here, so browser tests are skipped: install the package chromium to run them."; fi
+# What some tests drive: a browser, a screen with a keyboard, a packet filter. Root on Debian gets them; others are told
+# which are missing, and those tests skip themselves.
+programs:
+	@missing=$$( \
+		command -v chromium chromium-browser google-chrome >/dev/null || echo chromium; \
+		command -v Xvfb >/dev/null || echo xvfb; \
+		command -v xdotool >/dev/null || echo xdotool libxss1; \
+		PATH="$$PATH:/usr/sbin" command -v nft >/dev/null || echo nftables); \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing for the tests:" $$missing; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	else echo "Tests that drive these are skipped, for they are not here:" $$missing; fi
