@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path, register_converter
+from django.urls import include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from console.api import (
@@ -150,6 +150,7 @@ urlpatterns = [
     path("invitations", organization.InvitationsView.as_view()),
     path("invitations/<slug:invitation_id>", organization.InvitationView.as_view()),
     path("invitations/<slug:invitation_id>/resend", organization.InvitationResendView.as_view()),
+    path("staff/", include("console.api.staff.urls")),
     path("schema", schema_document, name="api-schema"),
     re_path(r"", NothingHere.as_view()),
 ]
