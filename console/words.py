@@ -130,6 +130,7 @@ ACTIONS: dict[str, Promise] = (
         "earnings.case_answered": _("answered the doubts of"),
         "earnings.case_dismissed": _("found nothing wrong in"),
         "earnings.case_upheld": _("took back doubted earnings of"),
+        "earnings.case_corrected": _("put right, at another price, what was taken back by"),
         "invitation.sent": _("invited"),
         "invitation.sent_again": _("invited again"),
         "invitation.revoked": _("withdrew the invitation of"),

@@ -71,8 +71,8 @@ NEW_PROVIDER = {"name": "New", "base_url": "https://llm.example.com/v1"}
 READ_ONLY = (
         "earnings", "earnings/lots", "earnings/preview", "earnings/prices", "earnings/cases", "billing/balance",
         "billing/entries", "causes", "billing/statements", "nodes", "models", "alerts", "targets", "routes",
-        "simulations", "cache/savings", "limits/budgets", "usage", "insight/prompts", "insight/targets",
-        "requests", "audit-events", "audit-events/verify", "members",
+        "simulations", "cache/savings", "limits/budgets", "usage", "usage/same-traffic", "insight/prompts",
+        "insight/targets", "requests", "audit-events", "audit-events/verify", "members",
 )  # fmt: skip
 """Lists and figures without ids: the rival sees its own."""
 
@@ -102,6 +102,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {},
         {"PUT": {"enabled": False, "threshold_usd": "10", "amount_usd": "25", "monthly_cap_usd": "100"}},
     ),
+    "billing/portal": ({}, {"POST": {}}),
     "billing/card": ({}, {"POST": {}, "DELETE": {}}),
     "billing/details": ({}, {"PUT": {"name": "Rival Ltd"}}),
     "billing/vouchers": ({}, {"POST": {"code": "RIVALSOWN"}}),
