@@ -61,7 +61,7 @@ class Spending:
             if held is not None:
                 self._concede(wanted, held, wishes)
                 wishes = wishes_of(wanted)
-            held = await self._treasury.hold_or_wait(wishes)
+            held = await self._treasury.hold_or_wait(wishes, is_patient=_has_no_home(wanted))
         if isinstance(held, Holding):
             if wanted.uncovered:
                 held.charge_too(self._treasury.accounts_of(wanted.uncovered))
@@ -127,6 +127,13 @@ def _priced(call: Call, plan: Plan) -> Plan:
             should_retry=False,
         )
     return only(plan, others, "price_unknown")
+
+
+def _has_no_home(wanted: Wanted) -> bool:
+    """A budget that leaves own machines to it would refuse this request, as no own machine is in its plan."""
+    if all(budget.when_reached != OWN_NODES for budget in wanted.budgets):
+        return False
+    return all(candidate.target.place != OWN for candidate in wanted.plan.candidates)
 
 
 def _stay_home(wanted: Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:
