@@ -374,5 +374,19 @@ def window(code: str) -> str:
     return str(WINDOWS.get(code, code))
 
 
+RATES: dict[str, Promise] = {
+    "rpm": _("requests/min"),
+    "rpd": _("requests/day"),
+    "tpm": _("tokens/min"),
+    "tpd": _("tokens/day"),
+    "concurrency": _("at a time"),
+}
+
+
+def rate(code: str) -> str:
+    """What a number of a limit counts, after the number."""
+    return str(RATES[code])
+
+
 def when_reached(code: str) -> str:
     return str(WHEN_REACHED.get(code, code))

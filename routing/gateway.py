@@ -14,7 +14,7 @@ from providers.adapters.base import Completion, TokenUsage
 from providers.schema import Call
 from providers.targets import GUEST
 from routing.admission import Admission
-from routing.asked import Asked
+from routing.asked import Asked, Spared
 from routing.cache import Cache
 from routing.cache_keys import wanted
 from routing.checkpoints import Note, nothing_noted
@@ -39,7 +39,7 @@ from routing.rendering import (
 from routing.repeats import Repeats
 from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement
-from routing.snapshots import Snapshots
+from routing.snapshots import OrgSnapshot, Snapshots
 from routing.spending import Spending
 from routing.streams import MeteredStream
 
@@ -100,12 +100,14 @@ class Gateway:
             enter = None
             if snapshot.limits is not None:
                 plan, enter = await self._admission.admit(call, caller, snapshot.limits, plan, settlement)
-            if snapshot.budgets is not None and self._spending is not None:
-                call, plan = await self._spending.cover(call, caller, snapshot.budgets, plan, settlement)
-            settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
             flight.idle_s = plan.deadlines.idle_s
             asked = Asked(call, plan, trail, settlement, flight, enter)
+            if snapshot.budgets is not None and self._spending is not None:
+                look_up = partial(self._look_up, asked, snapshot) if snapshot.cache.by_scope else None
+                call, plan = await self._spending.cover(call, caller, snapshot.budgets, plan, settlement, look_up)
+                asked.call, asked.plan = call, plan
+            settlement.plan = plan
             covered = wanted(call, caller, plan, snapshot)
             if covered is not None:
                 reply = await self._cache.serve(covered, asked, self._ask)
@@ -113,6 +115,8 @@ class Gateway:
                     self._repeats.note(call, caller, snapshot, plan, covered)
                 return reply
             return await self._ask(asked)
+        except Spared as spared:
+            return spared.reply
         except RejectedUpstream as rejected:
             return self._rejected(call, rejected, trail, settlement)
         except ShareAIError as error:
@@ -121,6 +125,17 @@ class Gateway:
             status, code = record_of_ended(flight)
             settlement.settle(status=status, billing_reason=NO_CHARGE, error_code=code)
             raise
+
+    async def _look_up(self, asked: Asked, snapshot: OrgSnapshot, call: Call) -> None:
+        """Raises: Spared: somebody has paid for the answer to it already."""
+        settlement = asked.settlement
+        covered = wanted(call, settlement.caller, asked.plan, snapshot)
+        if covered is None:
+            return
+        settlement.plan = asked.plan
+        if (reply := await self._cache.free(covered, asked)) is not None:
+            raise Spared(reply)
+        settlement.plan = None
 
     async def _ask(self, asked: Asked) -> Reply | StreamReply:
         call, plan, trail, settlement = asked.call, asked.plan, asked.trail, asked.settlement

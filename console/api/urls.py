@@ -144,6 +144,7 @@ urlpatterns = [
     path("members/<slug:member_id>/limits", limits.MemberLimitsView.as_view()),
     path("limits", limits.OrganizationLimitsView.as_view()),
     path("limits/budgets", limits.BudgetsView.as_view()),
+    path("limits/rates", limits.RatesView.as_view()),
     path("limits/routes/<route_name:name>", limits.RouteLimitsView.as_view()),
     path("limits/models/<route_name:model>", limits.ModelLimitsView.as_view()),
     path("limits/nodes/<slug:node_id>", limits.NodeLimitsView.as_view()),
