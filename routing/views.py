@@ -11,16 +11,17 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.views import APIView
 
 from accounts.authentication import INFERENCE, Caller
-from common.errors import InvalidRequest, ModelNotFound, NotFound, ShareAIError
+from common.errors import InvalidRequest, NotFound, ShareAIError
 from common.jsongate import loads
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, parse
 from routing.asgi import GatewayRequest
 from routing.authentication import caller_of
-from routing.catalogue import key_of, model_of, models_of
+from routing.catalogue import key_of, model_of, models_of, near_of
 from routing.comparison import calls_of, compare
 from routing.explanation import explain, imagined
 from routing.flights import Headers
 from routing.gateway import check_models
+from routing.plan_refusals import unknown_model
 from routing.rendering import error_reply, json_reply
 from routing.repeats import MOST_BODY_BYTES
 from routing.replies import Reply, StreamReply
@@ -116,6 +117,7 @@ class CallView(GatewayView):
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
             payload=known_by,
+            trace=request.trace,
         )
         key = request.by_name.get(IDEMPOTENCY_KEY)
         here = plane()
@@ -172,6 +174,7 @@ class CompareView(GatewayView):
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
+            trace=request.trace,
         )
         here = plane()
         serves = here.transcripts if caller.logs_content else here.gateway
@@ -202,9 +205,10 @@ class ModelsView(GatewayView):
 
 class ModelView(GatewayView):
     async def get(self, request: GatewayRequest, caller: Caller, model: str) -> Reply:
-        found = model_of(plane().snapshots.get(caller.org_id), caller, model)
+        snapshot = plane().snapshots.get(caller.org_id)
+        found = model_of(snapshot, caller, model)
         if found is None:
-            raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
+            raise unknown_model(model, near_of(snapshot, caller, model))
         return json_reply(200, found, request.request_id)
 
 

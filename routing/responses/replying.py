@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from routing.interpreting import InterpretedSource, is_stream
 from routing.replies import Reply, StreamReply
 from routing.responses.chats import read
-from routing.responses.streaming import ResponseEvents, ResponseSource
+from routing.responses.streaming import ResponseEvents
 from routing.responses.telling import head_of, response_of
 
 
@@ -21,11 +22,7 @@ def reply_of(
         return reply
     head = head_of(wish, request_id, created_s)
     if isinstance(reply, StreamReply):
-        return StreamReply(reply.status, reply.headers, ResponseSource(reply.source, ResponseEvents(head)))
-    if _is_stream(reply):  # one that was kept whole, and is told again in one piece
+        return StreamReply(reply.status, reply.headers, InterpretedSource(reply.source, ResponseEvents(head)))
+    if is_stream(reply):
         return Reply(reply.status, reply.headers, ResponseEvents(head).feed(reply.body))
     return Reply(reply.status, reply.headers, orjson.dumps(response_of(head, read(reply.body))))
-
-
-def _is_stream(reply: Reply) -> bool:
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in reply.headers)
