@@ -227,6 +227,8 @@ class LeanHandler:
 
 def _nothing_at(path: str) -> NotFound:
     """With what usually helps: addresses are put together by programs, from halves that people typed."""
+    if path.startswith("/v1/v1/messages"):
+        return NotFound(f"There is no {path} here. The base URL of Anthropic's SDKs ends before /v1.")
     if path.startswith("/v1/v1/"):
         return NotFound(f"There is no {path} here. The base URL of an SDK ends in /v1, once.")
     if path.endswith("/"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from common.errors import ShareAIError
-from routing.replies import Reply, Source
+from routing.replies import Reply, Source, StreamReply
 from routing.sink import Sink
 
 
@@ -64,6 +64,11 @@ class InterpretedSource(Source):
 
     def close(self) -> None:
         self._chat.close()
+
+
+def request_id_of(reply: Reply | StreamReply) -> str:
+    """Of the request that was served, which for an answer that is given again is not the one that asks now."""
+    return dict(reply.headers)[b"x-request-id"].decode()
 
 
 def is_stream(reply: Reply) -> bool:

@@ -7,20 +7,18 @@ from typing import Any
 
 import orjson
 
-from routing.interpreting import InterpretedSource, is_stream
+from routing.interpreting import InterpretedSource, is_stream, request_id_of
 from routing.replies import Reply, StreamReply
 from routing.responses.chats import read
 from routing.responses.streaming import ResponseEvents
 from routing.responses.telling import head_of, response_of
 
 
-def reply_of(
-    reply: Reply | StreamReply, wish: Mapping[str, Any], request_id: str, created_s: int
-) -> Reply | StreamReply:
+def reply_of(reply: Reply | StreamReply, wish: Mapping[str, Any], created_s: int) -> Reply | StreamReply:
     """Refusals are the same in both; everything else is told in the words of a response."""
     if reply.status != 200:
         return reply
-    head = head_of(wish, request_id, created_s)
+    head = head_of(wish, request_id_of(reply), created_s)
     if isinstance(reply, StreamReply):
         return StreamReply(reply.status, reply.headers, InterpretedSource(reply.source, ResponseEvents(head)))
     if is_stream(reply):
