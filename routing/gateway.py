@@ -11,7 +11,7 @@ from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from metering.usage import HIT
 from nodes.recount import Recount, Recounts, text_of
 from providers.adapters.base import Completion, TokenUsage
-from providers.schema import Call
+from providers.schema import Call, dropped_of
 from providers.targets import GUEST
 from routing.admission import Admission
 from routing.asked import Asked, Spared
@@ -165,6 +165,7 @@ class Gateway:
             len(trail.attempts) + 1,
             max(now - trail.started - trail.upstream_s, 0.0),
             now - trail.started,
+            dropped_of(call, attempt.target.dropped_params),
         )
         return StreamReply(200, [*STREAM_HEADERS, *headers, *settlement.limit_headers], source)
 
@@ -214,6 +215,7 @@ class Gateway:
             len(trail.attempts),
             max(now - trail.started - trail.upstream_s, 0.0),
             attempt.ttft_s,
+            dropped_of(call, attempt.target.dropped_params),
         )
         return Reply(200, [JSON_TYPE, *headers, cost_header(cost_nanos), *settlement.limit_headers], body)
 
@@ -241,7 +243,8 @@ class Gateway:
 
     def _refused(self, call: Call, error: ShareAIError, trail: Trail, settlement: Settlement) -> Reply:
         settlement.settle(status=error.status, billing_reason=NO_CHARGE, error_code=error.code)
-        trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
+        trace_id = call.trace.id if call.trace is not None else ""
+        trace = trace_of(settlement.plan, trail.attempts, trace_id) if call.wants_trace else None
         headers = [(b"x-shareai-attempts", b"%d" % len(trail.attempts)), *settlement.limit_headers]
         return error_reply(error, call.request_id, headers, trace)
 
@@ -250,7 +253,8 @@ class Gateway:
         settlement.settle(status=rejected.status, billing_reason=NO_CHARGE, error_code="rejected_upstream")
         target = trail.attempts[-1].target if trail.attempts else ""  # another caller with the same request asked
         error = rejected_error(rejected.status, rejected.body, target)
-        headers = [(b"x-shareai-target", in_header(target)), *settlement.limit_headers]
+        tried = (b"x-shareai-attempts", b"%d" % len(trail.attempts))
+        headers = [(b"x-shareai-target", in_header(target)), tried, *settlement.limit_headers]
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
         return error_reply(error, call.request_id, headers, trace)
 
