@@ -116,7 +116,7 @@ def describe_customer(customer: str, name: str, email: str, address: Mapping[str
 
 
 def invoice_pdf(payment_id: str) -> str:
-    """The address of the invoice that Stripe made of a payment; "" where it made none."""
+    """The address of the invoice that Checkout made of a payment; "" where it made none."""
     with asking() as client:
         for session in client.v1.checkout.sessions.list({"payment_intent": payment_id, "limit": 1}).data:
             invoice = id_of(session.invoice)

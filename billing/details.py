@@ -16,7 +16,7 @@ from accounts import audit
 from accounts.audit import Actor
 from accounts.errors import InvalidField
 from accounts.models import Organization
-from billing import client, client_cards, topups
+from billing import client, client_cards, client_invoices, topups
 from billing.models import BillingDetails, TopUp
 
 LONGEST = {
@@ -90,7 +90,9 @@ def paid(organization: Organization) -> QuerySet[TopUp]:
 
 
 def invoice_address(top_up: TopUp) -> str:
-    """Of Stripe's invoice as PDF; "" where Stripe made none. Raises: PaymentsOff, PaymentsAway."""
+    """Of Stripe's invoice as PDF; "" where there is none, or none yet. Raises: PaymentsOff, PaymentsAway."""
+    if top_up.is_automatic:
+        return client_invoices.pdf_of(top_up.invoice_id) if top_up.invoice_id else ""
     return client_cards.invoice_pdf(str(top_up.payment_id))
 
 

@@ -124,6 +124,7 @@ class TopUp(TenantModel):
     paid_at = models.DateTimeField(null=True)
     asked_at = models.DateTimeField(null=True)  # when Stripe was last asked about it, without having told
     is_automatic = models.BooleanField(default=False)
+    invoice_id = models.CharField(max_length=80, blank=True, db_default="")  # of those that no Checkout invoices
     failure = models.CharField(max_length=60, blank=True)
 
     class Meta:

@@ -119,6 +119,8 @@ def _post(cursor: psycopg.Cursor, found: Iterable[Settled], rates: Rates) -> Rer
     if not by_org:
         return Rerated(0, 0)
     changed = [settled for wanted in by_org.values() for settled, _ in wanted]
+    if changed[0].owner_id != PLATFORM:  # all are of one target, hence of one owner
+        givenback.lock_owner(changed[0].owner_id)
     ids = AccountIds().ensure(cursor, _accounts(changed))
     locked = lock_accounts(cursor, ids.values())
     lots = _lots_of(cursor, changed, ids)

@@ -62,10 +62,13 @@ def balance(organization: Organization) -> Balance:
     )
 
 
-def entries(organization: Organization, kind: str = "") -> QuerySet[Entry]:
-    """Of the wallet, newest first, each with `business_id`, `reason` and `posted_at` of its transfer."""
+def entries(organization: Organization, kind: str = "", purse: str = kinds.WALLET) -> QuerySet[Entry]:
+    """Of the credits, or of what own machines earned for own use, newest first.
+
+    Each with `business_id`, `reason` and `posted_at` of its transfer.
+    """
     # One account and not "in" a set of them: so PostgreSQL reads along its index and stops at the end of the page.
-    found = Entry.objects.filter(account=Subquery(_wallet(organization).values("pk")[:1])).annotate(
+    found = Entry.objects.filter(account=Subquery(_purse(organization, purse).values("pk")[:1])).annotate(
         business_id=F("transfer__business_id"),
         reason=F("transfer__reason"),
         posted_at=F("transfer__posted_at"),
@@ -86,5 +89,5 @@ def used(wallet_id: int | None, since: datetime, now: datetime) -> int:
     return then.balance + other - current.balance
 
 
-def _wallet(organization: Organization) -> QuerySet[Account]:
-    return Account.objects.of(organization).filter(kind=kinds.WALLET, currency=kinds.USD, reference="")
+def _purse(organization: Organization, kind: str) -> QuerySet[Account]:
+    return Account.objects.of(organization).filter(kind=kind, currency=kinds.USD, reference="")

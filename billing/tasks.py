@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import autotopup, client, concerns, crediting, events, freezing, monthly, payees, payouts
+from billing import autotopup, client, concerns, crediting, events, freezing, invoicing, monthly, payees, payouts
 from billing.errors import PaymentsAway
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,12 @@ def find_missed_events() -> None:
 def top_up_automatically() -> None:
     if client.is_on():
         autotopup.run()
+
+
+@shared_task(name="billing.make_invoices")
+def make_invoices() -> None:
+    if client.is_on():
+        invoicing.make_missing()
 
 
 @shared_task(name="billing.freeze_month")

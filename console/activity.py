@@ -22,7 +22,8 @@ RANKED_BY = {
     "spend": "spend_nanos", "requests": "requests", "tokens": "tokens", "errors": "errors", "saved": "saved_nanos",
 }  # fmt: skip
 SORTED_BY = RANKED_BY | {
-    "input": "input_tokens", "output": "output_tokens", "charged": "charged_nanos", "p50": "duration_p50_ms",
+    "input": "input_tokens", "output": "output_tokens", "charged": "charged_nanos",
+    "by_tokens": "tokens_nanos", "p50": "duration_p50_ms",
     "p99": "duration_p99_ms", "first": "ttft_p50_ms",
 }  # fmt: skip
 NEXT_GROUP: dict[str, Group] = {

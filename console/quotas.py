@@ -13,6 +13,7 @@ from accounts.models import ApiKey, Limit
 from accounts.scopes import KEY, MEMBER, MODEL, NODE, ORGANISATION, ROUTE
 from console.offers import served_models
 from console.visit import Visit
+from metering.in_use import InUse, in_use
 from metering.standing import Standing, standings_of
 from nodes.services import nodes_of
 from routing.models import Route
@@ -34,16 +35,18 @@ class Row:
     subject: Subject
     figures: Figures
     budgets: list[Standing] = field(default_factory=list)
+    rates: list[InUse] = field(default_factory=list)
 
     @property
     def is_set(self) -> bool:
-        return bool(self.budgets) or any(self.figures[kind] is not None for kind in limits.KINDS)
+        return bool(self.budgets or self.rates)
 
 
 def rows_of(visit: Visit) -> dict[str, list[Row]]:
     """By scope, those that have limits before those that have none."""
     organization = visit.organization
     stored = {(row.scope, row.subject): row for row in _limits(visit)}
+    rates = in_use(stored.values())
     standings: dict[int, list[Standing]] = {}
     for standing in standings_of(organization):
         standings.setdefault(standing.limit.pk, []).append(standing)
@@ -51,7 +54,9 @@ def rows_of(visit: Visit) -> dict[str, list[Row]]:
     for subject in subjects_of(visit):
         row = stored.get((subject.scope, subject.stored))
         budgets = standings.get(row.pk, []) if row else []
-        found.setdefault(subject.scope, []).append(Row(subject, figures_of(row), sorted(budgets, key=_order)))
+        found.setdefault(subject.scope, []).append(
+            Row(subject, figures_of(row), sorted(budgets, key=_order), rates[row.pk] if row else [])
+        )
     for rows in found.values():
         rows.sort(key=lambda row: (not row.is_set, row.subject.name.lower()))
     return found

@@ -10,8 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from console.route_words import strategy
-from console.rule_sentences import Clause, named, rule_clauses
+from console.rule_sentences import Clause, manner, named, rule_clauses
 from routing.legs import RouteTarget
 from routing.sentences import parsed
 
@@ -37,7 +36,7 @@ def clauses(name: str, content: Mapping[str, Any]) -> list[Clause]:
     else:
         said = [Clause(_("when"), _("asked for “%(name)s”") % {"name": name})]
     for index, legs in enumerate(_tiers(content["targets"])):
-        how = strategy(content["strategy"]) if len(legs) > 1 else ""
+        how = manner(legs, content["strategy"])
         word = _("use") if index == 0 else _("then fall back to")
         said.append(Clause(word, how, named(legs, content["strategy"])))
     return said + _provisos(content)

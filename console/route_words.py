@@ -19,6 +19,7 @@ REASONS: dict[str, Promise] = {
     "too_expensive": _("Costs more than the request allows"),
     "price_unknown": _("Its price is not known, and the request sets a limit"),
     "lacks_capability": _("Lacks a capability that the request needs"),
+    "lacks_parameter": _("Cannot take a parameter that the request requires"),
     "context_too_short": _("Its context is shorter than the prompt"),
     "not_local": _("Not one of your own machines"),
     "not_private": _("Outside your own infrastructure"),

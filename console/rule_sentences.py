@@ -46,12 +46,18 @@ def named(legs: Sequence[RouteTarget], how: str) -> tuple[tuple[str, int | None]
     return tuple((leg.target, leg.weight if how in _BY_WEIGHT else None) for leg in legs)
 
 
+def manner(legs: Sequence[RouteTarget], how: str) -> str:
+    """How to choose among them, where there is a choice: a model's own name stands for all who serve it."""
+    is_choice = len(legs) > 1 or ("/" not in legs[0].target and how != "priority")
+    return strategy(how) if is_choice else ""
+
+
 def _used(use: Use, word: str, causes: str) -> Iterator[Clause]:
     """The tiers of a use are told one after the other; what it is used after stands with the first."""
     ordered = sorted(use.legs, key=_tier)
     for _number, group in groupby(ordered, key=_tier):
         legs = list(group)
-        how = strategy(use.strategy) if len(legs) > 1 else ""
+        how = manner(legs, use.strategy)
         yield Clause(word, " ".join(part for part in (causes, how) if part), named(legs, use.strategy))
         word, causes = _("and after that"), ""
 

@@ -1,4 +1,7 @@
-"""What the same requests would have cost elsewhere, by the prices of now: their tokens, on each target in sight."""
+"""What the same requests would have cost elsewhere, by the prices of now: their tokens, on each target in sight.
+
+Prices of long prompts included. Kinds of tokens are not told apart in sums: each costs as the others of its side.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import msgspec
 
 from accounts.models import Organization
 from common.money import request_cost_nanos
+from common.rates import tier_at
 from console.offers import served_in_sight
+from metering.lengths import EDGES, Part, parts_of
 from metering.reports import UsageRow, total_of
 from nodes.sources import load_targets
 from providers.sources import price_of
@@ -20,13 +25,18 @@ CHAT = "chat"
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """`nanos` is None where no price is known."""
+    """`nanos` is None where no price is known, and rough where a tier begins within a step of `metering.lengths`."""
 
     target: str
     provider: str
     price: Price | None
     nanos: int | None
     difference: int | None
+
+    @property
+    def is_rough(self) -> bool:
+        tiers = self.price.finer.tiers if self.price and self.price.finer else ()
+        return any(tier.above_tokens not in EDGES for tier in tiers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +74,22 @@ def _elsewhere(row: UsageRow, target: str, provider: str, price: Price | None) -
 
 
 def cost_of_all(row: UsageRow, price: Price) -> int:
-    """Of all requests of a row: rounded once, not once a request. At the price of prompts that meet no tier: sums do
-    not tell how long each was."""
-    if not row.requests:
-        return 0
-    plain = msgspec.structs.replace(price, finer=None)
-    return request_cost_nanos(row, plain) + (row.requests - 1) * price.request_nanos
+    """Of all requests of a row: rounded once for each length of prompts, not once a request.
+
+    A tier that begins within a step, where no vendor's does, holds for all of it or for none, by its average prompt.
+    """
+    return sum(_cost_of(part, price) for part in parts_of(row)) + row.requests * price.request_nanos
+
+
+def _cost_of(part: Part, price: Price) -> int:
+    """Without what each request costs."""
+    tier = tier_at(price, part.prompt_tokens)
+    rates = msgspec.structs.replace(
+        price,
+        input_nanos=tier.input_nanos,
+        output_nanos=tier.output_nanos,
+        cached_input_nanos=tier.cached_input_nanos,
+        request_nanos=0,
+        finer=None,
+    )
+    return request_cost_nanos(part, rates)

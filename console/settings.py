@@ -307,6 +307,7 @@ CELERY_BEAT_SCHEDULE = {
     "exposure": {"task": "earnings.set_exposure", "schedule": 3600.0},
     "missed payments": {"task": "billing.find_missed_events", "schedule": 3600.0},
     "automatic top-ups": {"task": "billing.top_up_automatically", "schedule": 20.0},
+    "invoices": {"task": "billing.make_invoices", "schedule": 60.0},
     "monthly payouts": {"task": "billing.freeze_month", "schedule": 3600.0},
     "payouts": {"task": "billing.send_payouts", "schedule": 60.0},
     "payout destinations": {"task": "billing.look_at_payees", "schedule": 600.0},

@@ -17,7 +17,7 @@ from metering.reports import UsageRow
 
 _TIMES = ("ttft_ms", "ttft_p50_ms", "duration_ms", "duration_p50_ms", "duration_p99_ms")
 COUNTS = ("requests", "errors", "tokens", "input_tokens", "cached_tokens", "output_tokens", "cache_hits")
-MONEY = ("cost_usd", "spend_usd", "charged_usd", "own_usd", "saved_usd")
+MONEY = ("cost_usd", "spend_usd", "charged_usd", "tokens_usd", "own_usd", "saved_usd")
 FIGURES = (*COUNTS, *MONEY, *_TIMES)
 
 
@@ -45,6 +45,7 @@ def figures_of(row: UsageRow) -> dict[str, Any]:
         "cost_usd": _usd(row.cost_nanos),
         "spend_usd": _usd(row.spend_nanos),
         "charged_usd": _usd(row.charged_nanos),
+        "tokens_usd": _usd(row.tokens_nanos),
         "own_usd": _usd(row.own_nanos),
         "saved_usd": _usd(row.saved_nanos),
         **{name: None if time is None else round(time, 1) for name, time in times.items()},

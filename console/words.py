@@ -130,6 +130,7 @@ ACTIONS: dict[str, Promise] = (
         "earnings.case_answered": _("answered the doubts of"),
         "earnings.case_dismissed": _("found nothing wrong in"),
         "earnings.case_upheld": _("took back doubted earnings of"),
+        "earnings.case_corrected": _("put right, at another price, what was taken back by"),
         "invitation.sent": _("invited"),
         "invitation.sent_again": _("invited again"),
         "invitation.revoked": _("withdrew the invitation of"),
@@ -371,6 +372,20 @@ def scope(code: str) -> str:
 
 def window(code: str) -> str:
     return str(WINDOWS.get(code, code))
+
+
+RATES: dict[str, Promise] = {
+    "rpm": _("requests/min"),
+    "rpd": _("requests/day"),
+    "tpm": _("tokens/min"),
+    "tpd": _("tokens/day"),
+    "concurrency": _("at a time"),
+}
+
+
+def rate(code: str) -> str:
+    """What a number of a limit counts, after the number."""
+    return str(RATES[code])
 
 
 def when_reached(code: str) -> str:

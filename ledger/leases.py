@@ -21,6 +21,9 @@ SHARE = 8
 JOURNAL_LOST_AFTER_S = 3600
 """Of a process that was not seen for so long, with nobody having replayed its journal, both are lost. Longer than a
 process spends without being seen (`allowances.VALID_S`) and the longest request together."""
+SILENT_S = 30
+"""A process that was not seen for so long keeps nobody waiting for what it may have idle. Three times as long as it
+takes one that lives to be seen again (`metering.teller.RENEW_EVERY_S`)."""
 
 BEGIN = "INSERT INTO ledger_lessee (id, journal) VALUES (%s, %s)"
 RENEW = "UPDATE ledger_lessee SET seen_at = now() WHERE id = %s AND drained_at IS NULL"
@@ -55,6 +58,10 @@ DRAINED = "UPDATE ledger_lessee SET drained_at = now() WHERE id = %s AND drained
 JOURNAL_DRAINED = "UPDATE ledger_lessee SET drained_at = now() WHERE journal = %s AND drained_at IS NULL"
 STANDS = "SELECT balance, held FROM ledger_account WHERE id = %s"
 HELD_BY = "SELECT account_id, amount FROM ledger_lease WHERE lessee_id = %s AND account_id = ANY(%s)"
+HOLDERS = """
+SELECT l.lessee_id FROM ledger_lease l JOIN ledger_lessee p ON p.id = l.lessee_id
+WHERE l.account_id = %s AND l.amount > 0 AND l.lessee_id <> %s AND p.seen_at > now() - make_interval(secs => %s)
+"""
 DEAD = """
 SELECT id FROM ledger_lessee
 WHERE drained_at IS NOT NULL OR seen_at < now() - make_interval(secs => %s)
@@ -99,6 +106,12 @@ def held_by(cursor: Cursor, lessee: UUID, account_ids: Iterable[int]) -> dict[in
     """How much of each is leased to it; read it under the accounts' locks."""
     cursor.execute(HELD_BY, (lessee, list(account_ids)))
     return dict(cursor.fetchall())
+
+
+def other_holders(cursor: Cursor, lessee: UUID, account_id: int) -> list[UUID]:
+    """Who else has something of it, and was seen of late; read it under the account's lock."""
+    cursor.execute(HOLDERS, (account_id, lessee, SILENT_S))
+    return [row[0] for row in cursor.fetchall()]
 
 
 def give_back(cursor: Cursor, lessee: UUID, amounts: Mapping[int, int]) -> None:

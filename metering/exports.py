@@ -47,7 +47,8 @@ COLUMNS = (
     "started_at", "request_id", "endpoint", "model", "route", "target", "key", "member", "status", "error_code",
     "stream", "finish_reason", "input_tokens", "cached_tokens", "cache_write_tokens", "audio_input_tokens",
     "output_tokens", "reasoning_tokens", "audio_output_tokens", "usage_source", "billing_reason", "price_version",
-    "attempt_count", "duration_ms", "ttft_ms", "cache", "cost_usd", "charged_usd", "saved_usd",
+    "attempt_count", "duration_ms", "ttft_ms", "cache", "cost_usd", "charged_usd", "tokens_usd",
+    "saved_usd",
 )  # fmt: skip
 _KEY, _MEMBER = COLUMNS.index("key"), COLUMNS.index("member")
 _FIRST_MONEY = COLUMNS.index("cost_usd")
@@ -59,14 +60,18 @@ SELECT u.started_at, u.request_id, u.endpoint, u.model, u.route, u.target, u.key
     coalesce((u.token_details ->> 'reasoning')::bigint, 0),
     coalesce((u.token_details ->> 'audio_output')::bigint, 0), u.usage_source, u.billing_reason, u.price_version,
     u.attempt_count, u.duration_ms, u.ttft_ms, u.cache, u.cost_nanos,
-    (SELECT coalesce(sum(s.paid_nanos), 0)::bigint FROM metering_settled s WHERE s.request_id = u.request_id),
-    u.saved_nanos
+    paid.charged_nanos, paid.tokens_nanos, u.saved_nanos
 FROM (
     SELECT * FROM metering_usage
     WHERE org_id = %(org_id)s AND started_at >= %(from)s AND started_at < %(to)s
       AND (started_at, request_id) > (%(after_at)s, %(after_id)s) AND {narrowed}
     ORDER BY started_at, request_id LIMIT %(limit)s
-) u ORDER BY u.started_at, u.request_id
+) u CROSS JOIN LATERAL (
+    SELECT coalesce(sum(s.paid_nanos - s.tokens_nanos), 0)::bigint AS charged_nanos,
+        coalesce(sum(s.tokens_nanos), 0)::bigint AS tokens_nanos
+    FROM metering_settled s WHERE s.request_id = u.request_id
+) paid
+ORDER BY u.started_at, u.request_id
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -10,7 +11,11 @@ from uuid import UUID
 from accounts.scopes import MODEL, TOKENS
 from ledger.allowances import Reservation
 from metering.budgets import PURSE, Budget
+from metering.recalls import Refusal
 from metering.rounds import Stand
+
+PATIENCE_S = 0.2
+"""So long at least a request waits for what others do not use before it is refused; longer for one that is slow."""
 
 Wish = tuple[Budget, int]
 """A budget and the most that a request can take of it."""
@@ -41,6 +46,26 @@ class Short:
 
     stands: dict[str, Stand | None]
     is_away: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A request that memory did not cover. `recall`: the last one that was sent before it began to wait."""
+
+    wishes: Sequence[Wish]
+    answer: asyncio.Future[Holding | Short]
+    since_s: float
+    recall: int
+    is_patient: bool
+    refused_since_s: float | None = None
+
+    def is_refused(self, refusal: Refusal, now_s: float) -> bool:
+        """Whether PostgreSQL's refusal is final: others have had their time, and have given back what was idle."""
+        if refusal.at_s < self.since_s:
+            return False
+        if self.refused_since_s is None:
+            self.refused_since_s = now_s
+        return now_s - self.refused_since_s >= PATIENCE_S and refusal.heeded > self.recall
 
 
 class Holding:

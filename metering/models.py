@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from accounts.tenancy import TenantModel
 from ledger.models import Account
+from metering import lengths
 from metering.export_models import ExportPiece, UsageExport
 from metering.finding_models import UsageFindings
 from metering.spread import MOST_DIGITS
@@ -87,8 +88,9 @@ class Usage(UsageFigures):
 class Rollup(TenantModel, UsageFigures):
     """Sums of one hour, or of one day in the organisation's time zone, per model, route, target, key and member.
 
-    `charged_nanos` were paid to the platform, as the ledger says; `own_nanos` is what requests to own providers and
-    machines cost there. The spreads are counts of times, packed as in `metering.spread`.
+    `charged_nanos` were paid to the platform with credits and `tokens_nanos` with what own machines had earned, as
+    the ledger says; `own_nanos` is what requests to own providers and machines cost there. The spreads are counts of
+    times, packed as in `metering.spread`; `long_prompts` what long ones came to, as in `metering.lengths`.
     """
 
     period = models.CharField(max_length=4)  # hour, day
@@ -107,8 +109,10 @@ class Rollup(TenantModel, UsageFigures):
     saved_nanos = models.BigIntegerField(db_default=0)
     charged_nanos = models.BigIntegerField(db_default=0)
     own_nanos = models.BigIntegerField(db_default=0)
+    tokens_nanos = models.BigIntegerField(db_default=0)
     duration_spread = models.DecimalField(max_digits=MOST_DIGITS, decimal_places=0, db_default=0)
     ttft_spread = models.DecimalField(max_digits=MOST_DIGITS, decimal_places=0, db_default=0)
+    long_prompts = models.DecimalField(max_digits=lengths.MOST_DIGITS, decimal_places=0, db_default=0)
 
     class Meta:
         constraints = [

@@ -43,7 +43,7 @@ _SQL = {
     "day": "date_trunc('day', starts_at, %(zone)s)",
     "hour": "date_trunc('hour', starts_at, 'UTC')",
 }
-_MONEY = {"spend": "charged_nanos + own_nanos", "charged": "charged_nanos", "saved": "saved_nanos"}
+_MONEY = {"spend": "charged_nanos + tokens_nanos + own_nanos", "charged": "charged_nanos", "saved": "saved_nanos"}
 COURSES = _MONEY | {
     "requests": "requests",
     "errors": "errors",
@@ -71,8 +71,9 @@ class UsageRow:
     """Sums of one group. What the report is not grouped by is None; `cached_tokens` are part of `input_tokens`.
 
     `cost_nanos` is what was asked by the prices when it was served. What it came to is `spend_nanos`: of the wallet
-    `charged_nanos`, which the ledger holds, corrections included; `own_nanos` is paid to the organisation's own
-    providers, outside of the ledger.
+    `charged_nanos`, and of what own machines had earned `tokens_nanos`, both as the ledger holds them, corrections
+    included; `own_nanos` is paid to the organisation's own providers, outside of the ledger. `metering.lengths` reads
+    `long_prompts`.
     """
 
     model: str | None = None
@@ -94,17 +95,15 @@ class UsageRow:
     hits: int
     saved_nanos: int
     charged_nanos: int
+    tokens_nanos: int
     own_nanos: int
     duration_spread: int
     ttft_spread: int
+    long_prompts: int
 
     @property
     def spend_nanos(self) -> int:
-        return self.charged_nanos + self.own_nanos
-
-    @property
-    def token_details(self) -> None:
-        """Of which kinds the tokens were is not summed."""
+        return self.charged_nanos + self.tokens_nanos + self.own_nanos
 
     @property
     def tokens(self) -> int:
@@ -211,9 +210,9 @@ def _narrowing(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
 
 
 def _row(fields: list[str], row: tuple[Any, ...]) -> UsageRow:
-    """The spreads are NUMERIC, whole numbers all the same."""
-    *cells, duration_spread, ttft_spread = row
-    return UsageRow(**dict(zip(fields, (*cells, int(duration_spread), int(ttft_spread)), strict=True)))
+    """The last three are NUMERIC, whole numbers all the same."""
+    cells, packed = row[:-3], map(int, row[-3:])
+    return UsageRow(**dict(zip(fields, (*cells, *packed), strict=True)))
 
 
 def bounds(from_: datetime, to: datetime, day_zone: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import msgspec
 
 from ledger.allowances import Ask, Return
 from metering.budgets import Budget
+from metering.recalls import Heeded, Recall
 
 
 class Stand(msgspec.Struct, frozen=True, gc=False):
@@ -37,26 +38,31 @@ class OpenWindow(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What is to be done at once. `drained` are earlier lessees of this process, all of whose spending is settled."""
+    """What is to be done at once. `heeded` is told once the errands are done. `drained` are earlier lessees of this
+    process, all of whose spending is settled."""
 
     lessee: UUID
     opens: tuple[Budget, ...] = ()
     errands: tuple[Ask | Return, ...] = ()
     refresh: tuple[int, ...] = ()
-    recalls: tuple[int, ...] = ()
+    recalls: tuple[Recall, ...] = ()
+    heeded: tuple[Heeded, ...] = ()
     drained: tuple[UUID, ...] = ()
 
 
 @dataclass(slots=True)
 class Answers:
-    """`granted`: with how the account stands where nothing was. `recalled`: accounts that others are short of."""
+    """`stands`: how accounts stand that nothing was granted of, and `holders` who else held of them then, of those
+    that live. `recalled`: what others are short of; `heeded`: who gave back, whoever asked for it."""
 
     began_s: float
     is_known: bool = True
     opened: list[tuple[Budget, OpenWindow]] = field(default_factory=list)
     granted: list[tuple[Ask, int]] = field(default_factory=list)
     stands: dict[int, Stand] = field(default_factory=dict)
-    recalled: list[int] = field(default_factory=list)
+    holders: dict[int, list[str]] = field(default_factory=dict)
+    recalled: list[Recall] = field(default_factory=list)
+    heeded: list[Heeded] = field(default_factory=list)
 
 
 class Carrier(Protocol):

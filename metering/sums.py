@@ -1,14 +1,15 @@
 """The SQL that sums usage: what the rollups store and what reports add up. Made of the names in this file alone.
 
 What a request was charged is a room's above to know: `metering_settled` is a view, empty here, in which that room
-shows each request it has settled and what was paid for it. A request that is not in it cost its organisation what
-its own provider or machine asks: `own_nanos`. Of a request that several targets answered each part is settled by
-itself, as `req_…#2`, or is at the organisation's own cost by itself.
+shows each request it has settled, what was paid for it, and what of that with own tokens instead of credits. A
+request that is not in it cost its organisation what its own provider or machine asks: `own_nanos`. Of a request that
+several targets answered each part is settled by itself, as `req_…#2`, or is at the organisation's own cost by itself.
 """
 # ruff: noqa: S608
 
 from __future__ import annotations
 
+from metering.lengths import digits_sql
 from metering.spread import digit_sql
 
 BUCKET = ("model", "route", "target", "key_id", "user_id")
@@ -26,13 +27,15 @@ _FIGURES_OF_ONE = {
     "ttft_count": "(u.ttft_ms IS NOT NULL)::int",
     "hits": "(u.cache = 'HIT')::int",
     "saved_nanos": "u.saved_nanos",
-    "charged_nanos": "settled.paid_nanos",
+    "charged_nanos": "settled.paid_nanos - settled.tokens_nanos",
+    "tokens_nanos": "settled.tokens_nanos",
     "own_nanos": "settled.own_nanos",
     "duration_spread": digit_sql("u.duration_ms"),
     "ttft_spread": digit_sql("u.ttft_ms"),
+    "long_prompts": digits_sql("u"),
 }
 FIGURES = tuple(_FIGURES_OF_ONE)
-_SPREADS = {"duration_spread", "ttft_spread"}
+_SPREADS = {"duration_spread", "ttft_spread", "long_prompts"}
 _OWN_PARTS = """
     SELECT coalesce(sum((a.told #>> '{used,cost_nanos}')::bigint), 0)::bigint
     FROM jsonb_array_elements(u.attempts) WITH ORDINALITY a (told, number)
@@ -42,6 +45,7 @@ _OWN_PARTS = """
 _SETTLED = f"""
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(s.paid_nanos), 0)::bigint AS paid_nanos,
+            coalesce(sum(s.tokens_nanos), 0)::bigint AS tokens_nanos,
             CASE WHEN u.attempts @? '$[*].used.charged ? (@ == true)' THEN ({_OWN_PARTS})
                 WHEN count(*) = 0 THEN u.cost_nanos ELSE 0 END AS own_nanos
         FROM metering_settled s WHERE s.request_id = u.request_id

@@ -16,10 +16,13 @@ import psycopg
 
 from ledger import leases
 from ledger.allowances import Ask, Return
+from metering.recalls import Heeded, Recall
 from metering.rounds import Answers, Round
 from metering.windows import open_window, stands_of
 
 CHANNEL = "shareai_recall"
+"""Messages are `account by number of,of,…`, which is a recall, and `heeded account by number lessee`."""
+HEEDED = "heeded"
 RENEW_EVERY_S = 10.0
 CONNECT_TIMEOUT_S = 2
 SILENCE_LONGEST_MS = 3_000
@@ -58,11 +61,20 @@ class Teller:
                 answers.opened.append((budget, open_window(cursor, budget, now)))
         for errands in _by_account(todo.errands):
             with connection.transaction(), connection.cursor() as cursor:
-                answers.granted += leases.run(cursor, todo.lessee, errands)
+                self._run(cursor, todo.lessee, errands, answers)
         self._look(connection, todo, answers)
         self._tell(connection, todo)
         self._listen(connection, todo.lessee, answers)
         return answers
+
+    @staticmethod
+    def _run(cursor: psycopg.Cursor, lessee: UUID, errands: list[Ask | Return], answers: Answers) -> None:
+        """Those of one account. Who else holds of it is read before its lock is let go."""
+        granted = leases.run(cursor, lessee, errands)
+        answers.granted += granted
+        if any(not amount for _, amount in granted):
+            account_id = errands[0].account_id
+            answers.holders[account_id] = [str(one) for one in leases.other_holders(cursor, lessee, account_id)]
 
     def close(self) -> None:
         if self._connection is not None:
@@ -91,8 +103,12 @@ class Teller:
                 answers.stands = stands_of(cursor, wanted)
 
     def _tell(self, connection: psycopg.Connection, todo: Round) -> None:
-        for account_id in todo.recalls:
-            connection.execute(NOTIFY, (CHANNEL, f"{account_id} {todo.lessee}"))
+        for recall in todo.recalls:
+            said = f"{recall.account_id} {recall.by} {recall.number} {','.join(recall.of)}"
+            connection.execute(NOTIFY, (CHANNEL, said.rstrip()))
+        for heeded in todo.heeded:
+            said = f"{HEEDED} {heeded.account_id} {heeded.by} {heeded.number} {heeded.lessee}"
+            connection.execute(NOTIFY, (CHANNEL, said))
         if todo.drained:
             with connection.transaction(), connection.cursor() as cursor:
                 for lessee in todo.drained:
@@ -101,8 +117,12 @@ class Teller:
 
     def _listen(self, connection: psycopg.Connection, lessee: UUID, answers: Answers) -> None:
         """Those too that came during a statement."""
-        heard = (notify.payload.partition(" ") for notify in connection.notifies(timeout=0))
-        answers.recalled = [int(account) for account, _, by in heard if account.isdigit() and by != str(lessee)]
+        for notify in connection.notifies(timeout=0):
+            heard = _heard(notify.payload)
+            if isinstance(heard, Heeded):
+                answers.heeded.append(heard)
+            elif heard is not None and heard.by != str(lessee):
+                answers.recalled.append(heard)
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
@@ -123,3 +143,15 @@ def _by_account(errands: Iterable[Ask | Return]) -> list[list[Ask | Return]]:
     for errand in errands:
         grouped.setdefault(errand.account_id, []).append(errand)
     return list(grouped.values())
+
+
+def _heard(said: str) -> Recall | Heeded | None:
+    """None for what another release may say."""
+    match said.split(" "):
+        case [account, by, number, *of] if account.isdigit() and number.isdigit():
+            return Recall(int(account), by, int(number), tuple(of[0].split(",")) if of else ())
+        case [account, by] if account.isdigit():
+            return Recall(int(account), by, 0)
+        case [kind, account, by, number, lessee] if kind == HEEDED and account.isdigit() and number.isdigit():
+            return Heeded(int(account), by, int(number), lessee)
+    return None

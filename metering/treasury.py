@@ -1,7 +1,7 @@
 """The money of one process: holds what a request may cost of every budget, from memory, and keeps the slices filled.
 
     hold ──► Holding ──► close(cost)          no I/O while the slices last
-      └─► hold_or_wait ──► Holding | Short    a round to PostgreSQL; others give back what is idle; 200 ms, then no
+      └─► hold_or_wait ──► Holding | Short    a round to PostgreSQL; others give back what is idle; then no
 
 One round is under way at a time, in a thread. Whatever fails in the middle of one leaves nobody sure of what was
 leased, so the process goes on as a new lessee; the old one's leases are free once all that it spent is settled.
@@ -24,16 +24,17 @@ from accounts.scopes import BLOCK
 from common.errors import ShareAIError
 from ledger.allowances import Allowances, Ask, Shortage
 from metering.budgets import Budget
-from metering.holdings import Holding, Lessee, Short, Wish
+from metering.holdings import Holding, Lessee, Short, Waiting, Wish
 from metering.journal import Journal
+from metering.recalls import Recalls
 from metering.rounds import Answers, Carrier, OpenWindow, Round, Stand
 
-PATIENCE_S = 0.2
-"""So long others have to give back what they do not use, before a request is refused."""
 AWAY_S = 2.0
 TICK_S = 0.05
 ASK_AGAIN_S = 0.02
-RECALL_EVERY_S = 0.05
+ASK_LATER_S = 0.1
+LONG_S = 1.0
+"""Who has waited for so long has PostgreSQL asked less often."""
 LOOK_EVERY_S = 1.0
 DRY_S = 1.0
 """For so long nobody waits again for a budget that does not block."""
@@ -41,14 +42,6 @@ RETRY_S = 0.25
 _AWAY = (psycopg.Error, OSError, ShareAIError)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    wishes: Sequence[Wish]
-    answer: asyncio.Future[Holding | Short]
-    since_s: float
-    refused_since_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -75,9 +68,8 @@ class Treasury:
         self._lessee = Lessee(uuid4())
         self._retired: list[Lessee] = []
         self._windows: dict[str, _Known] = {}
-        self._waiting: list[_Waiting] = []
-        self._refused_at_s: dict[int, float] = {}
-        self._recalled_at_s: dict[int, float] = {}
+        self._waiting: list[Waiting] = []
+        self._recalls = Recalls()
         self._to_open: dict[str, Budget] = {}
         self._look_at_s = 0.0
         self._ask_at_s = 0.0
@@ -110,11 +102,15 @@ class Treasury:
         self._lessee.in_flight += 1
         return Holding(self._lessee, found, budgets, self._closed)
 
-    async def hold_or_wait(self, wishes: Sequence[Wish]) -> Holding | Short:
-        """Waits for a round, and for what others give back, at most 200 ms after PostgreSQL had nothing left."""
+    async def hold_or_wait(self, wishes: Sequence[Wish], *, is_patient: bool = False) -> Holding | Short:
+        """Waits for a round and, for budgets that block, until others have given back what they do not use.
+
+        Args: is_patient: for all budgets.
+        """
         if (found := self.hold(wishes)) is not None:
             return found
-        waiting = _Waiting(wishes, asyncio.get_running_loop().create_future(), monotonic())
+        answer: asyncio.Future[Holding | Short] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(wishes, answer, monotonic(), self._recalls.last, is_patient)
         self._waiting.append(waiting)
         self._wake()
         try:
@@ -136,8 +132,8 @@ class Treasury:
     def is_dry(self, budget: Budget) -> bool:
         """Nothing was left of it a moment ago: whoever can do without need not ask again."""
         known = self._windows.get(budget.name)
-        refused_at_s = None if known is None else self._refused_at_s.get(known.window.account_id)
-        return refused_at_s is not None and monotonic() - refused_at_s < DRY_S
+        refusal = None if known is None else self._recalls.refusal_of(known.window.account_id)
+        return refusal is not None and monotonic() - refusal.at_s < DRY_S
 
     def left_of(self, budget: Budget) -> int:
         """What there was when PostgreSQL was last asked, and what this process has of it."""
@@ -197,8 +193,9 @@ class Treasury:
     async def _run_rounds(self) -> None:
         try:
             await self._run_round()
-            while self._waiting or self._to_open:
-                await asyncio.sleep(max(self._ask_at_s - monotonic(), 0))
+            while self._waiting or self._to_open or self._recalls.owed:
+                if not self._recalls.owed:
+                    await asyncio.sleep(max(self._ask_at_s - monotonic(), 0))
                 await self._run_round()
         finally:
             self._running = None
@@ -249,14 +246,23 @@ class Treasury:
             self._look_at_s = now_s + LOOK_EVERY_S
             opens |= {name: known.budget for name, known in self._windows.items() if known.is_too_full}
             refresh = tuple(known.window.account_id for known in self._windows.values())
+        # At the moment, not when it was recalled: what this process says that it has given back must be all there is.
+        recalled = {one.account_id for one in self._recalls.owed}
+        returns = [one for account_id in recalled if (one := self._allowances.recalled(account_id, now_s))]
         return Round(
             self._lessee.id,
             opens=tuple(opens.values()),
-            errands=tuple(self._allowances.errands(now_s)),
+            errands=(*returns, *self._allowances.errands(now_s)),
             refresh=refresh,
-            recalls=tuple(self._recalls(now_s, opens)),
+            recalls=tuple(self._recalls.due(self._short_accounts(opens), self._lessee.name, now_s)),
+            heeded=tuple(self._recalls.pay(self._names)),
             drained=tuple(self._settled_lessees()),
         )
+
+    @property
+    def _names(self) -> list[str]:
+        """As others know this process. What earlier lessees hold for requests in flight, nobody can give back."""
+        return [self._lessee.name, *(old.name for old in self._retired if old.in_flight)]
 
     def _unopened(self) -> Iterable[Budget]:
         now_s = time()
@@ -266,14 +272,10 @@ class Treasury:
                 if known is None or known.budget.amount != budget.amount or now_s >= known.window.ends_at_s:
                     yield budget
 
-    def _recalls(self, now_s: float, opens: Iterable[str]) -> Iterable[int]:
-        """Accounts that PostgreSQL has nothing left of, or too much of, while others may have idle slices."""
+    def _short_accounts(self, opens: Iterable[str]) -> set[int]:
+        """Those that PostgreSQL has nothing left of, or too much of, while others may have idle slices."""
         too_full = {self._windows[name].window.account_id for name in opens if name in self._windows}
-        wanted = too_full | (self._refused_at_s.keys() if self._waiting else set())
-        for account_id in wanted:
-            if now_s - self._recalled_at_s.get(account_id, 0.0) >= RECALL_EVERY_S:
-                self._recalled_at_s[account_id] = now_s
-                yield account_id
+        return too_full.union(self._recalls.refused) if self._waiting else too_full
 
     def _settled_lessees(self) -> list[UUID]:
         for old in self._retired:
@@ -308,14 +310,17 @@ class Treasury:
         for ask, amount in answers.granted:
             self._allowances.granted(ask, amount, now_s)
             if amount:
-                self._refused_at_s.pop(ask.account_id, None)
+                self._recalls.granted(ask.account_id)
             else:
-                self._refused_at_s[ask.account_id] = now_s
+                self._recalls.refuse(ask.account_id, answers.holders.get(ask.account_id, ()), now_s)
+        self._recalls.hear(answers.heeded, self._names)
         asked = any(isinstance(errand, Ask) for errand in todo.errands)
         if asked and not any(amount for _, amount in answers.granted):
-            self._ask_at_s = now_s + ASK_AGAIN_S
-        for account_id in answers.recalled:
-            self._allowances.recall(account_id, now_s)
+            is_long = bool(self._waiting) and now_s - self._waiting[0].since_s > LONG_S
+            self._ask_at_s = now_s + (ASK_LATER_S if is_long else ASK_AGAIN_S)
+        for recall in answers.recalled:
+            self._allowances.recall(recall.account_id, now_s)
+        self._recalls.owe(answers.recalled, self._names)
 
     # -- who waits -----------------------------------------------------------------------------
 
@@ -326,7 +331,7 @@ class Treasury:
     def _serve(self) -> None:
         """First come, first served, but nobody waits for one who is short of another account."""
         dry: set[str] = set()
-        still: list[_Waiting] = []
+        still: list[Waiting] = []
         for waiting in self._waiting:
             if waiting.answer.done():
                 continue
@@ -340,7 +345,7 @@ class Treasury:
         self._waiting = still
 
     def _refuse(self, now_s: float) -> None:
-        still: list[_Waiting] = []
+        still: list[Waiting] = []
         for waiting in self._waiting:
             short = self._short(waiting, now_s)
             if short is None:
@@ -349,31 +354,27 @@ class Treasury:
                 waiting.answer.set_result(short)
         self._waiting = still
 
-    def _short(self, waiting: _Waiting, now_s: float) -> Short | None:
+    def _short(self, waiting: Waiting, now_s: float) -> Short | None:
         """Why it may wait no longer; None: it may."""
         stands: dict[str, Stand | None] = {}
         for budget, bound in waiting.wishes:
             known = self._windows.get(budget.name)
             if known is None or self._allowances.free(known.window.account_id) >= bound:
                 continue
-            refused_at_s = self._refused_at_s.get(known.window.account_id)
-            if refused_at_s is None:
+            refusal = self._recalls.refusal_of(known.window.account_id)
+            if refusal is None:
                 continue
-            if budget.when_reached == BLOCK:
-                if refused_at_s < waiting.since_s:
+            if budget.when_reached == BLOCK or waiting.is_patient:
+                if not waiting.is_refused(refusal, now_s):
                     continue
-                if waiting.refused_since_s is None:
-                    waiting.refused_since_s = now_s
-                if now_s - waiting.refused_since_s < PATIENCE_S:
-                    continue
-            elif now_s - refused_at_s > DRY_S or self.left_of(budget) >= bound:
+            elif now_s - refusal.at_s > DRY_S or self.left_of(budget) >= bound:
                 continue
             stands[budget.name] = known.stand
         if stands:
             return Short(stands)
         return Short({}, is_away=True) if self._is_away(waiting, now_s) else None
 
-    def _is_away(self, waiting: _Waiting, now_s: float) -> bool:
+    def _is_away(self, waiting: Waiting, now_s: float) -> bool:
         """PostgreSQL; when this process stood still, a long wait says nothing about it."""
         failing_since_s = self._failing_since_s
         return failing_since_s is not None and now_s - max(waiting.since_s, failing_since_s) >= AWAY_S

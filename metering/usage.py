@@ -49,6 +49,9 @@ HIT, MISS = "HIT", "MISS"
 """Values of `cache`: answered from what was kept, or looked for there in vain. Empty where no rule keeps answers."""
 
 
+TRACE_ID = "trace_id"
+"""Under `metadata`: the trace of its caller's that a request belongs to, as its `traceparent` said."""
+
 CHECKPOINT: Literal["checkpoint"] = "checkpoint"
 
 

@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 from providers.errors import InvalidConnection, UnknownPreset
 from providers.prefill import PREFILL
 from providers.presets import PRESETS, Preset
-from providers.targets import DATA_COLLECTION, QUANTIZATION, QUANTIZATIONS
+from providers.schema import NEVER_DROPPED
+from providers.targets import DATA_COLLECTION, DROPPED_PARAMS, QUANTIZATION, QUANTIZATIONS
 from providers.tiers import KIND_PRICES, MOST_TIERS, TIER_PRICES, PriceTier, tier_of
 
 KINDS = ("chat", "embedding")
@@ -34,6 +35,8 @@ _MOST_WEIGHT = 1000
 
 _MODEL_ID = re.compile(r"[^\s/\x00-\x1f\x7f][^\s\x00-\x1f\x7f]{0,199}")
 _RESERVED_MODEL_IDS = ("node/",)
+_PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_MOST_DROPPED = 50
 _HEADER_NAME = re.compile(r"[a-z0-9-]{1,60}")
 _API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -146,9 +149,9 @@ _NATURE = {DATA_COLLECTION: ("allow", "deny"), QUANTIZATION: QUANTIZATIONS}
 
 def clean_options(options: Mapping[str, Any] | None) -> dict[str, str]:
     """`auth_header` (where the key goes when not in Authorization), `api_version`, and what the provider is like:
-    `data_collection`, `quantization`; nothing else."""
+    `data_collection`, `quantization`, `dropped_params`; nothing else."""
     given = {name: str(value).strip() for name, value in (options or {}).items() if str(value or "").strip()}
-    for name in given.keys() - {"auth_header", "api_version", *_NATURE}:
+    for name in given.keys() - {"auth_header", "api_version", DROPPED_PARAMS, *_NATURE}:
         raise InvalidConnection(f"options.{name}", _("There is no option of this name."))
     if header := given.get("auth_header"):
         given["auth_header"] = header = header.lower()
@@ -159,7 +162,23 @@ def clean_options(options: Mapping[str, Any] | None) -> dict[str, str]:
     for name, words in _NATURE.items():
         if given.get(name, words[0]) not in words:
             raise InvalidConnection(f"options.{name}", _("Choose one of: %s.") % ", ".join(words))
+    if names := given.get(DROPPED_PARAMS):
+        given[DROPPED_PARAMS] = clean_dropped_params(names)
     return given
+
+
+def clean_dropped_params(text: str) -> str:
+    """Names with spaces between, each once, in their order."""
+    names = sorted(set(re.split(r"[\s,]+", text.strip(" ,"))))
+    at = f"options.{DROPPED_PARAMS}"
+    for name in names:
+        if not _PARAMETER.fullmatch(name):
+            raise InvalidConnection(at, _("Give names of parameters, such as logit_bias, with spaces between."))
+        if name in NEVER_DROPPED:
+            raise InvalidConnection(at, _("Requests are not sent without “%(name)s”.") % {"name": name})
+    if len(names) > _MOST_DROPPED:
+        raise InvalidConnection(at, _("Use at most %(most)d names.") % {"most": _MOST_DROPPED})
+    return " ".join(names)
 
 
 def clean_models(models: Iterable[Mapping[str, Any]]) -> list[ModelDraft]:

@@ -52,7 +52,9 @@ class Preset:
     local: bool = False
     adapter: str = "openai"
     limit_name: str = ""
-    """The only name by which its newer models know `max_tokens`."""
+    """The only name by which its models, or its newer ones, know the most tokens of an answer."""
+    dropped_params: frozenset[str] = frozenset()
+    """Which of OpenAI's parameters it refuses, or ignores, as its documentation says."""
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -90,6 +92,13 @@ _ROWS = (
         notes=_("Anthropic's OpenAI-compatible endpoint: no audio, and JSON schemas are not strict."),
         # The list of models is Anthropic's own API, which knows neither Bearer keys nor a default version.
         list_headers=(("x-api-key", "{key}"), ("anthropic-version", "2023-06-01")),
+        # Source: https://docs.anthropic.com/en/api/openai-sdk, "Ignored"
+        dropped_params=frozenset(
+            {
+                *("audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "modalities", "prediction"),
+                *("presence_penalty", "reasoning_effort", "seed", "service_tier", "store", "top_logprobs", "user"),
+            }
+        ),
     ),
     Preset(
         id="gemini",
@@ -106,6 +115,12 @@ _ROWS = (
         base_url="https://api.mistral.ai/v1",
         docs_url="https://console.mistral.ai/api-keys",
         prices="mistral",
+        # What it does not know it refuses with 422 (`extra_forbidden`).
+        # Sources: https://docs.mistral.ai/api, https://github.com/mistralai/platform-docs-public/issues/7
+        limit_name="max_tokens",
+        dropped_params=frozenset(
+            {"logit_bias", "logprobs", "metadata", "service_tier", "store", "top_logprobs", "user"}
+        ),
     ),
     Preset(
         id="groq",
@@ -113,6 +128,8 @@ _ROWS = (
         base_url="https://api.groq.com/openai/v1",
         docs_url="https://console.groq.com/keys",
         prices="groq",
+        # Source: https://console.groq.com/docs/openai, "not supported and will result in a 400 error"
+        dropped_params=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
     ),
     Preset(
         id="together",

@@ -14,6 +14,7 @@ import msgspec
 
 from common.errors import InvalidRequest
 from common.numbers import is_number, is_whole
+from common.tracing import Trace
 
 CHAT, COMPLETIONS, EMBEDDINGS = "chat/completions", "completions", "embeddings"
 KIND_OF_ENDPOINT = {CHAT: "chat", COMPLETIONS: "chat", EMBEDDINGS: "embedding"}
@@ -31,6 +32,9 @@ _MOST_CHOICES = 128
 TOKEN_LIMITS = ("max_completion_tokens", "max_tokens", "n_predict")
 """One wish under three names; llama.cpp obeys the last one above the others."""
 _EXTENSIONS = ("models", "provider", "route", "transforms")
+STREAM_OPTIONS = "stream_options"
+NEVER_DROPPED = frozenset((*TOKEN_LIMITS, "model", "messages", "prompt", "input", "stream", "tools", "n", "best_of"))
+"""Without these a body would not be the same request, or its price not the one that was agreed to."""
 
 
 class Preferences(msgspec.Struct, frozen=True):
@@ -80,6 +84,7 @@ class Call(msgspec.Struct, frozen=True):
     cache_control: str = ""
     headers: Sequence[tuple[bytes, bytes]] = ()
     payload: bytes = b""
+    trace: Trace | None = None
     continues: bool = False
     """The last message is the beginning of the answer, which another target gave."""
 
@@ -100,13 +105,14 @@ def parse(
     cache_control: str = "",
     headers: Sequence[tuple[bytes, bytes]] = (),
     payload: bytes = b"",
+    trace: Trace | None = None,
 ) -> Call:
     """Checks the fields that steer the gateway.
 
     Raises:
         InvalidRequest: with `param` naming the field.
     """
-    name = _required_text(body, "model")
+    name = _first_name(body)
     _CHECK_INPUT[endpoint](body)
     _check_choices(body)
     stream = _flag(body, "stream") if endpoint != EMBEDDINGS else False
@@ -117,7 +123,7 @@ def parse(
         endpoint=endpoint,
         body=body,
         model=name,
-        models=_models(bare, body.get("models")),
+        models=_models(bare, name, body.get("models")),
         stream=stream,
         include_usage=_include_usage(body, stream),
         max_tokens=_max_tokens(body),
@@ -132,16 +138,28 @@ def parse(
         cache_control=cache_control,
         headers=headers,
         payload=payload,
+        trace=trace,
     )
 
 
-def upstream_body(call: Call, upstream_model: str) -> dict[str, Any]:
-    """The body to send: the model renamed, our extensions removed, usage asked for in every stream."""
+def dropped_of(call: Call, dropped_params: frozenset[str]) -> tuple[str, ...]:
+    """Which of a target's `dropped_params` the body has, by name. Who asked for usage in a stream is told it here."""
+    if not dropped_params:
+        return ()
+    said = (name for name in dropped_params if call.body.get(name) is not None)
+    return tuple(sorted(name for name in said if name != STREAM_OPTIONS))
+
+
+def upstream_body(call: Call, upstream_model: str, dropped_params: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The body to send: the model renamed, our extensions removed, usage asked for in every stream, and without what
+    the target cannot take."""
     body = {**call.body, "model": upstream_model}
     for name in _EXTENSIONS:
         body.pop(name, None)
     if call.stream:
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        body[STREAM_OPTIONS] = {**(body.get(STREAM_OPTIONS) or {}), "include_usage": True}
+    for name in dropped_params:
+        body.pop(name, None)
     return body
 
 
@@ -152,6 +170,14 @@ def _required_text(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value or len(value) > 300:
         raise InvalidRequest(f"'{name}' must be a non-empty string of at most 300 characters.", param=name)
     return value
+
+
+def _first_name(body: Mapping[str, Any]) -> str:
+    """`models` alone is enough, as with OpenRouter: its first is the one to try first."""
+    more = body.get("models")
+    if body.get("model") is None and isinstance(more, list) and more:
+        return _required_text({"models": more[0]}, "models")
+    return _required_text(body, "model")
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:
@@ -195,7 +221,7 @@ def _split_suffix(name: str) -> tuple[str, str | None]:
     return name, None
 
 
-def _models(first: str, more: Any) -> tuple[str, ...]:
+def _models(first: str, as_asked: str, more: Any) -> tuple[str, ...]:
     if more is None:
         return (first,)
     if (
@@ -206,7 +232,7 @@ def _models(first: str, more: Any) -> tuple[str, ...]:
         raise InvalidRequest(
             f"'models' must be an array of at most {_MAX_FALLBACK_MODELS} model names.", param="models"
         )
-    return tuple(dict.fromkeys((first, *more)))
+    return tuple(dict.fromkeys((first, *(name for name in more if name != as_asked))))
 
 
 def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:

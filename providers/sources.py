@@ -18,7 +18,7 @@ from providers.models import Connection, ConnectionKey, ServedModel
 from providers.prefill import GOING_ON_WHEN_TOLD
 from providers.presets import CUSTOM, PRESETS, KeyNeed, key_headers
 from providers.sealing import open_key
-from providers.targets import DATA_COLLECTION, LIMIT_NAME, QUANTIZATION, Credential, Price, Target
+from providers.targets import DATA_COLLECTION, DROPPED_PARAMS, LIMIT_NAME, QUANTIZATION, Credential, Price, Target
 from providers.tiers import finer_of
 
 logger = logging.getLogger(__name__)
@@ -116,4 +116,10 @@ def _target(
         capabilities=frozenset(row.capabilities),
         simulated=connection.simulated,
         options=options,
+        dropped_params=_dropped_params(connection),
     )
+
+
+def _dropped_params(connection: Connection) -> frozenset[str]:
+    preset = PRESETS.get(connection.preset, PRESETS[CUSTOM])
+    return preset.dropped_params.union(connection.options.get(DROPPED_PARAMS, "").split())

@@ -19,7 +19,10 @@ QUANTIZATIONS = ("int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", UN
 
 
 LIMIT_NAME = "limit_name"
-"""An option: how `max_tokens` has to be called."""
+"""An option: how the most tokens of an answer have to be called."""
+
+DROPPED_PARAMS = "dropped_params"
+"""A connection's option: names of parameters that its provider cannot take, apart from those of its preset."""
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -56,6 +59,7 @@ class Target(msgspec.Struct, frozen=True):
             a time.
         unroutable: why it gets no work, as far as stored rows tell; "" when it may.
         named_only: serves who asks for it by its name or through a route, never a model's bare name.
+        dropped_params: parameters that the upstream refuses or ignores, so that they are not sent to it.
         exposure: by how much more often than others it goes first among candidates that are equal otherwise.
     """
 
@@ -80,6 +84,7 @@ class Target(msgspec.Struct, frozen=True):
     capabilities: frozenset[str] = frozenset()
     simulated: bool = False
     options: dict[str, str] = {}
+    dropped_params: frozenset[str] = frozenset()
     place: str = CLOUD
     node: str = ""
     slots: int = 0

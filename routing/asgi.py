@@ -31,6 +31,7 @@ from common.errors import (
     UnsupportedMediaType,
 )
 from common.ids import new_request_id
+from common.tracing import TRACEPARENT, Trace, trace_in
 from routing.flights import TIME_UP, WRITER, Flight, Flights, refusal_of_ended
 from routing.rendering import error_reply
 from routing.replies import Reply, StreamReply
@@ -44,6 +45,8 @@ MOST_GATHERED_BYTES = 256 * 1024 * 1024
 MAX_HEADERS = 64
 MOST_AGENT_CHARS = 120
 MAX_HEADER_BYTES = 32 * 1024
+
+_TRACEPARENT = TRACEPARENT.encode()
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +101,13 @@ class GatewayRequest(ASGIRequest):
         """How often the SDK has tried before, as it says."""
         text = self.header("x-stainless-retry-count")
         return int(text) if text and text.isdecimal() and len(text) < 4 else 0
+
+    @property
+    def trace(self) -> Trace | None:
+        """Of the caller's, which the request belongs to, as it says."""
+        if _TRACEPARENT not in self.by_name:
+            return None
+        return trace_in(self.header(TRACEPARENT) or "")
 
     @property
     def address(self) -> str:
@@ -217,6 +227,8 @@ class LeanHandler:
 
 def _nothing_at(path: str) -> NotFound:
     """With what usually helps: addresses are put together by programs, from halves that people typed."""
+    if path.startswith("/v1/v1/messages"):
+        return NotFound(f"There is no {path} here. The base URL of Anthropic's SDKs ends before /v1.")
     if path.startswith("/v1/v1/"):
         return NotFound(f"There is no {path} here. The base URL of an SDK ends in /v1, once.")
     if path.endswith("/"):

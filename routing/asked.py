@@ -29,6 +29,14 @@ Ask = Callable[[Asked], Awaitable[Reply | StreamReply]]
 """Asks an upstream. Raises RejectedUpstream and ShareAIError, which are then still to be recorded."""
 
 
+class Spared(Exception):
+    """A request is at its end before it was paid for: here is its answer, for nothing."""
+
+    def __init__(self, reply: Reply | StreamReply) -> None:
+        super().__init__()
+        self.reply = reply
+
+
 class Serves(Protocol):
     """The gateway, or what stands in front of it."""
 

@@ -65,16 +65,41 @@ class Cache:
         entry = self._find(wanted)
         return None if entry is None else hit_reply(entry, asked)
 
+    async def free(self, wanted: Wanted, asked: Asked) -> Reply | StreamReply | None:
+        """What costs nobody anything: what was kept, or a part in what somebody else already pays for.
+
+        Raises:
+            RejectedUpstream: the request itself is at fault, as whoever pays has been told.
+        """
+        if not wanted.freshness.reads:
+            return None
+        if (entry := self._find(wanted) or await self._kept(wanted)) is not None:
+            return hit_reply(entry, asked)
+        share = self._shares.get(wanted.digest)
+        if share is None or not (share.may_be_joined and share.is_paid):
+            return None
+        _be_patient(asked)
+        try:
+            found = await share.reply(asked, fails=False)
+        except ShareFailed:
+            return None
+        return hit_reply(found, asked) if isinstance(found, Entry) else found
+
+    async def _kept(self, wanted: Wanted) -> Entry | None:
+        """In Redis."""
+        entry = await self._shelf.find(wanted.org_id, wanted.digest) if self._shelf is not None else None
+        if entry is None or entry.age_s(time()) > wanted.oldest_s:
+            return None
+        self._memory.keep(wanted.digest, entry)
+        return entry
+
     async def _similar(self, wanted: Wanted, asked: Asked) -> Reply | None:
         """What Redis has of the very same comes first: it costs no embedding."""
         share = self._shares.get(wanted.digest)
         if self.similarity is None or (share is not None and share.may_be_joined):
             return None
-        if self._shelf is not None and wanted.freshness.reads:
-            entry = await self._shelf.find(wanted.org_id, wanted.digest)
-            if entry is not None and entry.age_s(time()) <= wanted.oldest_s:
-                self._memory.keep(wanted.digest, entry)
-                return hit_reply(entry, asked)
+        if wanted.freshness.reads and (entry := await self._kept(wanted)) is not None:
+            return hit_reply(entry, asked)
         found = await self.similarity.find(wanted, self._memory, self._shelf)
         return hit_reply(found[0], asked, similarity=found[1]) if found is not None else None
 

@@ -71,6 +71,11 @@ class Share:
     def may_be_joined(self) -> bool:
         return not self.is_over and self.live.is_whole
 
+    @property
+    def is_paid(self) -> bool:
+        """Somebody's money is held for it: whoever joins now will never have to pay, whoever else leaves."""
+        return self._payer is not None
+
     async def reply(self, asked: Asked, *, fails: bool) -> Entry | Reply | StreamReply:
         """This caller's part: the stream as it goes on, or the answer when it is there.
 

@@ -26,6 +26,10 @@ def model_of(snapshot: OrgSnapshot, caller: Caller, name: str) -> dict[str, Any]
     return _described(snapshot, name) if _may_use(caller, name) else None
 
 
+def near_of(snapshot: OrgSnapshot, caller: Caller, name: str) -> list[str]:
+    return [near for near in snapshot.near(name) if _may_use(caller, near)]
+
+
 def key_of(record: KeyRecord, snapshot: OrgSnapshot) -> dict[str, Any]:
     expires_at = record.expires_at_s and datetime.fromtimestamp(record.expires_at_s, UTC).isoformat()
     return {

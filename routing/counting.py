@@ -22,9 +22,14 @@ def counted_usage(call: Call, text: str) -> TokenUsage:
 def recount_of(call: Call, target: Target, said: TokenUsage, text: Callable[[], str]) -> Recount:
     """Blocks for as long as counting takes."""
     words, images = text(), images_in(call)
-    counted = TokenUsage(prompt_tokens(call) + count_tokens(_beside_text(call)), count_tokens(words), 0, COUNTED)
+    counted = TokenUsage(whole_prompt_tokens(call), count_tokens(words), 0, COUNTED)
     text_bytes = len(words.encode("utf-8", "replace"))
     return Recount(call.request_id, target.id, said, counted, text_bytes, call.prompt_bytes, _turns_of(call), images)
+
+
+def whole_prompt_tokens(call: Call) -> int:
+    """With tools and calls of them. Blocks for as long as counting takes."""
+    return prompt_tokens(call) + count_tokens(_beside_text(call))
 
 
 def _turns_of(call: Call) -> int:

@@ -20,6 +20,7 @@ from common.errors import (
     ShareAIError,
     UpstreamTimeout,
 )
+from common.tracing import TRACEPARENT
 from metering.usage import AttemptRecord, AttemptUsage
 from providers.adapters import ADAPTERS
 from providers.adapters.base import Adapter, Completion, StreamDecoder
@@ -205,7 +206,7 @@ class Failover:
             if retrying:
                 self._budget.give_back()
         assert failure is not None  # a plan has at least one candidate, a candidate one key or None
-        raise _final(failure, trail) from failure
+        raise _final(failure, trail, plan) from failure
 
     async def _attempt(
         self,
@@ -272,6 +273,9 @@ class Failover:
         target = attempt.target
         adapter = ADAPTERS[target.adapter]
         request = adapter.request(call, target, attempt.credential)
+        if call.trace is not None:
+            headers = (*request.headers, (TRACEPARENT, call.trace.child()))
+            request = msgspec.structs.replace(request, headers=headers)
         response = await self._transports[target.transport].send(target, request, deadlines)
         if response.status == 200:
             return response, adapter
@@ -328,11 +332,19 @@ async def _until_committed(response: UpstreamResponse, decoder: StreamDecoder) -
     return b"".join(held)
 
 
-def _final(failure: UpstreamFailure, trail: Trail) -> ShareAIError:
-    """What the caller is told when all has been tried. It never holds an upstream's own words."""
+def _final(failure: UpstreamFailure, trail: Trail, plan: Plan) -> ShareAIError:
+    """What the caller is told when no more is tried. It never holds an upstream's own words. Another try makes sense
+    only where somebody is left: what failed now is known, and comes later then."""
     tried = [{"target": a.target, "reason": a.outcome, "status": a.status} for a in trail.attempts]
     names = ", ".join(f"{a.target} ({a.outcome.replace('_', ' ')})" for a in trail.attempts)
+    asked = {attempt.target_id for attempt in trail.attempts}
+    left = sum(
+        candidate.target.id not in asked and (candidate.after is None or failure.kind in candidate.after)
+        for candidate in plan.candidates
+    )
     message = f"Every target that could serve this request failed: {names}."
+    if left:
+        message = f"Every target that was tried failed: {names}. {left} more could not be tried within this request."
     refusal: type[CodedError] = ProviderUnavailable
     if failure.kind in (Kind.FIRST_BYTE_TIMEOUT, Kind.WAITED):
         refusal = FirstTokenTimeout
@@ -340,4 +352,4 @@ def _final(failure: UpstreamFailure, trail: Trail) -> ShareAIError:
         refusal = UpstreamTimeout
     elif failure.kind in (Kind.MALFORMED, Kind.ERROR_IN_BODY, Kind.EMPTY, Kind.TOO_LARGE):
         refusal = BadUpstreamResponse
-    return refusal(message, metadata={"attempts": tried}, should_retry=False)
+    return refusal(message, metadata={"attempts": tried}, should_retry=left > 0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from common.rates import tiers_within
 from providers.prefill import PREFILL
-from providers.schema import BYTES_PER_TOKEN, NO_PREFERENCES, Call, Preferences
+from providers.schema import BYTES_PER_TOKEN, NO_PREFERENCES, Call, Preferences, dropped_of
 from providers.targets import DATA_COLLECTION, OWN, QUANTIZATION, UNKNOWN, Target
 from routing.health import Health
 
@@ -23,6 +23,7 @@ REASONS = {
     "too_expensive": "costs more than the request's max_price",
     "price_unknown": "has no known price, and the request set max_price or is paid from a budget",
     "lacks_capability": "lacks a capability that the request needs",
+    "lacks_parameter": "cannot take a parameter that the request requires",
     "context_too_short": "has a shorter context than the prompt needs",
     "not_local": "is not one of the organisation's own machines",
     "not_private": "is outside the organisation's own infrastructure",
@@ -79,6 +80,13 @@ def reject_capability(call: Call, target: Target) -> str | None:
     return "lacks_capability" if told or call.preferences.require_parameters else None
 
 
+def reject_parameters(call: Call, target: Target) -> str | None:
+    """Elsewhere what a target cannot take is left out, and its name told."""
+    if not call.preferences.require_parameters or not dropped_of(call, target.dropped_params):
+        return None
+    return "lacks_parameter"
+
+
 def reject_context(call: Call, target: Target) -> str | None:
     if target.context_tokens is None or call.prompt_bytes < target.context_tokens * BYTES_PER_TOKEN * 2:
         return None
@@ -132,6 +140,7 @@ FILTERS: tuple[Filter, ...] = (
     reject_kind,
     reject_preferences,
     reject_capability,
+    reject_parameters,
     reject_context,
 )
 

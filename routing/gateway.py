@@ -11,10 +11,10 @@ from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from metering.usage import HIT
 from nodes.recount import Recount, Recounts, text_of
 from providers.adapters.base import Completion, TokenUsage
-from providers.schema import Call
+from providers.schema import Call, dropped_of
 from providers.targets import GUEST
 from routing.admission import Admission
-from routing.asked import Asked
+from routing.asked import Asked, Spared
 from routing.cache import Cache
 from routing.cache_keys import wanted
 from routing.checkpoints import Note, nothing_noted
@@ -39,7 +39,7 @@ from routing.rendering import (
 from routing.repeats import Repeats
 from routing.replies import JSON_TYPE, STREAM_HEADERS, Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Append, Settlement
-from routing.snapshots import Snapshots
+from routing.snapshots import OrgSnapshot, Snapshots
 from routing.spending import Spending
 from routing.streams import MeteredStream
 
@@ -100,12 +100,14 @@ class Gateway:
             enter = None
             if snapshot.limits is not None:
                 plan, enter = await self._admission.admit(call, caller, snapshot.limits, plan, settlement)
-            if snapshot.budgets is not None and self._spending is not None:
-                call, plan = await self._spending.cover(call, caller, snapshot.budgets, plan, settlement)
-            settlement.plan = plan
             flight.deadline = flight.started + self._total_s(call, plan)
             flight.idle_s = plan.deadlines.idle_s
             asked = Asked(call, plan, trail, settlement, flight, enter)
+            if snapshot.budgets is not None and self._spending is not None:
+                look_up = partial(self._look_up, asked, snapshot) if snapshot.cache.by_scope else None
+                call, plan = await self._spending.cover(call, caller, snapshot.budgets, plan, settlement, look_up)
+                asked.call, asked.plan = call, plan
+            settlement.plan = plan
             covered = wanted(call, caller, plan, snapshot)
             if covered is not None:
                 reply = await self._cache.serve(covered, asked, self._ask)
@@ -113,6 +115,8 @@ class Gateway:
                     self._repeats.note(call, caller, snapshot, plan, covered)
                 return reply
             return await self._ask(asked)
+        except Spared as spared:
+            return spared.reply
         except RejectedUpstream as rejected:
             return self._rejected(call, rejected, trail, settlement)
         except ShareAIError as error:
@@ -121,6 +125,17 @@ class Gateway:
             status, code = record_of_ended(flight)
             settlement.settle(status=status, billing_reason=NO_CHARGE, error_code=code)
             raise
+
+    async def _look_up(self, asked: Asked, snapshot: OrgSnapshot, call: Call) -> None:
+        """Raises: Spared: somebody has paid for the answer to it already."""
+        settlement = asked.settlement
+        covered = wanted(call, settlement.caller, asked.plan, snapshot)
+        if covered is None:
+            return
+        settlement.plan = asked.plan
+        if (reply := await self._cache.free(covered, asked)) is not None:
+            raise Spared(reply)
+        settlement.plan = None
 
     async def _ask(self, asked: Asked) -> Reply | StreamReply:
         call, plan, trail, settlement = asked.call, asked.plan, asked.trail, asked.settlement
@@ -150,6 +165,7 @@ class Gateway:
             len(trail.attempts) + 1,
             max(now - trail.started - trail.upstream_s, 0.0),
             now - trail.started,
+            dropped_of(call, attempt.target.dropped_params),
         )
         return StreamReply(200, [*STREAM_HEADERS, *headers, *settlement.limit_headers], source)
 
@@ -199,6 +215,7 @@ class Gateway:
             len(trail.attempts),
             max(now - trail.started - trail.upstream_s, 0.0),
             attempt.ttft_s,
+            dropped_of(call, attempt.target.dropped_params),
         )
         return Reply(200, [JSON_TYPE, *headers, cost_header(cost_nanos), *settlement.limit_headers], body)
 
@@ -226,7 +243,8 @@ class Gateway:
 
     def _refused(self, call: Call, error: ShareAIError, trail: Trail, settlement: Settlement) -> Reply:
         settlement.settle(status=error.status, billing_reason=NO_CHARGE, error_code=error.code)
-        trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
+        trace_id = call.trace.id if call.trace is not None else ""
+        trace = trace_of(settlement.plan, trail.attempts, trace_id) if call.wants_trace else None
         headers = [(b"x-shareai-attempts", b"%d" % len(trail.attempts)), *settlement.limit_headers]
         return error_reply(error, call.request_id, headers, trace)
 
@@ -235,7 +253,8 @@ class Gateway:
         settlement.settle(status=rejected.status, billing_reason=NO_CHARGE, error_code="rejected_upstream")
         target = trail.attempts[-1].target if trail.attempts else ""  # another caller with the same request asked
         error = rejected_error(rejected.status, rejected.body, target)
-        headers = [(b"x-shareai-target", in_header(target)), *settlement.limit_headers]
+        tried = (b"x-shareai-attempts", b"%d" % len(trail.attempts))
+        headers = [(b"x-shareai-target", in_header(target)), tried, *settlement.limit_headers]
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
         return error_reply(error, call.request_id, headers, trace)
 

@@ -4,6 +4,9 @@
 
 `running` is a lease that its process renews. What ends a lease names the fence that it was given with: a process that
 was asleep for so long that another one took its place changes nothing any more.
+
+An answer is sealed, since those too are kept that are private, or that their caller wants forgotten: the promise to
+give the same answer again holds for them as for all, and Redis is no place for what others may not read.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 import msgspec
 
 from common.errors import IdempotencyInProgress, IdempotencyKeyReused, TemporarilyUnavailable
+from common.secrets import KeyRing, SecretsError
 from routing.redis_door import Door, RedisAway
 
 LEASE_S = 15.0
@@ -27,6 +31,8 @@ RETRY_AFTER_S = 1.0
 _LARGE_BYTES = 64 * 1024
 _NO_ANSWER = b"\0"
 """In the place of an answer that is too large to be kept."""
+_PACKED_ONLY = b"x"
+"""What begins so was kept by an earlier release, which did not seal."""
 
 _CLAIM = """
 local known = redis.call('HMGET', KEYS[1], 'asked', 'answer')
@@ -75,7 +81,8 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class KeptReplies:
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, keyring: KeyRing) -> None:
+        self._keyring = keyring
         self._door = Door(redis_url, "idempotency keys")
         redis = self._door.redis
         self._claim, self._keep = redis.register_script(_CLAIM), redis.register_script(_KEEP)
@@ -100,7 +107,7 @@ class KeptReplies:
             case [b"claimed"]:
                 return None
             case [b"answered", data]:
-                return await _opened(data)
+                return await self._opened(data, claim.place)
             case [b"reused"]:
                 raise IdempotencyKeyReused
         raise IdempotencyInProgress(retry_after_s=RETRY_AFTER_S)
@@ -109,7 +116,9 @@ class KeptReplies:
         """None stands for an answer that is too large. False: Redis is away."""
         data = _NO_ANSWER
         if reply is not None and len(reply.body) <= MOST_REPLY_BYTES:
-            data = await asyncio.to_thread(_packed, reply) if len(reply.body) > _LARGE_BYTES else _packed(reply)
+            is_large = len(reply.body) > _LARGE_BYTES
+            place = claim.place
+            data = await asyncio.to_thread(self._sealed, reply, place) if is_large else self._sealed(reply, place)
         words: list[bytes | int] = [claim.asked, claim.fence, data, KEPT_S * 1000]
         return await self._told(self._keep(keys=[claim.place], args=words))
 
@@ -124,6 +133,24 @@ class KeptReplies:
     async def aclose(self) -> None:
         await self._door.aclose()
 
+    def _sealed(self, reply: KeptReply, place: str) -> bytes:
+        return self._keyring.seal(zlib.compress(_encode(reply), 1), place)
+
+    async def _opened(self, data: bytes, place: str) -> KeptReply:
+        if data == _NO_ANSWER:
+            raise IdempotencyKeyReused("This idempotency key was used; its answer was too large to be kept.")
+        is_large = len(data) > _LARGE_BYTES
+        reply = await asyncio.to_thread(self._read, data, place) if is_large else self._read(data, place)
+        if reply is None:
+            raise IdempotencyKeyReused("This idempotency key was used, but its answer can no longer be read.")
+        return reply
+
+    def _read(self, data: bytes, place: str) -> KeptReply | None:
+        with suppress(zlib.error, msgspec.DecodeError, SecretsError):
+            packed = data if data.startswith(_PACKED_ONLY) else self._keyring.open(data, place)
+            return _decode(zlib.decompressobj().decompress(packed, 2 * MOST_REPLY_BYTES))
+        return None
+
     async def _told(self, question: Awaitable[object]) -> bool:
         try:
             await self._door.ask(question)
@@ -137,25 +164,6 @@ def _unknown() -> TemporarilyUnavailable:
         "Whether this idempotency key was used cannot be checked for the moment. Without one you would be served."
     )
     return TemporarilyUnavailable(message, retry_after_s=RETRY_AFTER_S)
-
-
-async def _opened(data: bytes) -> KeptReply:
-    if data == _NO_ANSWER:
-        raise IdempotencyKeyReused("This idempotency key was used; its answer was too large to be kept.")
-    reply = await asyncio.to_thread(_unpacked, data) if len(data) > _LARGE_BYTES else _unpacked(data)
-    if reply is None:
-        raise IdempotencyKeyReused("This idempotency key was used, but its answer can no longer be read.")
-    return reply
-
-
-def _packed(reply: KeptReply) -> bytes:
-    return zlib.compress(_encode(reply), 1)
-
-
-def _unpacked(data: bytes) -> KeptReply | None:
-    with suppress(zlib.error, msgspec.DecodeError):
-        return _decode(zlib.decompressobj().decompress(data, 2 * MOST_REPLY_BYTES))
-    return None
 
 
 _encode = msgspec.msgpack.Encoder().encode

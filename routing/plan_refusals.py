@@ -33,14 +33,18 @@ _NEEDED = {"vision": "to see pictures", "tools": "to call tools", "json_schema":
 _ASKED_BY = {"tools": "tools", "json_schema": "response_format", "vision": "messages"}
 _NOT_WANTED = frozenset({"not_wanted", "may_collect", "other_quantization", "too_expensive", "price_unknown"})
 """By the request's preferences; the others are what its caller would take."""
+_CANNOT = {"lacks_capability", "lacks_parameter"}
 _MOST_TOLD = 5
 
 
 def not_found(call: Call, snapshot: OrgSnapshot) -> ModelNotFound:
-    near = snapshot.near(call.models[0])
-    hint = f" Did you mean {', '.join(repr(name) for name in near)}?" if near else ""
+    return unknown_model(call.model, snapshot.near(call.models[0]))
+
+
+def unknown_model(name: str, near: list[str]) -> ModelNotFound:
+    hint = f" Did you mean {', '.join(repr(one) for one in near)}?" if near else ""
     return ModelNotFound(
-        f"The model '{call.model}' does not exist or is not served to this organisation.{hint}",
+        f"The model '{name}' does not exist or is not served to this organisation.{hint}",
         param="model",
         metadata={"near": near} if near else None,
     )
@@ -53,7 +57,7 @@ def nobody_serves(call: Call, rejected: list[Rejected]) -> CodedError:
     metadata = {"rejected": reasons}
     if (ruled_out := _ruled_out(call, {item.reason for item in rejected})) is not None:
         kind, param = ruled_out
-        needs = f", which needs {_needs(call)}" if kind is UnsupportedParameter else ""
+        needs = f", which needs {_needs(call)}" if kind is UnsupportedParameter and call.requires else ""
         message = f"No target can serve this request for '{call.model}'{needs}: {said}."
         return kind(message, param=param, metadata=metadata)
     waits = [item.until_s for item in rejected if item.until_s is not None]
@@ -86,7 +90,9 @@ def _ruled_out(call: Call, reasons: set[str]) -> tuple[type[CodedError], str | N
         return InvalidRequest, "model"
     if left == {"context_too_short"}:
         return ContextLengthExceeded, "messages" if "messages" in call.body else None
-    if "lacks_capability" in left and left <= {"lacks_capability", "context_too_short", "wrong_kind"}:
+    if left & _CANNOT and left <= {*_CANNOT, "context_too_short", "wrong_kind"}:
         asked = {_ASKED_BY.get(name) for name in call.requires}
+        if "lacks_parameter" in left:
+            asked.add("provider.require_parameters")
         return UnsupportedParameter, asked.pop() if len(asked) == 1 else None
     return None

@@ -103,6 +103,7 @@ class Planner:
             continues=first.route is not None and first.route.continue_streams,
             hedge=first.route.hedge if first.route is not None else None,
             variant=first.route.variant if first.route else None,
+            trace_id=call.trace.id if call.trace is not None else "",
         )
 
     def _draw_first(self, name: str, kept: list[_Ranked], weights: dict[int, int]) -> None:

@@ -50,7 +50,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Ordered candidates and the refused ones, how often to try, and the deadlines of each try.
 
     `rule` is the number of the route's rule that decided, 0 for none; `continues`: a stream that breaks off may go on
-    at another target; `variant` tells which version of the route this is, while a canary runs.
+    at another target; `variant` tells which version of the route this is, while a canary runs; `trace_id`
+    is that of the caller's own trace, "" without one.
     """
 
     route: str
@@ -63,3 +64,4 @@ class Plan(msgspec.Struct, frozen=True):
     continues: bool = False
     hedge: Hedge | None = None
     variant: dict[str, str] | None = None
+    trace_id: str = ""

@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from common.errors import ShareAIError
 from common.money import usd_text
-from metering.usage import AttemptRecord
+from metering.usage import TRACE_ID, AttemptRecord
 from providers.adapters.base import TokenUsage
 from providers.failures import Kind, UpstreamFailure
 from providers.schema import CHAT, Call
@@ -53,8 +53,15 @@ def error_reply(
 
 
 def answer_headers(
-    request_id: str, target: str, route: str, attempts: int, overhead_s: float, ttft_s: float | None
+    request_id: str,
+    target: str,
+    route: str,
+    attempts: int,
+    overhead_s: float,
+    ttft_s: float | None,
+    dropped: tuple[str, ...] = (),
 ) -> Headers:
+    """`dropped` are the parameters of the request that were not sent, since the target cannot take them."""
     headers = [
         (b"x-request-id", request_id.encode()),
         (b"x-shareai-target", in_header(target)),
@@ -65,6 +72,8 @@ def answer_headers(
         headers.append((b"x-shareai-route", in_header(route)))
     if ttft_s is not None:
         headers.append((b"x-shareai-ttft-ms", b"%d" % round(ttft_s * 1000)))
+    if dropped:
+        headers.append((b"x-shareai-dropped-params", ", ".join(dropped).encode()))
     return headers
 
 
@@ -77,8 +86,8 @@ def cost_header(cost_nanos: int) -> tuple[bytes, bytes]:
     return b"x-shareai-cost", usd_text(cost_nanos).encode()
 
 
-def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]:
-    """The routing trace, for a body whose caller asked for it."""
+def trace_of(plan: Plan | None, attempts: list[AttemptRecord], trace_id: str = "") -> dict[str, Any]:
+    """The routing trace, for a body whose caller asked for it. `trace_id` stands in for a plan that was not made."""
     tried = [
         {
             "target": attempt.target,
@@ -90,8 +99,10 @@ def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]
         }
         for attempt in attempts
     ]
+    trace_id = plan.trace_id if plan is not None else trace_id
+    said = {"attempts": tried, **({TRACE_ID: trace_id} if trace_id else {})}
     if plan is None:
-        return {"attempts": tried}
+        return said
     return {
         "route": plan.route or None,
         "rule": plan.rule or None,
@@ -99,7 +110,7 @@ def trace_of(plan: Plan | None, attempts: list[AttemptRecord]) -> dict[str, Any]
         "strategy": plan.strategy,
         "candidates": [candidate.target.name for candidate in plan.candidates],
         "rejected": [{"target": item.target, "reason": item.reason} for item in plan.rejected],
-        "attempts": tried,
+        **said,
     }
 
 
@@ -136,7 +147,13 @@ def usage_event(call: Call, usage: TokenUsage, head: Mapping[str, Any] = NO_HEAD
     return _event({**_chunk(call), **head, "choices": [], "usage": usage_object(usage)})
 
 
-def error_event(call: Call, code: str, message: str, metadata: dict[str, Any] | None = None) -> bytes:
+def error_event(
+    call: Call,
+    code: str,
+    message: str,
+    metadata: dict[str, Any] | None = None,
+    trace: dict[str, Any] | None = None,
+) -> bytes:
     """How a stream that cannot go on says so; the SDKs raise on it. Not followed by a terminator."""
     empty: dict[str, Any] = {"delta": {"content": ""}} if call.endpoint == CHAT else {"text": ""}
     return _event(
@@ -150,17 +167,21 @@ def error_event(call: Call, code: str, message: str, metadata: dict[str, Any] | 
                 "metadata": metadata,
             },
             "choices": [{"index": 0, **empty, "finish_reason": "error"}],
+            **({} if trace is None else {"shareai": trace}),
         }
     )
 
 
-def interrupted_event(call: Call, failure: UpstreamFailure, target: str) -> bytes:
+def interrupted_event(
+    call: Call, failure: UpstreamFailure, target: str, trace: dict[str, Any] | None = None
+) -> bytes:
     code = "upstream_timeout" if failure.kind is Kind.IDLE_TIMEOUT else "upstream_interrupted"
     return error_event(
         call,
         code,
         "The provider broke off in the middle of its answer.",
         {"target": target, "reason": str(failure.kind)},
+        trace,
     )
 
 

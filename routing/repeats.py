@@ -16,6 +16,7 @@ from weakref import ref
 import msgspec
 
 from accounts.authentication import Caller
+from common.tracing import Trace
 from providers.schema import Call
 from routing.asked import Asked
 from routing.cache import Cache
@@ -45,6 +46,9 @@ class Request(Protocol):
 
     @property
     def user_agent(self) -> str: ...
+
+    @property
+    def trace(self) -> Trace | None: ...
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -114,6 +118,7 @@ class Repeats:
             request_id=request.request_id,
             sdk_retry=request.sdk_retry,
             user_agent=request.user_agent,
+            trace=request.trace,
         )
         trail = Trail(request.flight.started)
         settlement = Settlement(call, caller, trail, self._append, self._clock, self._fingerprint)

@@ -28,6 +28,7 @@ from routing.stream_policies import check_streams
 from routing.versions import content_of, keep_version
 
 MOST_TARGETS = 50
+MOST_TIERS = 100
 MOST_RULES = 50
 MOST_WEIGHT = 10_000
 LONGEST_FIRST_BYTE_S = 300
@@ -132,7 +133,7 @@ def _target(given: Any, name: str) -> dict[str, Any]:
     return {
         "target": given["target"],
         "weight": _count(given.get("weight", 1), MOST_WEIGHT),
-        "tier": _count(given.get("tier", 0), 100),
+        "tier": _count(given.get("tier", 0), MOST_TIERS),
     }
 
 

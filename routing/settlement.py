@@ -16,7 +16,7 @@ import msgspec
 from accounts.authentication import Caller
 from metering.admission import Headers, Hold
 from metering.holdings import Holding
-from metering.usage import HIT, UsageRecord
+from metering.usage import HIT, TRACE_ID, UsageRecord
 from nodes.recount import Recount
 from providers.adapters.base import NONE, TokenUsage
 from providers.schema import Call
@@ -297,11 +297,15 @@ class Settlement:
             user_agent=call.user_agent,
             cache=self.cache,
             saved_nanos=self.saved_nanos,
-            metadata=self.plan.variant if self.plan else None,
+            metadata=self._metadata(),
             prompt_hash=self._fingerprint.of(caller.org_id, call.body)
             if self._fingerprint is not None and status == 200
             else UNKNOWN,
         )
+
+    def _metadata(self) -> dict[str, str] | None:
+        variant, trace = self.plan.variant if self.plan else None, self._call.trace
+        return variant if trace is None else {**(variant or {}), TRACE_ID: trace.id}
 
 
 async def drain_counting() -> None:

@@ -6,7 +6,7 @@ not cover the request shortens its answer, sends it to own machines, lets it pas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -28,6 +28,10 @@ from routing.upper_bounds import choices_of, is_unpriced, output_limit, output_w
 
 CLAMPED = b"x-shareai-max-tokens-clamped"
 
+LookUp = Callable[[Call], Awaitable[None]]
+"""Asked for a call, as it would be sent if all of it were covered, before it is made to wait or is refused. Where its
+answer is to be had for nothing, it raises, and ends the request there."""
+
 
 class Spending:
     def __init__(self, treasury: Treasury, top_up_url: str = "") -> None:
@@ -36,11 +40,17 @@ class Spending:
         self._top_up_url = top_up_url
 
     async def cover(
-        self, call: Call, caller: Caller, budgets: Budgets, plan: Plan, settlement: Settlement
+        self,
+        call: Call,
+        caller: Caller,
+        budgets: Budgets,
+        plan: Plan,
+        settlement: Settlement,
+        look_up: LookUp | None = None,
     ) -> tuple[Call, Plan]:
         """The call with its bound written into it, and the plan without whom the budgets do not allow.
 
-        `settlement` gets what is held.
+        `settlement` gets what is held. What is covered from memory costs no `look_up`.
 
         Raises:
             BudgetExceeded, InsufficientBalance, PriceUnknown: 402.
@@ -57,11 +67,15 @@ class Spending:
             wanted.left[payers[0].name] = self._treasury.left_of(payers[0])
         wishes = wishes_of(wanted)
         held: Holding | Short | None = self._treasury.hold(wishes) if wishes else None
+        whole = None
         while (wishes or wanted.uncovered) and not isinstance(held, Holding):
+            if look_up is not None:
+                whole = whole or _bounded(wanted)
+                await look_up(whole)
             if held is not None:
                 self._concede(wanted, held, wishes)
                 wishes = wishes_of(wanted)
-            held = await self._treasury.hold_or_wait(wishes)
+            held = await self._treasury.hold_or_wait(wishes, is_patient=_has_no_home(wanted))
         if isinstance(held, Holding):
             if wanted.uncovered:
                 held.charge_too(self._treasury.accounts_of(wanted.uncovered))
@@ -127,6 +141,13 @@ def _priced(call: Call, plan: Plan) -> Plan:
             should_retry=False,
         )
     return only(plan, others, "price_unknown")
+
+
+def _has_no_home(wanted: Wanted) -> bool:
+    """A budget that leaves own machines to it would refuse this request, as no own machine is in its plan."""
+    if all(budget.when_reached != OWN_NODES for budget in wanted.budgets):
+        return False
+    return all(candidate.target.place != OWN for candidate in wanted.plan.candidates)
 
 
 def _stay_home(wanted: Wanted, budget: Budget, bound: int, stand: Stand | None) -> None:

@@ -174,7 +174,15 @@ class MeteredStream(Source):
         if not self._is_noted:
             self._blame(failure.kind)
             self._response.close()
-        return interrupted_event(self._call, failure, self._attempt.target.name)
+        return interrupted_event(self._call, failure, self._attempt.target.name, self._trace_of_failure())
+
+    def _trace_of_failure(self) -> dict[str, Any] | None:
+        """With the attempt that broke off, for who asked how it was routed."""
+        if not self._call.wants_trace:
+            return None
+        if not self._is_noted:
+            self._note(self._outcome, self._clock())
+        return trace_of(self._settlement.plan, self._trail.attempts)
 
     @property
     def _head(self) -> Mapping[str, Any] | None:
@@ -209,7 +217,7 @@ class MeteredStream(Source):
         self._outcome = self._error_code = error.code
         if by_upstream:
             self._blame(Kind.IDLE_TIMEOUT)
-        return error_event(self._call, error.code, error.message)
+        return error_event(self._call, error.code, error.message, trace=self._trace_of_failure())
 
     def close(self) -> None:
         if self._closed:

@@ -10,6 +10,8 @@ urlpatterns = [
     path("v1/embeddings", views.EmbeddingsView.as_view()),
     path("v1/responses", views.ResponsesView.as_view()),
     path("v1/responses/<path:response>", views.ResponseView.as_view()),
+    path("v1/messages", views.MessagesView.as_view()),
+    path("v1/messages/count_tokens", views.MessageTokensView.as_view()),
     path("v1/compare", views.CompareView.as_view()),
     path("v1/models", views.ModelsView.as_view()),
     path("v1/models/<path:model>", views.ModelView.as_view()),

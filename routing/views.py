@@ -11,16 +11,20 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.views import APIView
 
 from accounts.authentication import INFERENCE, Caller
-from common.errors import InvalidRequest, ModelNotFound, NotFound, ShareAIError
+from common.errors import InvalidRequest, NotFound, ShareAIError
 from common.jsongate import loads
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, parse
 from routing.asgi import GatewayRequest
 from routing.authentication import caller_of
-from routing.catalogue import key_of, model_of, models_of
+from routing.catalogue import key_of, model_of, models_of, near_of
 from routing.comparison import calls_of, compare
+from routing.counting import whole_prompt_tokens
 from routing.explanation import explain, imagined
 from routing.flights import Headers
 from routing.gateway import check_models
+from routing.messages import asking as messages_asking
+from routing.messages import replying as messages_replying
+from routing.plan_refusals import not_found, unknown_model
 from routing.rendering import error_reply, json_reply
 from routing.repeats import MOST_BODY_BYTES
 from routing.replies import Reply, StreamReply
@@ -60,7 +64,8 @@ class GatewayView(APIView):
         name = (request.method or "").lower()
         handler = getattr(self, name, None) if name in self.http_method_names else None
         if handler is None:
-            raise MethodNotAllowed(request.method or "")
+            taken = " or ".join(method for method in self.allowed_methods if method not in ("HEAD", "OPTIONS"))
+            raise MethodNotAllowed(request.method or "", f"{request.method} is not taken here, but {taken} is.")
         return handler
 
     def check_caller(self, request: GatewayRequest, caller: Caller) -> None:
@@ -116,6 +121,7 @@ class CallView(GatewayView):
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
             payload=known_by,
+            trace=request.trace,
         )
         key = request.by_name.get(IDEMPOTENCY_KEY)
         here = plane()
@@ -145,7 +151,7 @@ class ResponsesView(CallView):
     async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
         wish = await _loaded(request.payload)
         reply = await self.served(request, caller, chat_of(wish))
-        return reply_of(reply, wish, request.request_id, int(time()))
+        return reply_of(reply, wish, int(time()))
 
 
 class ResponseView(GatewayView):
@@ -157,6 +163,34 @@ class ResponseView(GatewayView):
         raise NotFound("Responses are not stored here: what was answered is told once, to the one who asked.")
 
     delete = get
+
+
+class MessagesView(CallView):
+    """Anthropic's API: asked as a chat, and told back in its own words, refusals too."""
+
+    endpoint = CHAT
+
+    async def post(self, request: GatewayRequest, caller: Caller) -> Reply | StreamReply:
+        wish = await _loaded(request.payload)
+        reply = await self.served(request, caller, messages_asking.chat_of(wish))
+        return messages_replying.reply_of(reply, wish.get("model"))
+
+    def handle_exception(self, exc: Exception) -> Reply:  # type: ignore[override]
+        return messages_replying.refusal_of(super().handle_exception(exc))
+
+
+class MessageTokensView(MessagesView):
+    """How long a prompt is, by the gateway's own count: which model will read it, and how, only its target knows."""
+
+    async def post(self, request: GatewayRequest, caller: Caller) -> Reply:
+        body = messages_asking.counted_chat_of(await _loaded(request.payload))
+        call = parse(CHAT, body, request_id=request.request_id, body_bytes=len(request.payload))
+        check_models(call, caller)
+        snapshot = plane().snapshots.get(caller.org_id)
+        if not any(model_of(snapshot, caller, name) for name in call.models):
+            raise not_found(call, snapshot)
+        tokens = await asyncio.get_running_loop().run_in_executor(None, whole_prompt_tokens, call)
+        return json_reply(200, {"input_tokens": tokens}, request.request_id)
 
 
 class CompareView(GatewayView):
@@ -172,6 +206,7 @@ class CompareView(GatewayView):
             wants_trace=request.header("x-shareai-metadata") == "enabled",
             cache_control=request.header("cache-control") or "",
             headers=request.scope["headers"],
+            trace=request.trace,
         )
         here = plane()
         serves = here.transcripts if caller.logs_content else here.gateway
@@ -202,9 +237,10 @@ class ModelsView(GatewayView):
 
 class ModelView(GatewayView):
     async def get(self, request: GatewayRequest, caller: Caller, model: str) -> Reply:
-        found = model_of(plane().snapshots.get(caller.org_id), caller, model)
+        snapshot = plane().snapshots.get(caller.org_id)
+        found = model_of(snapshot, caller, model)
         if found is None:
-            raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
+            raise unknown_model(model, near_of(snapshot, caller, model))
         return json_reply(200, found, request.request_id)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 from django.conf import settings
 
+from common.secrets import KeyRing
 from metering.content_log import ContentLog
 from metering.gate import Gate
 from metering.journal import Journal
@@ -98,7 +99,8 @@ class Plane:
         cache.similarity = Similarity(Embedder(self.gateway, self.flights), self._shelf.questions)
         self._contents: ContentLog = open_content_log(fingerprint.of)
         self.transcripts = Transcripts(self.gateway, self.snapshots, self._contents.keep)
-        self.errands = Errands(self.transcripts, self.flights, KeptReplies(settings.REDIS_URL))
+        kept = KeptReplies(settings.REDIS_URL, KeyRing.parse(settings.KEYRING))
+        self.errands = Errands(self.transcripts, self.flights, kept)
 
     def _gateway(self, failover: Failover, hedger: Hedger, cache: Cache, fingerprint: Fingerprint) -> Gateway:
         return Gateway(

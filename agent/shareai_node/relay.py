@@ -32,7 +32,7 @@ _PARSED_ASIDE_BYTES = 1 << 20
 _TIMEOUT = httpx.Timeout(300, connect=5, write=60, pool=5)
 """To the first byte and between two: a server may load a model first. The console has stricter limits of its own."""
 
-_REQUEST_HEADERS = frozenset({"content-type", "accept", "x-request-id"})
+_REQUEST_HEADERS = frozenset({"content-type", "accept", "x-request-id", "traceparent"})
 _ANSWER_HEADERS = frozenset({"content-type", "content-length", "retry-after"})
 _log = logging.getLogger(__name__)
 

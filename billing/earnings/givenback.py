@@ -14,9 +14,13 @@ from fractions import Fraction
 
 from django.db.models import F, Sum
 
+from accounts import audit
+from accounts.audit import Actor
+from accounts.models import Organization
 from billing.earnings.cases import share_given_back
 from billing.earnings.clawback import CLAWBACK, paid_by, part_of
 from billing.earnings.models import Case
+from common.money import format_usd
 from ledger import kinds
 from ledger.accounts import Wanted
 from ledger.drafts import Draft
@@ -24,6 +28,9 @@ from ledger.models import Entry
 from ledger.posting import Cursor
 
 OWNER, PAYERS = "owner", "payers"
+CORRECTED = "earnings.case_corrected"
+OPERATOR = Actor.system("operator")
+"""Who puts prices right: by a command, whose own event says which price."""
 
 
 @dataclass(slots=True)
@@ -63,7 +70,7 @@ def lock_cases(cursor: Cursor, lots: Collection[int], escrow: int) -> dict[int, 
     """Of these lots, those that gave back, by the lot. Args: escrow: the owner's account."""
     upheld = Case.objects.filter(lot__in=lots, state=Case.UPHELD, transfer_id__isnull=False)
     found = {}
-    for case in upheld.select_for_update(of=("self",)).select_related("lot").order_by("pk"):
+    for case in upheld.select_for_update(of=("self",)).select_related("lot", "org").order_by("pk"):
         entries = Entry.objects.filter(account=escrow, transfer__business_id__in=_names(case))
         taken = -(entries.aggregate(nanos=Sum("amount"))["nanos"] or 0)
         base = case.lot.escrow - case.lot.taken_escrow + taken
@@ -96,6 +103,21 @@ def keep(changed: Iterable[tuple[GivenBack, int]]) -> None:
             Case.objects.filter(pk=given.case.pk).update(
                 taken=F("taken") + taken, refunded=F("refunded") + refunded, corrections=F("corrections") + 1
             )
+            _note(given.case, taken, refunded)
+
+
+def lock_owner(owner_id: int) -> None:
+    """Whose trail a correction goes into: before the accounts, as whoever decides a case locks them."""
+    Organization.objects.select_for_update(no_key=True).get(pk=owner_id)
+
+
+def _note(case: Case, taken: int, refunded: int) -> None:
+    """In the trail of the machine's owner, from whom it was taken, and in the operator's, who corrected it."""
+    before = {"taken_usd": format_usd(case.taken), "refunded_usd": format_usd(case.refunded)}
+    after = {"taken_usd": format_usd(case.taken + taken), "refunded_usd": format_usd(case.refunded + refunded)}
+    about = (OPERATOR, CORRECTED, "earnings_case", case.public_id)
+    audit.record(case.org, *about, before=before, after=after)
+    audit.record(None, *about, label=case.org.name, before=before, after=after)
 
 
 def _draft(case: Case, whose: str, moves: dict[int, int], ids: Mapping[Wanted, int]) -> Draft:

@@ -14,7 +14,10 @@ from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described, list_of
 from console.api.pages import page_of_rows
-from console.pages.billing import KINDS
+from console.pages.billing import KINDS, KINDS_OF_TOKENS
+from ledger import kinds
+
+ALL_KINDS = sorted({*KINDS, *KINDS_OF_TOKENS})
 
 
 class BalanceShown(Shown):
@@ -30,16 +33,19 @@ class BalanceShown(Shown):
 class EntryShown(Shown):
     object = Kind("billing_entry")
     id = serializers.IntegerField(source="pk")
-    kind = serializers.CharField(help_text=f"{', '.join(sorted(KINDS)[:-1])} or {max(KINDS)}.")
+    kind = serializers.CharField(help_text=f"{', '.join(ALL_KINDS[:-1])} or {ALL_KINDS[-1]}.")
     amount_usd = SignedUsdOfNanos(source="amount", help_text="Negative for what was taken.")
-    balance_usd = UsdOfNanos(source="balance_after", help_text="Of the wallet, after it.")
+    balance_usd = UsdOfNanos(source="balance_after", help_text="Of the credits or the tokens, after it.")
     reference = serializers.CharField(source="business_id")
     reason = serializers.CharField(allow_blank=True)
     posted_at = serializers.DateTimeField()
 
 
 class EntriesQuery(PageQuery):
-    kind = serializers.ChoiceField(sorted(KINDS), required=False)
+    kind = serializers.ChoiceField(ALL_KINDS, required=False)
+    purse = serializers.ChoiceField(
+        ["credits", "tokens"], default="credits", help_text="`tokens`: what own machines earned for own use."
+    )
 
 
 class TopUpWishes(Body):
@@ -78,7 +84,8 @@ class EntriesView(ResourceView):
     @described("listBillingEntries", "List movements of the balance", **list_of(EntryShown, query=EntriesQuery))
     def get(self, request: Request) -> Response:
         query = self.query(EntriesQuery)
-        rows = statements.entries(self.organization, query.get("kind", ""))
+        purse = kinds.TOKENS if query["purse"] == "tokens" else kinds.WALLET
+        rows = statements.entries(self.organization, query.get("kind", ""), purse)
         page = page_of_rows(rows, ["-id"], query.get("cursor"), query["limit"], self.mark())
         return self.answered(page, EntryShown)
 

@@ -14,10 +14,10 @@ from console.api.fields import Body, Kind, Shown, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described
-from console.api.route_versions import ContentShown
+from console.api.route_versions import ContentShown, draft_of
 from console.api.routes import RouteShown, with_cache
 from routing import canaries
-from routing.models import Canary, RouteDraft
+from routing.models import Canary
 
 _MEAN = "The mean; null where nothing was timed."
 
@@ -104,7 +104,7 @@ class RouteCanaryView(_CanaryView):
     @idempotent
     def post(self, request: Request, name: str) -> Response:
         """So many of a hundred requests of the route go to its draft, each by chance."""
-        draft = self.find(RouteDraft.objects.of(self.organization).select_related("org"), name=name)
+        draft = draft_of(self.organization, name)
         return Response(CanaryShown(canaries.start(draft, self.actor, **self.read(CanaryWishes))).data, 201)
 
     @described("changeRouteCanary", "Change the share of a canary", body=CanaryChanges, answer=CanaryShown)

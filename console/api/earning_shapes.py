@@ -11,10 +11,10 @@ from rest_framework import serializers
 from billing.earnings import cases
 from billing.earnings.cases import LONGEST_ANSWER
 from billing.earnings.causes import Total
-from billing.earnings.models import MOST_DONATED_PERCENT, MOST_WEIGHT, PROGRAMMES, Case, Cause, Lot
+from billing.earnings.models import MOST_DONATED_PERCENT, PROGRAMMES, Case, Cause, Lot
 from billing.earnings.programmes import LONGEST_PUBLIC_NAME
 from common.money import MAX_NANOS
-from console.api.fields import Body, Flag, Kind, Query, Shown, Text, UsdOfNanos, Whole
+from console.api.fields import Body, Flag, Kind, Query, Shown, Text, UsdOfNanos
 from nodes.models import NodeModel
 
 _NANOS = UsdOfNanos()
@@ -77,29 +77,6 @@ class LotShown(Shown):
     @extend_schema_field(serializers.DateField())
     def get_matures_on(self, lot: Lot) -> str:
         return str(self.context["matures_on"](lot.day).isoformat())
-
-
-class ProgrammeWishes(Body):
-    kind = serializers.ChoiceField(PROGRAMMES)
-    donated_percent = Whole(
-        required=False, min_value=10, max_value=MOST_DONATED_PERCENT, help_text="For mission only."
-    )
-    causes = serializers.DictField(
-        child=Whole(min_value=1, max_value=MOST_WEIGHT), required=False, help_text="For mission: weights by slug."
-    )
-
-
-class ProgrammeShown(Shown):
-    object = Kind("earnings_programme")
-    kind = serializers.ChoiceField(PROGRAMMES)
-    donated_percent = serializers.IntegerField()
-    causes = serializers.SerializerMethodField()
-    is_public = serializers.BooleanField(help_text="Whether the leaderboard shows it.")
-    public_name = serializers.CharField(allow_blank=True)
-
-    @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
-    def get_causes(self, _programme: Any) -> dict[str, int]:
-        return dict(self.context["causes"])
 
 
 class RecognitionWishes(Body):

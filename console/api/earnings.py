@@ -22,12 +22,11 @@ from console.api.earning_shapes import (
     PreviewQuery,
     PreviewShown,
     PricesShown,
-    ProgrammeShown,
-    ProgrammeWishes,
     RecognitionWishes,
 )
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
+from console.api.programme_shapes import ProgrammeShown, ProgrammeWishes, chosen
 
 _SEE, _MANAGE = (Permission.VIEW_EARNINGS,), (Permission.MANAGE_EARNINGS,)
 
@@ -73,11 +72,11 @@ class ProgrammeView(_EarningsView):
         "Choose a programme",
         body=ProgrammeWishes,
         answer=ProgrammeShown,
-        sent={"kind": "mission", "donated_percent": 25, "causes": {"trees-for-all": 1}},
+        sent={"rewards": 75, "mission": [{"cause": "trees-for-all", "share": 25}]},
     )
     def put(self, request: Request) -> Response:
         """It counts from the next settled request on."""
-        programmes.choose(self.organization, self.actor, self.read(ProgrammeWishes))
+        programmes.choose(self.organization, self.actor, chosen(self.read(ProgrammeWishes)))
         return self._shown()
 
     def _shown(self) -> Response:

@@ -83,6 +83,14 @@ class SignedUsdOfNanos(UsdOfNanos):
 class Body(serializers.Serializer[Any]):
     """What a request may say. A field of another name is refused, for it is mostly a typing error."""
 
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        for field in fields.values():
+            one = getattr(field, "child", field)
+            if isinstance(one, serializers.ChoiceField):
+                one.error_messages["invalid_choice"] = "“{input}” is none of: " + ", ".join(map(str, one.choices))
+        return fields
+
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         unknown = data.keys() - self.fields.keys() if isinstance(data, Mapping) else ()
         mistakes: dict[str, Any] = {str(name): ["There is no field of this name."] for name in sorted(unknown)}

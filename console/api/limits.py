@@ -12,16 +12,17 @@ from rest_framework.response import Response
 from accounts import limits, members
 from accounts.budgets import MOST, MOST_BUDGETS
 from accounts.limits import MOST_SLOTS, Figures, KeyFigures
-from accounts.models import Membership
+from accounts.models import Limit, Membership
 from accounts.roles import Permission
 from accounts.scopes import MODEL, NODE, ORGANISATION, ROUTE, SCOPES, TOKENS, WHEN_REACHED, WINDOWS
-from accounts.subjects import label_of
+from accounts.subjects import labels_of
 from common.money import usd_from_nanos
 from common.numbers import plain
 from console.api.fields import Body, Kind, Shown, Usd, Whole
 from console.api.frame import ResourceView
 from console.api.openapi import described
 from console.offers import served_models
+from metering.in_use import InUse, in_use
 from metering.standing import Standing, standings_of
 from nodes.models import Node
 from routing.models import Route
@@ -212,7 +213,7 @@ class StandingShown(Shown):
     when_reached = serializers.ChoiceField(WHEN_REACHED, source="limit.when_reached")
 
     def get_subject(self, standing: Standing) -> str | None:
-        return label_of(standing.limit) or None
+        return self.context["labels"][standing.limit.pk] or None
 
     def get_amount(self, standing: Standing) -> str:
         return _amount(standing, standing.amount)
@@ -245,4 +246,40 @@ class BudgetsView(_LimitsView):
     @described("listBudgets", "Show how all budgets stand", answer=StandingsShown)
     def get(self, request: Request) -> Response:
         """Of the organisation and of each scope within it, in their present windows."""
-        return Response(StandingsShown({"data": standings_of(self.organization)}).data)
+        standings = standings_of(self.organization)
+        labels = labels_of(standing.limit for standing in standings)
+        return Response(StandingsShown({"data": standings}, context={"labels": labels}).data)
+
+
+class RateShown(Shown):
+    """One number of a limit, and how much of it is in use at this moment."""
+
+    scope = serializers.ChoiceField(SCOPES, source="limit.scope")
+    subject = serializers.SerializerMethodField(help_text="Whose it is; null is the organisation's.")
+    kind = serializers.ChoiceField(limits.KINDS, source="bound.name")
+    limit = serializers.IntegerField(source="bound.limit")
+    used = serializers.IntegerField(allow_null=True, help_text="null where nobody knows, as Redis is away.")
+    percent = serializers.SerializerMethodField()
+
+    def get_subject(self, rate: InUse) -> str | None:
+        return self.context["labels"][rate.limit.pk] or None
+
+    def get_percent(self, rate: InUse) -> int | None:
+        return None if rate.used is None else rate.percent
+
+
+class RatesShown(Shown):
+    object = Kind("list")
+    data = RateShown(many=True)  # type: ignore[assignment]  # its name is the contract
+
+
+class RatesView(_LimitsView):
+    needs = {"GET": (Permission.VIEW_USAGE,)}
+
+    @described("listRates", "Show how much of all rate limits is in use", answer=RatesShown)
+    def get(self, request: Request) -> Response:
+        """Of the organisation and of each scope within it. Windows slide: what is in use of a rate is what came
+        within the last minute or day, and runs off bit by bit. Of `concurrency` it is what is in flight."""
+        rows = list(Limit.objects.of(self.organization).order_by("scope", "subject"))
+        data = [rate for rates in in_use(rows).values() for rate in rates]
+        return Response(RatesShown({"data": data}, context={"labels": labels_of(rows)}).data)

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Permission
-from billing import autotopup, cards, details, vouchers
+from billing import autotopup, cards, details, topups, vouchers
 from billing.autotopup import Wishes
 from billing.details import Details
 from billing.models import AutoTopUp
@@ -54,7 +54,9 @@ class PageShown(Shown):
 
 class InvoiceShown(Shown):
     object = Kind("billing_invoice")
-    pdf_url = serializers.CharField(allow_blank=True, help_text="Empty where the payment service made none.")
+    pdf_url = serializers.CharField(
+        allow_blank=True, help_text="Empty where the payment service made none, or none yet."
+    )
 
 
 class DetailsWishes(Body):
@@ -137,6 +139,17 @@ class CardView(ResourceView):
         """Automatic top-ups end with it."""
         cards.remove(self.organization, self.actor)
         return Response(status=204)
+
+
+class PortalView(ResourceView):
+    tag = "Billing"
+    needs = {"POST": WRITE}
+
+    @described("openBillingPortal", "Open the page with invoices and cards", answer=PageShown, status=201)
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """A page of the payment service, for whoever opens it soon: give its address to nobody else."""
+        return Response(PageShown({"url": topups.portal_of(self.organization)}).data, 201)
 
 
 class InvoiceView(ResourceView):

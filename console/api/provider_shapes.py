@@ -71,6 +71,7 @@ class ProviderOptionsShown(Shown):
     api_version = serializers.CharField(required=False)
     data_collection = serializers.CharField(required=False)
     quantization = serializers.CharField(required=False)
+    dropped_params = serializers.CharField(required=False)
 
 
 class ProviderShown(Shown):
@@ -149,6 +150,13 @@ class ProviderOptionWishes(Body):
     )
     quantization = serializers.ChoiceField(
         list(QUANTIZATIONS), required=False, allow_blank=True, help_text="Of its models, as requests ask for it."
+    )
+    dropped_params = Text(
+        required=False,
+        allow_blank=True,
+        max_length=2000,
+        help_text="Names of parameters that it cannot take, besides those known of its preset, with spaces between. "
+        "They are not sent to it, and `x-shareai-dropped-params` of the answer names them.",
     )
 
 

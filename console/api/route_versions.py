@@ -8,7 +8,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import Organization
 from accounts.roles import Permission
+from common.errors import NotFound
 from console.api.fields import Body, Kind, Shown, Whole
 from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
@@ -115,7 +117,7 @@ class RouteDraftView(ResourceView):
         return Response(status=204)
 
     def _draft(self, name: str) -> RouteDraft:
-        return self.find(RouteDraft.objects.of(self.organization).select_related("org"), name=name)
+        return draft_of(self.organization, name)
 
 
 class RoutePublishView(ResourceView):
@@ -126,6 +128,14 @@ class RoutePublishView(ResourceView):
     @idempotent
     def post(self, request: Request, name: str) -> Response:
         """The draft becomes the route, as a new version. Every process serves it within a second."""
-        draft = self.find(RouteDraft.objects.of(self.organization).select_related("org"), name=name)
+        draft = draft_of(self.organization, name)
         published = drafts.publish_draft(draft, self.actor)
         return Response(RouteShown(with_cache(self.organization).get(pk=published.pk)).data)
+
+
+def draft_of(organization: Organization, name: str) -> RouteDraft:
+    """Raises: NotFound."""
+    draft = RouteDraft.objects.of(organization).select_related("org").filter(name=name).first()
+    if draft is None:
+        raise NotFound("There is no draft of a route of this name. PUT /routes/{name}/draft makes one.")
+    return draft

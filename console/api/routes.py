@@ -23,7 +23,7 @@ from routing.models import CachePolicy, Route
 from routing.rule_people import doubts_about
 from routing.scorers import STRATEGIES
 from routing.sentences import LONGEST_CHARACTERS
-from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_RULES, MOST_TARGETS, MOST_WEIGHT
+from routing.services import LONGEST_FIRST_BYTE_S, MOST_QUEUE, MOST_RULES, MOST_TARGETS, MOST_TIERS, MOST_WEIGHT
 from routing.stream_policies import LONGEST_HEDGE_MS, MOST_HEDGED_PERCENT, USUAL_EXTRA_USD, USUAL_HEDGED_PERCENT
 
 CONTINUES = (
@@ -105,7 +105,11 @@ class LegWishes(Body):
         max_length=260, help_text="`<provider>/<model>`, `node/<machine>/<model>`, or a model wherever it is served."
     )
     weight = Whole(min_value=0, max_value=MOST_WEIGHT, default=1)
-    tier = Whole(min_value=0, max_value=100, default=0, help_text="Lower tiers are tried first.")
+    tier = Whole(min_value=0, max_value=MOST_TIERS, default=0, help_text="Lower tiers are tried first.")
+
+
+class FallbackWishes(Body):
+    target = Text(max_length=260, help_text="As in `targets`.")
 
 
 class TimeoutWishes(Body):
@@ -142,6 +146,12 @@ class HedgeWishes(Body):
 class RouteWishes(Body):
     strategy = serializers.ChoiceField(list(STRATEGIES), default="priority")
     targets = serializers.ListField(child=LegWishes(), min_length=1, max_length=MOST_TARGETS)
+    fallback = serializers.ListField(
+        child=FallbackWishes(),
+        required=False,
+        max_length=MOST_TARGETS,
+        help_text="Tried in this order once all of `targets` have failed: each is shown as a further tier of them.",
+    )
     timeouts = TimeoutWishes(required=False)
     enabled = Flag(default=True)
     private = Flag(default=False, help_text="Never to a third party, whatever the targets say: 503 instead.")
@@ -162,6 +172,15 @@ class RouteWishes(Body):
         help_text="A stream whose first token is late is asked of a second target too; who begins first answers. "
         "What the other one cost stands with its attempt and is not charged.",
     )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        fallback, legs = attrs.pop("fallback", ()), attrs["targets"]
+        begin = max(leg["tier"] for leg in legs) + 1
+        if len(legs) + len(fallback) > MOST_TARGETS or begin + len(fallback) > MOST_TIERS + 1:
+            message = f"Together with `targets` there may be {MOST_TARGETS}, the last of them in tier {MOST_TIERS}."
+            raise serializers.ValidationError({"fallback": [message]})
+        later = [{**leg, "weight": 1, "tier": begin + place} for place, leg in enumerate(fallback)]
+        return {**attrs, "targets": [*legs, *later]}
 
 
 class PutRouteWishes(RouteWishes):

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Permission
+from common.errors import NotFound
 from console.api.fields import Body, Kind, Shown, Text, Whole
 from console.api.frame import ResourceView
 from console.api.openapi import described
@@ -100,7 +101,9 @@ class TargetHealthView(ResourceView):
         wishes = self.read(TargetHealthWishes)
         row = find_own(self.organization, target_id)
         if row is None:
-            raise Http404
+            if find_target(self.organization, target_id) is None:
+                raise Http404
+            raise NotFound("It is no target of this organisation: those of the platform are the operator's to set.")
         if wishes.pop("state") == "held_open":
             health_control.hold_open(self.organization, self.actor, row, **wishes)
         else:

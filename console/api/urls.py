@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path, register_converter
+from django.urls import include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from console.api import (
@@ -27,6 +27,7 @@ from console.api import (
     route_tests,
     route_versions,
     routes,
+    same_traffic,
     simulations,
     smoke,
     statements,
@@ -110,6 +111,7 @@ urlpatterns = [
     path("causes/<slug:cause_id>", earnings.CauseView.as_view()),
     path("billing/top-ups/<slug:top_up_id>/invoice", payments.InvoiceView.as_view()),
     path("billing/auto-top-up", payments.AutoTopUpView.as_view()),
+    path("billing/portal", payments.PortalView.as_view()),
     path("billing/card", payments.CardView.as_view()),
     path("billing/details", payments.DetailsView.as_view()),
     path("billing/vouchers", payments.VouchersView.as_view()),
@@ -124,6 +126,7 @@ urlpatterns = [
     path("usage/exports/<slug:export_id>", usage_exports.UsageExportView.as_view()),
     path("usage/exports/<slug:export_id>/retry", usage_exports.UsageExportRetryView.as_view()),
     path("usage/exports/<slug:export_id>/file", usage_exports.UsageExportFileView.as_view()),
+    path("usage/same-traffic", same_traffic.SameTrafficView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("insight/prompts", insight.PromptsView.as_view()),
     path("insight/targets", insight.TargetComparisonView.as_view()),
@@ -141,12 +144,14 @@ urlpatterns = [
     path("members/<slug:member_id>/limits", limits.MemberLimitsView.as_view()),
     path("limits", limits.OrganizationLimitsView.as_view()),
     path("limits/budgets", limits.BudgetsView.as_view()),
+    path("limits/rates", limits.RatesView.as_view()),
     path("limits/routes/<route_name:name>", limits.RouteLimitsView.as_view()),
     path("limits/models/<route_name:model>", limits.ModelLimitsView.as_view()),
     path("limits/nodes/<slug:node_id>", limits.NodeLimitsView.as_view()),
     path("invitations", organization.InvitationsView.as_view()),
     path("invitations/<slug:invitation_id>", organization.InvitationView.as_view()),
     path("invitations/<slug:invitation_id>/resend", organization.InvitationResendView.as_view()),
+    path("staff/", include("console.api.staff.urls")),
     path("schema", schema_document, name="api-schema"),
     re_path(r"", NothingHere.as_view()),
 ]

@@ -15,13 +15,13 @@ from console.forms.finer_prices import FinerPriceForm, initial_of_finer
 from providers.drafts import CAPABILITIES
 from providers.models import Connection, ServedModel
 from providers.presets import KeyNeed, Preset
-from providers.targets import DATA_COLLECTION, QUANTIZATION, QUANTIZATIONS, UNKNOWN
+from providers.targets import DATA_COLLECTION, DROPPED_PARAMS, QUANTIZATION, QUANTIZATIONS, UNKNOWN
 
 _SECRET = {"class": "input-code masked", "autocomplete": "off", "spellcheck": "false"}
 _PRICE_HELP = _("US dollars per million tokens. Both empty: the catalogue's price.")
 
 
-_OPTIONS = ("auth_header", "api_version", DATA_COLLECTION, QUANTIZATION)
+_OPTIONS = ("auth_header", "api_version", DATA_COLLECTION, QUANTIZATION, DROPPED_PARAMS)
 
 
 class ConnectionForm(ConsoleForm):
@@ -63,6 +63,16 @@ class ConnectionForm(ConsoleForm):
         label=_("Quantization"),
         required=False,
         choices=(("", _("Not known")), *((word, word) for word in QUANTIZATIONS if word != UNKNOWN)),
+    )
+
+    dropped_params = forms.CharField(
+        label=_("Parameters it cannot take"),
+        required=False,
+        widget=forms.TextInput({"class": "input-code", "placeholder": "logit_bias seed", "spellcheck": "false"}),
+        help_text=_(
+            "With spaces between. They are left out of what is sent there, and the answer's header "
+            "x-shareai-dropped-params names them."
+        ),
     )
 
     def __init__(self, *args: Any, preset: Preset, is_new: bool, **kwargs: Any) -> None:

@@ -29,6 +29,7 @@ from common.money import usd_text
 from console.downloads import Rows, csv_stream
 from console.forms.billing import SpendingForm, TopUpForm, VoucherForm
 from console.visit import Visit, page
+from ledger.kinds import TOKENS, WALLET
 
 _PAGE = 50
 _USED_OVER = timedelta(days=30)
@@ -51,6 +52,10 @@ KINDS: dict[str, Promise] = {
     "rerating": gettext_lazy("Corrected price"),
     "clawback": gettext_lazy("Given back after a review"),
     "reversal": gettext_lazy("Taken back"),
+}
+KINDS_OF_TOKENS: dict[str, Promise] = {
+    "exchange": gettext_lazy("Earned by your machines"),
+    **{kind: KINDS[kind] for kind in ("settlement", "clawback", "reversal")},
 }
 
 
@@ -112,7 +117,7 @@ def portal(request: HttpRequest, visit: Visit) -> HttpResponse:
 @page(Permission.VIEW_BILLING)
 def export(request: HttpRequest, visit: Visit) -> StreamingHttpResponse:
     """Every movement, the newest first."""
-    found = statements.entries(visit.organization, _kind(request))
+    found = statements.entries(visit.organization, _kind(request), _purse(request))
     return csv_stream(f"billing-{timezone.now():%Y-%m-%d}.csv", CSV_HEAD, partial(_csv_rows, found))
 
 
@@ -155,7 +160,9 @@ def shown(
 
 def _movements(request: HttpRequest, visit: Visit) -> dict[str, Any]:
     kind, before, now = _kind(request), request.GET.get("before", "")[:_LONGEST_ID], timezone.now()
-    found = statements.entries(visit.organization, kind)
+    purse = _purse(request)
+    labels, tokens = _kinds_of(purse), f"&purse={purse}" if purse == TOKENS else ""
+    found = statements.entries(visit.organization, kind, purse)
     if before.isascii() and before.isdecimal() and int(before) <= _NEWEST_ID:
         found = found.filter(id__lt=int(before))
     entries: list[Any] = list(found[: _PAGE + 1])
@@ -163,11 +170,13 @@ def _movements(request: HttpRequest, visit: Visit) -> dict[str, Any]:
     return {
         "balance": balance,
         "used": statements.used(balance.wallet_id, now - _USED_OVER, now),
-        "entries": [(entry, KINDS.get(entry.kind, entry.kind)) for entry in entries[:_PAGE]],
-        "older": f"?kind={kind}&before={entries[_PAGE - 1].pk}" if len(entries) > _PAGE else "",
+        "entries": [(entry, labels.get(entry.kind, entry.kind)) for entry in entries[:_PAGE]],
+        "older": f"?kind={kind}{tokens}&before={entries[_PAGE - 1].pk}" if len(entries) > _PAGE else "",
         "is_first_page": not before,
         "kind": kind,
-        "kinds": KINDS.items(),
+        "kinds": labels.items(),
+        "of_tokens": purse == TOKENS,
+        "newest": f"?kind={kind}{tokens}",
     }
 
 
@@ -219,4 +228,12 @@ def _ordered(request: HttpRequest, visit: Visit) -> TopUp | None:
 
 def _kind(request: HttpRequest) -> str:
     kind = request.GET.get("kind", "")
-    return kind if kind in KINDS else ""
+    return kind if kind in _kinds_of(_purse(request)) else ""
+
+
+def _purse(request: HttpRequest) -> str:
+    return TOKENS if request.GET.get("purse") == TOKENS else WALLET
+
+
+def _kinds_of(purse: str) -> dict[str, Promise]:
+    return KINDS_OF_TOKENS if purse == TOKENS else KINDS

@@ -6,6 +6,8 @@ import json
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -14,7 +16,7 @@ from common.errors import CodedError
 from console.forms.smoke import SmokeForm
 from console.models import SmokeRun
 from console.smoke import runs
-from console.smoke.report import reports_of
+from console.smoke.report import SKIPPED, reports_of
 from console.smoke.shown import shown_run
 from console.smoke.subjects import subjects_of
 from console.smoke.words import DESCRIBED, TONES, VERDICTS, markdown, say, title_of
@@ -106,4 +108,9 @@ def _latest_verdict(latest: list[SmokeRun], check: str) -> tuple[object, str, Sm
 
 
 def _titles(run: SmokeRun) -> str:
-    return ", ".join(title_of(name) for name in run.checks)
+    titles = _("all five") if len(run.checks) == len(DESCRIBED) else ", ".join(title_of(name) for name in run.checks)
+    skipped = sum(report.verdict == SKIPPED for report in reports_of(run.report))
+    if not run.is_over or not skipped:
+        return titles
+    said = ngettext("%(n)d had nothing to check", "%(n)d had nothing to check", skipped) % {"n": skipped}
+    return f"{titles} · {said}"

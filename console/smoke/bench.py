@@ -187,4 +187,4 @@ class Bench:
         self.run.save(update_fields=["report", "updated_at"])
 
 
-_REASONS_TO_SKIP = {"nothing_to_call", "no_second_target"}
+_REASONS_TO_SKIP = {"nothing_to_call", "no_second_target", "drill_is_on"}

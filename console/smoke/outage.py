@@ -10,7 +10,7 @@ from console.smoke.asking import Answer
 from console.smoke.bench import Bench, Ended, Skipped
 from console.smoke.subjects import subjects
 from console.smoke.undoing import DRILL, undo_one
-from routing.drills import start_drill
+from routing.drills import running_drills, start_drill
 from routing.snapshots import OrgSnapshot
 from routing.tester import snapshot_now
 
@@ -50,7 +50,8 @@ def _with_a_second(bench: Bench) -> tuple[str, Answer]:
             bench.heard(answer, subject.name)
     if refused:
         raise Ended
-    raise Skipped("no_second_target", model=bench.run.route)
+    is_drilled = running_drills(bench.organization).exists()
+    raise Skipped("drill_is_on" if is_drilled else "no_second_target", model=bench.run.route)
 
 
 def _place_to_fail(snapshot: OrgSnapshot, answer: Answer) -> str:

@@ -74,6 +74,10 @@ STEPS: dict[str, Promise] = {
     "no_second_target": gettext_lazy(
         "No route has a second target to turn to. Give a route another one, then run this again."
     ),
+    "drill_is_on": gettext_lazy(
+        "No route has a second target to turn to while an outage drill runs."
+        " Wait until it is over, then run this again."
+    ),
     "drill_begun": gettext_lazy("“%(target)s” counts as down for this organisation, for %(seconds)s seconds at most"),
     "rerouted": gettext_lazy("“%(model)s” was answered by %(target)s instead (%(passed_by)s)"),
     "not_rerouted": gettext_lazy("“%(model)s” was not re-routed: %(status)s, %(code)s"),

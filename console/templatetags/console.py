@@ -17,7 +17,6 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.limits import KINDS
 from accounts.roles import ROLE_NAMES, ROLES
 from accounts.scopes import TOKENS
 from accounts.subjects import label_of
@@ -27,6 +26,7 @@ from console import figures, payment_words
 from console import words as vocabulary
 from console.earning_words import DOUBTS
 from console.passkeys import Obstacle, find_obstacle
+from metering.in_use import InUse
 from metering.reports import UsageRow
 from metering.standing import Standing
 from providers.models import ConnectionKey
@@ -67,7 +67,7 @@ register.filter("scope_word", vocabulary.scope)
 register.filter("window_word", vocabulary.window)
 register.filter("policy_word", vocabulary.when_reached)
 register.filter("subject_name", lambda standing: label_of(standing.limit))
-register.filter("is_without_rates", lambda figures: not any(figures[kind] for kind in KINDS))
+register.filter("rate_word", vocabulary.rate)
 
 _WIDTH, _HEIGHT = 120, 32
 
@@ -229,8 +229,8 @@ def amount_of(standing: Standing, amount: int) -> str:
 
 
 @register.filter
-def bar_width(standing: Standing) -> str:
-    """On a scale that goes on a little beyond the whole budget."""
+def bar_width(standing: Standing | InUse) -> str:
+    """On a scale that goes on a little beyond the whole budget or limit."""
     return f"{min(standing.percent, 120)}"
 
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from demo.payments import cards, connect, pages
+from demo.payments import cards, connect, invoices, pages
 from demo.payments.deliveries import Deliveries
 from demo.payments.state import CardRefused, NotThere, Object, Refused, State
 
@@ -111,6 +111,8 @@ class Door:
             "core/accounts": lambda: connect.create_account(state, given),
             "core/account_links": lambda: connect.open_onboarding(state, given, origin),
             "transfers": lambda: connect.transfer(state, given),
+            "invoices": lambda: invoices.draft(state, given),
+            "invoiceitems": lambda: invoices.add_line(state, given),
         }
         if path in acts:
             return acts[path]()
@@ -122,6 +124,9 @@ class Door:
             return changed
         if kind == "payment_methods" and rest.endswith("/detach"):
             return cards.detach(state, rest.removesuffix("/detach"))
+        if kind == "invoices":
+            id, _, what = rest.partition("/")
+            return invoices.act(state, id, what, given)
         raise NotThere(f"Unrecognized request URL (POST: /v1/{path}).")
 
     def _customer(self, given: Object) -> Object:
@@ -147,7 +152,7 @@ class Door:
             raise NotThere(f"Unrecognized request URL (GET: /v1/{path}).")
         found = self._state.get(PATHS[stem], id)
         if stem == "invoices":
-            return found | {"invoice_pdf": f"{_origin(request)}/invoices/{id}.pdf"}
+            return found | {"invoice_pdf": f"{_origin(request)}/invoices/{id}.pdf" if found["number"] else None}
         return found
 
     def _list(self, request: web.Request, kind: str) -> Object:
@@ -198,10 +203,12 @@ class Door:
     async def portal(self, request: web.Request) -> web.Response:
         portal = self._found("portal", request)
         its = {"customer": portal["customer"]}
-        return _page(pages.portal(portal, self._state.of("invoice", **its), self._state.of("method", **its)))
+        return _page(pages.portal(portal, invoices.numbered(self._state, **its), self._state.of("method", **its)))
 
     async def invoice(self, request: web.Request) -> web.Response:
         invoice = self._found("invoice", request)
+        if not invoice["number"]:
+            raise web.HTTPNotFound
         body = pages.invoice(invoice, self._state.objects["customer"].get(str(invoice["customer"]), {}))
         name = f'attachment; filename="{invoice["number"]}.pdf"'
         return web.Response(body=body, content_type="application/pdf", headers={"Content-Disposition": name})

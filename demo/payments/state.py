@@ -15,12 +15,13 @@ Object = dict[str, Any]
 PREFIXES = {
     "customer": "cus", "session": "cs_test", "payment": "pi", "charge": "ch", "refund": "re", "dispute": "dp",
     "event": "evt", "portal": "bps", "invoice": "in", "method": "pm", "setup": "seti", "account": "acct",
-    "link": "acctlink", "transfer": "tr",
+    "link": "acctlink", "transfer": "tr", "line": "ii",
 }  # fmt: skip
 KINDS = tuple(PREFIXES)
 NAMES = {
     "session": "checkout.session", "payment": "payment_intent", "portal": "billing_portal.session",
     "method": "payment_method", "setup": "setup_intent", "account": "v2.core.account", "link": "v2.core.account_link",
+    "line": "invoiceitem",
 }  # fmt: skip
 
 
@@ -161,10 +162,11 @@ class State:
         return payment
 
     def _invoice(self, amount: int, currency: str, customer: str | None) -> Object:
-        number = len(self.objects["invoice"]) + 1
+        number = sum(one["number"] is not None for one in self.objects["invoice"].values()) + 1
         return self.add(
-            "invoice", customer=customer, total=amount, currency=currency, status="paid", number=f"TEST-{number:04d}"
-        )
+            "invoice", customer=customer, total=amount, currency=currency, status="paid", number=f"TEST-{number:04d}",
+            metadata={}, amount_paid=amount,
+        )  # fmt: skip
 
     def refund(self, payment_id: str, amount: int | None) -> Object:
         payment = self.get("payment", payment_id)

@@ -34,6 +34,7 @@ MOST_TOKENS = 50_000_000
 """No answer of one request has more; a larger figure is a fault of the upstream and is not believed."""
 
 _LONGEST_RETRY_AFTER_S = 300.0
+_LIMITS = ("max_tokens", "max_completion_tokens")
 _JSON = ("Content-Type", "application/json")
 _ACCEPT_JSON = ("Accept", "application/json")
 _ACCEPT_STREAM = ("Accept", "text/event-stream")
@@ -119,10 +120,10 @@ def usage_of(usage: _Usage | None) -> TokenUsage | None:
 
 
 def _rename_limit(body: dict[str, Any], name: str) -> None:
-    """A limit that the gateway set, or an older client, reaches models that refuse its older name."""
-    limit = body.pop("max_tokens", None)
-    if limit is not None:
-        body[name] = limit
+    """A limit that the gateway set, or a client of another age, reaches models that refuse its other name."""
+    for other in _LIMITS:
+        if other != name and (limit := body.pop(other, None)) is not None:
+            body[name] = limit
 
 
 class OpenAIAdapter(Adapter):
@@ -130,7 +131,7 @@ class OpenAIAdapter(Adapter):
         headers: tuple[tuple[str, str], ...] = _HEADERS_STREAM if call.stream else _HEADERS_JSON
         if credential is not None:
             headers = headers + credential.headers
-        body = upstream_body(call, target.upstream_id)
+        body = upstream_body(call, target.upstream_id, target.dropped_params)
         if (limit := target.options.get(LIMIT_NAME)) and call.endpoint == CHAT:
             _rename_limit(body, limit)
         if call.continues:

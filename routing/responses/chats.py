@@ -49,6 +49,12 @@ class Choice(msgspec.Struct, frozen=True):
     delta: Said | None = None
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
+    stop_reason: Any = None
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The stop sequence that was met, as vLLM and those after it tell."""
+        return self.stop_reason if isinstance(self.stop_reason, str) else None
 
     @property
     def figures(self) -> list[Any]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from common.errors import BadUpstreamResponse, ShareAIError
+from common.errors import BadUpstreamResponse
 from common.sse import SSEDecoder
-from routing.replies import Source
 from routing.responses.chats import Choice, Said, ToolCall, Usage, read
 from routing.responses.telling import Item, call_item, ended, fill, item_id, part_of, text_item
-from routing.sink import Sink
 
 _DONE = b"[DONE]"
 
@@ -84,12 +81,12 @@ class ResponseEvents:
         except BadUpstreamResponse as error:
             self._fail(error.body()["error"], said)
             return
+        if chunk.shareai is not None:
+            self._head["shareai"] = chunk.shareai
         if chunk.error:
             self._fail(chunk.error, said)
             return
         self._usage = chunk.usage or self._usage
-        if chunk.shareai is not None:
-            self._head["shareai"] = chunk.shareai
         if chunk.choice is not None:
             self._hear(chunk.choice, said)
 
@@ -187,52 +184,3 @@ class ResponseEvents:
         number, self._number = self._number, self._number + 1
         value = {"type": type, "sequence_number": number, **said}
         return b"event: " + type.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"
-
-
-class _Interpreter(Sink):
-    """A sink in front of the caller's, which hears chunks and says events."""
-
-    __slots__ = ("_events", "_sink")
-
-    def __init__(self, sink: Sink, events: ResponseEvents) -> None:
-        self._sink = sink
-        self._events = events
-
-    def watch(self, on_full: Callable[[], None], on_room: Callable[[], None]) -> None:
-        self._sink.watch(on_full, on_room)
-
-    def write(self, chunk: bytes) -> None:
-        if said := self._events.feed(chunk):
-            self._sink.write(said)
-
-    async def flushed(self) -> None:
-        await self._sink.flushed()
-
-    def drop(self) -> None:
-        self._sink.drop()
-
-
-class ResponseSource(Source):
-    """The source of a chat's stream, heard through an interpreter."""
-
-    def __init__(self, chat: Source, events: ResponseEvents) -> None:
-        self._chat = chat
-        self._events = events
-
-    async def pour(self, sink: Sink) -> bytes:
-        return self._events.feed(await self._chat.pour(_Interpreter(sink, self._events)))
-
-    def checkpoint(self) -> None:
-        self._chat.checkpoint()
-
-    def fell_silent(self) -> bool:
-        return self._chat.fell_silent()
-
-    def note_end(self, code: str) -> None:
-        self._chat.note_end(code)
-
-    def abort(self, error: ShareAIError, *, by_upstream: bool) -> bytes:
-        return self._events.feed(self._chat.abort(error, by_upstream=by_upstream))
-
-    def close(self) -> None:
-        self._chat.close()

@@ -15,6 +15,7 @@ from tests.agent.console import Broken, Console
 from tests.fakes.upstream import FaultUpstream
 
 CHAT = "/v1/chat/completions"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 HELLO = {"model": MODEL_ID, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
 
 
@@ -176,13 +177,19 @@ async def test_the_local_key_is_added_here_and_no_header_slips_through(home: Hom
             link = await console.connected()
             await link.until(ready)
             number, stream = await link.open(
-                CHAT, faulty("fine"), authorization="Bearer stolen", cookie="a=b", host="evil.example"
+                CHAT,
+                faulty("fine"),
+                authorization="Bearer stolen",
+                cookie="a=b",
+                host="evil.example",
+                traceparent=TRACEPARENT,
             )
             assert [piece async for piece in link.pieces(number, stream)]
         sent = upstream.log.last.headers
         assert sent["authorization"] == "Bearer sk-local"
         assert sent["host"] == f"127.0.0.1:{upstream.port}"
         assert "cookie" not in sent
+        assert sent["traceparent"] == TRACEPARENT
         assert set(stream.headers) <= {"content-type", "content-length", "retry-after"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import connection
@@ -22,6 +23,8 @@ from metering.reports import DAY, Narrowed, usage_report
 from providers.serving import update_model
 from tests.billing.conftest import COST, record
 from tests.billing.test_settlement import answered_by
+from tests.billing.test_settlement import leased as leased
+from tests.billing.test_settlement import tokens as tokens
 
 GROUPS = ("model", "route", "target", "node", "key", "member")
 
@@ -51,6 +54,11 @@ def traffic(acme, fund, used, sold):
 def taken(acme, **lookups) -> int:
     moves = Entry.objects.filter(account__org=acme, account__kind="wallet", **lookups)
     return -sum(moves.filter(transfer__kind__in=("settlement", "rerating")).values_list("amount", flat=True))
+
+
+def taken_of_tokens(acme) -> int:
+    moves = Entry.objects.filter(account__org=acme, account__kind="tokens", amount__lt=0)
+    return -sum(moves.values_list("amount", flat=True))
 
 
 def charged_in(acme, from_: datetime, to: datetime) -> int:
@@ -109,6 +117,35 @@ def test_an_own_target_and_one_that_is_sold_each_count_with_their_part(acme, ali
             total = client_of(alice).get(f"{reverse('activity')}?group={group}").context["total"]
             assert total.spend_nanos == taken(acme) + 5 * 700
         rollups.roll_up()
+
+
+def test_what_tokens_paid_is_told_apart_from_credits(acme, alice, used, leased, client_of, sold):
+    """Each ties with its own account of the ledger, in every grouping, file and sum; credits take corrections."""
+    now = timezone.now()
+    at = {"started_at": now.isoformat(), "target": "up/fast", "key_id": 7}
+    record(used("req_1", **at, **leased(tokens=600_000, wallet=COST - 600_000)), used("req_2", **at))
+    part = {"target_id": sold.pk, "version": 1, "input": 1000, "output": 100, "cost": 1_400_000}
+    record(used("req_3", **at | answered_by(part, part), **leased(tokens=400_000, wallet=2_400_000)))
+    version = update_model(sold, Actor.system("tests"), {"input_price": "0.9", "output_price": "4"}).price_version
+    rerate(sold.pk, version, now - DAY, now + DAY)
+    assert taken_of_tokens(acme) == 1_000_000
+    for _ in range(2):
+        for group in GROUPS:
+            context = client_of(alice).get(f"{reverse('activity')}?group={group}").context
+            total = context["total"]
+            assert (total.charged_nanos, total.tokens_nanos) == (taken(acme), taken_of_tokens(acme))
+            assert total.spend_nanos == taken(acme) + taken_of_tokens(acme)
+            assert sum(shown.line.row.tokens_nanos for shown in context["rows"]) == taken_of_tokens(acme)
+            assert sum(sum(series["data"]) for series in context["chart"]["series"]) == pytest.approx(
+                total.spend_nanos / 1e9
+            )
+        rollups.roll_up()
+    page = client_of(alice).get(f"{reverse('activity')}?sort=-by_tokens").content.decode()
+    assert '<span title="$0.001">$0.001 paid with your tokens</span>' in page
+    begun = exports.begin(acme, Actor.system("tests"), now - DAY, now + DAY, "json", Narrowed())
+    lines = json.loads(exports.piece(begun.pk, 0))
+    assert sum(Decimal(line["charged_usd"]) for line in lines) == Decimal(usd_text(taken(acme)))
+    assert [line["tokens_usd"] for line in lines] == ["0.000600000", "0.000000000", "0.000400000"]
 
 
 def test_an_export_and_a_statement_tell_of_each_part(acme, fund, used, sold):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from accounts.models import Organization
 from metering import retention, rollups, tasks
+from metering.lengths import digits_of
 from metering.models import DirtyBucket, Rollup, Usage
 from metering.reports import Dimension, UsageRow, usage_report
 from metering.spread import digit_of
@@ -109,8 +110,8 @@ class Books:
 GROUP_FIELDS = ("model", "route", "target", "node", "key_id", "user_id", "starts_at")
 FIGURES = (
     "requests", "errors", "input_tokens", "cached_tokens", "output_tokens", "cost_nanos", "duration_ms_sum",
-    "ttft_ms_sum", "ttft_count", "hits", "saved_nanos", "charged_nanos", "own_nanos", "duration_spread",
-    "ttft_spread",
+    "ttft_ms_sum", "ttft_count", "hits", "saved_nanos", "charged_nanos", "tokens_nanos", "own_nanos",
+    "duration_spread", "ttft_spread", "long_prompts",
 )  # fmt: skip
 
 
@@ -141,9 +142,11 @@ def row_of(record: UsageRecord | None = None, group_by: tuple[Dimension, ...] = 
         hits=int(record.cache == "HIT"),
         saved_nanos=record.saved_nanos,
         charged_nanos=0,
+        tokens_nanos=0,
         own_nanos=record.cost_nanos,
         duration_spread=digit_of(record.duration_ms),
         ttft_spread=digit_of(record.ttft_ms),
+        long_prompts=digits_of(record),
     )
 
 

@@ -157,6 +157,20 @@ def test_an_unknown_kind_of_connection_is_named():
         drafts.preset_named("acme-cloud")
 
 
+def test_names_of_parameters_are_brought_into_one_form():
+    given = {"dropped_params": " seed, logit_bias\nseed,"}
+    assert drafts.clean_options(given) == {"dropped_params": "logit_bias seed"}
+
+
+@pytest.mark.parametrize(
+    "names", ["Seed", "a-b", "max_tokens", "seed stream", ",", " ".join(f"p{n}" for n in range(51))]
+)
+def test_names_of_parameters_that_are_none_or_cannot_be_left_out(names: str):
+    with pytest.raises(InvalidConnection) as refusal:
+        drafts.clean_options({"dropped_params": names})
+    assert refusal.value.param == "options.dropped_params"
+
+
 @pytest.mark.parametrize(("name", "word"), [("data_collection", "deny"), ("quantization", "fp8")])
 def test_what_a_provider_is_like(name: str, word: str):
     assert drafts.clean_options({name: word}) == {name: word}

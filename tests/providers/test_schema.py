@@ -76,6 +76,17 @@ def test_the_number_of_answers_is_beyond_doubt(name, value):
     assert refused.value.param == name
 
 
+def test_a_list_of_models_alone_is_enough():
+    """As with OpenRouter, whose clients send no `model` beside it."""
+    body = {name: value for name, value in WHOLE.items() if name not in ("model", "models")}
+    asked = read(body | {"models": ["a:nitro", "b"]})
+    assert (asked.model, asked.models, asked.preferences.sort) == ("a:nitro", ("a", "b"), "throughput")
+    for models, param in (([], "model"), ([7], "models"), ("a", "model")):
+        with pytest.raises(InvalidRequest) as refused:
+            read(body | {"models": models})
+        assert refused.value.param == param
+
+
 @pytest.mark.parametrize("other", ["max_completion_tokens", "n_predict"])
 def test_two_limits_that_differ_are_one_too_many(other):
     """An upstream may obey the larger, while the smaller is what was held for."""

@@ -10,7 +10,8 @@ import pytest
 from providers import services
 from providers.adapters import ADAPTERS
 from providers.models import ServedModel
-from providers.schema import CHAT, COMPLETIONS, parse
+from providers.presets import PRESETS
+from providers.schema import CHAT, COMPLETIONS, NEVER_DROPPED, dropped_of, parse
 from providers.sources import load_targets, price_of
 from providers.targets import Price
 
@@ -75,6 +76,21 @@ def test_openai_is_given_the_limit_by_the_name_that_its_newer_models_know(acme, 
         assert {name: told[name] for name in told if "tokens" in name} == sent
     legacy = parse(COMPLETIONS, {"model": "m", "prompt": "p", "max_tokens": 9}, request_id="req_1", body_bytes=100)
     assert orjson.loads(adapter.request(legacy, target, None).body)["max_tokens"] == 9
+
+
+def test_what_a_preset_and_its_owner_say_is_not_taken_is_not_sent(acme, connect):
+    connect(preset="mistral", base_url="", models=[{"id": "m"}], options={"dropped_params": "seed"})
+    [target] = load_targets(acme.pk)
+    sent = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stop": "x", "max_tokens": 9}
+    asked = sent | {"seed": 1, "store": False, "user": None, "max_completion_tokens": 9}
+    call = parse(CHAT, asked, request_id="req_1", body_bytes=100)
+    assert orjson.loads(ADAPTERS[target.adapter].request(call, target, None).body) == sent
+    assert dropped_of(call, target.dropped_params) == ("seed", "store")
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.id)
+def test_no_preset_drops_what_makes_a_request(preset):
+    assert not preset.dropped_params & NEVER_DROPPED
 
 
 @pytest.mark.parametrize(

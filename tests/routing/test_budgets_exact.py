@@ -30,6 +30,7 @@ from tests.stack import GatewayProcess, Tenant, make_tenant
 LONG = os.environ.get("SHAREAI_LONG") == "1"
 COUNT, STOPPED_S, RUNS = (1_000, 10.0, 20) if LONG else (400, 2.0, 1)
 WORKERS = 3
+FEW, KEPT_S = 48, 1.5
 BOUND_TOKENS = 10
 TOKEN_NANOS = 100_000
 PRICED = {"id": "sim-chat", "input_price": "0", "output_price": "100"}
@@ -167,6 +168,44 @@ def test_exactly_as_many_as_it_covers_are_all_served(fleet, acme):
     assert {status for status, _ in answers} == {200}
     eventually(lambda: spent(acme) == budget, 20)
     assert one_by_one(fleet, acme, 1, 1) == 0
+
+
+@pytest.mark.parametrize("how", ["stands still", "dies"])
+def test_nobody_is_refused_for_what_one_keeps_that_cannot_give_it_back_yet(fleet, acme, how):
+    """However long it takes: until it hears that others are short, or what it had leased is free for all."""
+    budget = budget_of(acme, FEW)
+    eventually(lambda: one_by_one(fleet, acme, 0, 3) == 3, 5)
+    keeper = suspended_with_idle_slices(fleet, acme)
+
+    async def released() -> None:
+        if how == "dies":
+            keeper.kill()
+        else:
+            await asyncio.sleep(KEPT_S)
+            keeper.resume()
+
+    async def both() -> list[tuple[int, dict]]:
+        answers, _ = await asyncio.gather(ask_at_once(fleet, acme, BOUND_TOKENS, FEW), released())
+        return answers
+
+    answers = asyncio.run(both())
+    assert Counter(status for status, _ in answers) == {200: FEW}
+    eventually(lambda: spent(acme) == budget and account_of(acme).held == 0, 20)
+    assert one_by_one(fleet, acme, 1, 1) == 0
+    eventually(lambda: len(fleet.worker_pids) == WORKERS, 60)
+
+
+def suspended_with_idle_slices(fleet: GatewayProcess, tenant: Tenant) -> psutil.Process:
+    """One that stands still and keeps some of the budget that no request needs."""
+    for _ in range(20):
+        asyncio.run(ask_at_once(fleet, tenant, 0, 4 * WORKERS))
+        for process in map(psutil.Process, fleet.worker_pids):
+            process.suspend()
+            journal = f"{process.pid}-"
+            if Lease.objects.filter(account=account_of(tenant), amount__gt=0, lessee__journal__startswith=journal):
+                return process
+            process.resume()
+    raise AssertionError("no process keeps anything")
 
 
 def test_a_process_killed_with_slices_leaves_nothing_held_and_nothing_unsettled(fleet, acme):

@@ -231,3 +231,13 @@ def test_a_changed_priority_is_taken_up(http, tenant, pair):
         if http.post(URL, json=BODY).headers["x-shareai-target"].startswith("upstream-b/"):
             return
     raise AssertionError("the changed priority was never seen")
+
+
+def test_who_is_left_when_a_request_has_tried_enough(http, tenant, upstreams):
+    """The next request may come to them, for those that failed are known by then."""
+    for name in ("One", "Two", "Three", "Four"):
+        tenant.connect(upstreams.a.base_url, [MODEL], name=name)
+    upstreams.a.fail("500")
+    response = http.post(URL, json=BODY)
+    assert (response.status_code, response.headers["x-should-retry"]) == (502, "true")
+    assert "1 more could not be tried" in response.json()["error"]["message"]

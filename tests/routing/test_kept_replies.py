@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
+import msgspec
 import pytest
 import pytest_asyncio
 from django.conf import settings
 
 from common.errors import IdempotencyInProgress, IdempotencyKeyReused
+from common.secrets import KeyRing
 from routing.kept_replies import KEPT_S, LEASE_S, MOST_REPLY_BYTES, Claim, KeptReplies, KeptReply
 
 REPLY = KeptReply(200, [(b"content-type", b"application/json")], b'{"said": "' + b"sea " * 10_000 + b'"}')
@@ -17,7 +20,7 @@ REPLY = KeptReply(200, [(b"content-type", b"application/json")], b'{"said": "' +
 
 @pytest_asyncio.fixture
 async def kept() -> AsyncIterator[KeptReplies]:
-    kept = KeptReplies(settings.REDIS_URL)
+    kept = KeptReplies(settings.REDIS_URL, KeyRing.parse(settings.KEYRING))
     yield kept
     await kept.aclose()
 
@@ -92,3 +95,25 @@ async def test_what_cannot_be_read_is_not_done_again(kept):
     await kept._door.redis.hset(mine.place, "answer", b"of another version")
     with pytest.raises(IdempotencyKeyReused, match="no longer"):
         await kept.claim(mine)
+
+
+async def test_what_lies_in_redis_tells_nobody_anything(kept):
+    """Nor does it under another key, where somebody put it."""
+    mine, other = claim(), claim()
+    for each in (mine, other):
+        await kept.claim(each)
+        await kept.keep(each, REPLY)
+    data = await kept._door.redis.hget(mine.place, "answer")
+    with pytest.raises(zlib.error):
+        zlib.decompress(data)
+    assert b"sea" not in data
+    await kept._door.redis.hset(other.place, "answer", data)
+    with pytest.raises(IdempotencyKeyReused, match="no longer"):
+        await kept.claim(other)
+
+
+async def test_what_an_earlier_release_kept_is_given_again(kept):
+    mine = claim()
+    await kept.claim(mine)
+    await kept._door.redis.hset(mine.place, "answer", zlib.compress(msgspec.msgpack.encode(REPLY), 1))
+    assert await kept.claim(mine) == REPLY

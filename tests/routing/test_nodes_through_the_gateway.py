@@ -31,6 +31,7 @@ from tests.stack import GatewayProcess, Tenant
 MODEL = "ok"
 FOUND = {"models": [{"id": MODEL, "runtime": "llamacpp", "capabilities": {"chat": True}}]}
 ASK = {"messages": [{"role": "user", "content": "Hello"}]}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MANY = 24
 """So many connections reach both processes."""
 
@@ -119,10 +120,14 @@ async def serving(box: Box, client: httpx.AsyncClient, base_url: str) -> AsyncIt
 async def test_both_processes_answer_from_a_machine_that_is_connected_to_one(box, upstream):
     async with client_of(box) as client, serving(box, client, upstream.base_url) as node:
         before = len(node.seen)
+        client.headers["traceparent"] = f"00-{TRACE}-00f067aa0ba902b7-01"
         answers = await asyncio.gather(*[ask(client, box.name) for _ in range(MANY)])
         assert {answer.status_code for answer in answers} == {200}
         assert len(node.seen) - before == MANY
         assert all(answer.json()["choices"][0]["message"]["content"] for answer in answers)
+        spans = [exchange.head["headers"]["traceparent"] for exchange in node.seen[before:]]
+        assert all(span.startswith(f"00-{TRACE}-") for span in spans)
+        assert len(set(spans)) == MANY
 
 
 async def test_ten_are_ten_over_keys_a_provider_and_a_machine(box, upstream):

@@ -37,6 +37,7 @@ ROUTE = RouteRecord("m", "priority", ())
 RULE = Rule(Use("priority", ()), When())
 WANTED = Wanted(b"digest", 1, CacheRule(60), ANY)
 PLAN = Plan("", "priority", (), ())
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Known:
@@ -76,7 +77,7 @@ class Bench:
 
     def reply(self, payload: bytes = PAYLOAD, caller: Caller = CALLER, endpoint: str = CHAT) -> Reply | None:
         flight = Flight(None, None, monotonic())  # type: ignore[arg-type]
-        headers = [(b"user-agent", b"curl"), (b"x-stainless-retry-count", b"1")]
+        headers = [(b"user-agent", b"curl"), (b"x-stainless-retry-count", b"1"), (b"traceparent", TRACEPARENT)]
         scope = {"method": "POST", "path": f"/v1/{endpoint}", "headers": headers}
         return self.repeats.reply(endpoint, GatewayRequest(scope, dict(headers), payload, flight, "req_2"), caller)
 
@@ -99,6 +100,7 @@ def test_it_is_answered_and_recorded_as_any_hit(bench):
     assert dict(reply.headers)[b"x-shareai-cache"] == b"HIT"
     [record] = bench.records
     assert (record.request_id, record.sdk_retry, record.user_agent) == ("req_2", 1, "curl")
+    assert record.metadata == {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
     assert (record.cache, record.billing_reason, record.cost_nanos, record.saved_nanos) == ("HIT", "cached", 0, 700)
     assert (record.input_tokens, record.output_tokens, record.model) == (3, 5, "m")
     assert record.prompt_hash == Fingerprint("s").of(1, builders.call().body)

@@ -269,6 +269,9 @@ def test_models_are_listed_and_found(sdk, pinned):
     assert sdk.models.retrieve(pinned).id == pinned
     with pytest.raises(openai.NotFoundError):
         sdk.models.retrieve("no/such/model")
+    with pytest.raises(openai.NotFoundError) as refused:
+        sdk.models.retrieve(MODEL + "t")
+    assert MODEL in refused.value.body["metadata"]["near"]
 
 
 async def test_the_asynchronous_client_streams(sdk, gateway, tenant):

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 
 from common.errors import BadUpstreamResponse, KeyRevoked, UpstreamTimeout
@@ -104,6 +105,22 @@ async def test_one_that_breaks_is_recorded_with_what_was_delivered(slug, outcome
     assert (record.status, record.billing_reason, record.usage_source) == (200, "interrupted_delivered", "counted")
     assert 0 < record.output_tokens < 10
     assert record.attempts[-1].outcome == outcome
+
+
+async def test_one_that_breaks_tells_the_trace_with_its_error():
+    stream, records, _ = await opened("reset-midstream", wants_trace=True)
+    [error] = [event for event in (await drained(stream)).split(b"\n\n") if b'"error"' in event]
+    [told] = orjson.loads(error.removeprefix(b"data: "))["shareai"]["attempts"]
+    [recorded] = records[0].attempts
+    assert (told["target"], told["outcome"]) == (recorded.target, recorded.outcome)
+
+
+async def test_one_that_is_broken_off_tells_the_trace_too():
+    stream, records, _ = await opened(wants_trace=True)
+    assert b'"shareai":{"route"' in stream.abort(UpstreamTimeout(), by_upstream=True)
+    stream.close()
+    await drain_counting()
+    assert [attempt.outcome for attempt in records[0].attempts] == ["upstream_timeout"]
 
 
 async def test_one_that_was_never_read_is_still_recorded():

@@ -42,6 +42,8 @@ CASES: dict[str, Ask] = {
     "v1/completions": Ask("POST", "/v1/completions", {"prompt": "Hello"}),
     "v1/embeddings": Ask("POST", "/v1/embeddings", {"input": "Hello"}),
     "v1/responses": Ask("POST", "/v1/responses", {"input": "Hello"}),
+    "v1/messages": Ask("POST", "/v1/messages", CHAT | {"max_tokens": 9}),
+    "v1/messages/count_tokens": Ask("POST", "/v1/messages/count_tokens", CHAT),
     "v1/route/explain": Ask("POST", "/v1/route/explain", CHAT),
     "v1/models/<path:model>": Ask("GET", "/v1/models/<model>"),
 }

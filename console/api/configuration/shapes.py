@@ -7,12 +7,13 @@ from rest_framework import serializers
 from accounts import roles
 from accounts.scopes import SCOPES
 from console.api.cache import CachePolicyWishes
-from console.api.earning_shapes import ProgrammeWishes, RecognitionWishes
+from console.api.earning_shapes import RecognitionWishes
 from console.api.fields import Body, Text, Whole
 from console.api.keys import KeyChanges
 from console.api.limits import LimitWishes
 from console.api.node_shapes import NodeChanges
 from console.api.organization import OrganizationChanges
+from console.api.programme_shapes import ProgrammeChoice
 from console.api.provider_shapes import NewProvider
 from console.api.routes import RouteWishes
 
@@ -64,7 +65,7 @@ class MemberEntry(Body):
 
 
 class EarningsEntry(Body):
-    programme = ProgrammeWishes()
+    programme = ProgrammeChoice()
     recognition = RecognitionWishes()
 
 

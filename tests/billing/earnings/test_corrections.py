@@ -8,12 +8,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts import audit
 from accounts.audit import Actor
+from accounts.models import OperatorEvent
 from billing.earnings import cases, maturity
 from billing.earnings.models import Case, Lot
 from billing.models import Charge
 from billing.rerating import Rerated, rerate
-from common.money import NANOS_PER_USD
+from common.money import NANOS_PER_USD, format_usd
 from ledger.invariants import reconcile
 from ledger.models import Transfer
 from nodes.recount import TOO_FAST, WRONG_ANSWER
@@ -153,6 +155,32 @@ def test_what_a_case_gave_back_is_not_given_back_again(upheld, machine, reprice,
     assert balances() == {name: nanos for name, nanos in held.items() if nanos}
     case.refresh_from_db()
     assert case.corrections == 3
+    assert audited(case) == audited(None) != []
+
+
+def audited(case: Case | None) -> list[tuple]:
+    """What the trail of the case's owner says of corrections, or the operator's. Each goes on where one ended."""
+    said = audit.events_of(case.org if case else None).filter(action="earnings.case_corrected")
+    events = [*said.order_by("sequence")]
+    assert [one.before for one in events[1:]] == [one.after for one in events[:-1]]
+    assert audit.verify(case.org if case else None).ok
+    return [(one.object_id, one.before, one.after, one.actor_label) for one in events]
+
+
+def test_a_correction_says_what_it_changed_in_both_trails(upheld, machine, reprice):
+    case = upheld(1)
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    [(about, before, after, actor)] = audited(case)
+    assert (about, actor) == (case.public_id, "operator")
+    assert before == {"taken_usd": format_usd(SHARE), "refunded_usd": format_usd(PRICE)}
+    assert after == {"taken_usd": format_usd(SHARE // 2), "refunded_usd": format_usd(PRICE // 2)}
+    assert OperatorEvent.objects.get(action="earnings.case_corrected").object_label == case.org.name
+
+
+def test_a_correction_without_a_case_says_nothing_of_one(served, machine, reprice, rival):
+    served()
+    rerate(-machine.pk, reprice(0.5), *ALWAYS)
+    assert not audit.events_of(rival).filter(action="earnings.case_corrected").exists()
 
 
 def test_what_was_settled_after_the_verdict_is_no_part_of_it(upheld, served, machine, reprice, balances):

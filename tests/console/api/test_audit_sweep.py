@@ -103,7 +103,7 @@ CASES: dict[str, Case] = {
     "DELETE invitations/<slug:invitation_id>": Case("invitation.revoked", GONE),
     "POST invitations/<slug:invitation_id>/resend": Case("invitation.sent_again", CHANGED),
 }
-CHANGES_NOTHING = {"POST routes/explain", "POST providers/<slug:provider_id>/test"}
+CHANGES_NOTHING = {"POST routes/explain", "POST providers/<slug:provider_id>/test", "POST billing/portal"}
 """Questions, whose answer needs a body or a call."""
 
 ELSEWHERE = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from billing import credits
-from billing.models import TopUp
+from billing.models import Customer, TopUp
 from common.money import NANOS_PER_USD
 from ledger import kinds
 from ledger.chart import ensure_account
@@ -61,6 +62,20 @@ def test_a_top_up_is_ordered_once(api, acme, settings):
     top_up = TopUp.objects.get()
     said = made[0].json()
     assert (said["amount_usd"], said["state"], said["checkout_url"]) == ("12.50", "pending", top_up.checkout_url)
+
+
+def test_the_portal_is_opened_for_whom_it_is(api, acme, settings):
+    with PaymentDouble() as double:
+        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
+        settings.STRIPE_BASE_URL = double.url
+        opened = api.post("billing/portal", {})
+        assert (opened.status_code, opened.json()["object"]) == (201, "billing_page")
+        assert "Invoices" in httpx.get(opened.json()["url"]).text
+        assert double.state.of("portal")[0]["customer"] == Customer.objects.of(acme).get().stripe_id
+    settings.STRIPE_BASE_URL = "http://127.0.0.1:9"
+    assert error_of(api.post("billing/portal", {}))["code"] == "payments_away"
+    settings.STRIPE_SECRET_KEY = ""
+    assert error_of(api.post("billing/portal", {}))["code"] == "payments_off"
 
 
 def test_without_stripe_it_is_refused(api):

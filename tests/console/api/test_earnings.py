@@ -51,6 +51,16 @@ def test_a_programme_is_chosen_and_previewed_to_the_last_unit(rival_api, cause):
     ("sent", "param"),
     [
         ({"kind": "gold"}, "kind"),
+        ({}, "kind"),
+        ({"kind": "rewards", "rewards": 100}, "kind"),
+        ({"rewards": 50}, "rewards"),
+        ({"rewards": 50, "exchange": 50}, "exchange"),
+        ({"exchange": 100, "rewards": 1}, "rewards"),
+        ({"mission": [{"cause": "trees-for-all", "share": 20}], "rewards": 70}, "rewards"),
+        ({"mission": [{"cause": "trees-for-all", "share": 9}]}, "donated_percent"),
+        ({"mission": [{"cause": "x", "share": 60}, {"cause": "y", "share": 60}]}, "rewards"),
+        ({"mission": [{"cause": "x", "share": 20}, {"cause": "x", "share": 20}]}, "mission"),
+        ({"mission": [{"cause": "no-such", "share": 20}]}, "causes"),
         ({"kind": "mission"}, "donated_percent"),
         ({"kind": "mission", "donated_percent": 9}, "donated_percent"),
         ({"kind": "mission", "donated_percent": 50}, "causes"),
@@ -60,6 +70,18 @@ def test_a_programme_is_chosen_and_previewed_to_the_last_unit(rival_api, cause):
 def test_what_cannot_be_chosen_names_its_field(rival_api, sent, param):
     response = rival_api.put("earnings/programme", sent)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+def test_a_programme_is_also_said_by_what_goes_where(rival_api, cause):
+    other = causes.add({"name": "Clean Water", "summary": "Digs wells."})
+    gifts = [{"cause": other.slug, "share": 10}, {"cause": cause.slug, "share": 20}]
+    said = rival_api.put("earnings/programme", {"rewards": 70, "exchange": 0, "mission": gifts}).json()
+    assert (said["kind"], said["donated_percent"]) == ("mission", 30)
+    assert said["causes"] == {other.slug: 10, cause.slug: 20}
+    assert (said["rewards"], said["exchange"], said["mission"]) == (70, 0, gifts)
+    for wish, parts in (({"exchange": 100}, ("exchange", 0, 100)), ({"mission": []}, ("rewards", 100, 0))):
+        said = rival_api.put("earnings/programme", wish).json()
+        assert (said["kind"], said["rewards"], said["exchange"], said["mission"]) == (*parts, [])
 
 
 @pytest.mark.parametrize("text", ["trees-for-all:x", "trees-for-all:-1", "trees-for-all:1000", "trees-for-all:0"])

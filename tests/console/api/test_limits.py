@@ -128,6 +128,20 @@ def test_a_key_is_made_with_a_budget(api):
     ]
 
 
+def test_how_much_of_each_rate_is_in_use_is_told(api):
+    made = api.post("keys", {"name": "Limited", "limits": {"rpm": 5, "concurrency": 2}}).json()
+    assert made["limits"]["rpm"] == 5
+    api.put("limits", {"rpm": 60})
+    rows = api.get("limits/rates").json()["data"]
+    assert [
+        (row["scope"], row["subject"], row["kind"], row["limit"], row["used"], row["percent"]) for row in rows
+    ] == [
+        ("key", "Limited", "rpm", 5, 0, 0),
+        ("key", "Limited", "concurrency", 2, 0, 0),
+        ("organisation", None, "rpm", 60, 0, 0),
+    ]
+
+
 def test_a_machine_has_no_budgets(acme, as_alice):
     with pytest.raises(InvalidField):
         limits.set_limits(acme, as_alice, "node", "node_1", wishes={"budgets": [{"tokens": 1, "window": "daily"}]})

@@ -71,8 +71,9 @@ NEW_PROVIDER = {"name": "New", "base_url": "https://llm.example.com/v1"}
 READ_ONLY = (
         "earnings", "earnings/lots", "earnings/preview", "earnings/prices", "earnings/cases", "billing/balance",
         "billing/entries", "causes", "billing/statements", "nodes", "models", "alerts", "targets", "routes",
-        "simulations", "cache/savings", "limits/budgets", "usage", "insight/prompts", "insight/targets",
-        "requests", "audit-events", "audit-events/verify", "members",
+        "simulations", "cache/savings", "limits/budgets", "limits/rates", "usage", "usage/same-traffic",
+        "insight/prompts",
+        "insight/targets", "requests", "audit-events", "audit-events/verify", "members",
 )  # fmt: skip
 """Lists and figures without ids: the rival sees its own."""
 
@@ -102,6 +103,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {},
         {"PUT": {"enabled": False, "threshold_usd": "10", "amount_usd": "25", "monthly_cap_usd": "100"}},
     ),
+    "billing/portal": ({}, {"POST": {}}),
     "billing/card": ({}, {"POST": {}, "DELETE": {}}),
     "billing/details": ({}, {"PUT": {"name": "Rival Ltd"}}),
     "billing/vouchers": ({}, {"POST": {"code": "RIVALSOWN"}}),
@@ -250,7 +252,7 @@ def world(cast: Cast) -> World:
     )
     canaries.start(draft, as_alice, 10)
     raise_alert(connection, Alert.DOWN, reason="refused")
-    wishes = {"budgets": [{"amount_usd": "5", "window": "monthly"}]}
+    wishes = {"budgets": [{"amount_usd": "5", "window": "monthly"}], "rpm": 60}
     set_limits(acme, as_alice, "model", f"{MARK}-model", wishes=wishes)
     policy = put_policy(acme, as_alice, scope="model", subject=f"{MARK}-model", ttl_s=60)
     enrolment = create_token(acme, as_alice)

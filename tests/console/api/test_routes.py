@@ -58,6 +58,17 @@ def test_putting_again_replaces_everything(api, acme):
     assert [*actions.order_by("sequence")] == ["route.created", "route.updated"]
 
 
+def test_what_a_route_falls_back_to_comes_after_all_its_tiers(api):
+    legs, later = [{"target": "a/small", "tier": 2}], [{"target": "b/small"}, {"target": "small"}]
+    put = api.put("routes/fast", {"targets": legs, "fallback": later})
+    assert put.status_code == 200, put.text
+    assert [(leg["target"], leg["tier"]) for leg in put.json()["targets"]] == [
+        ("a/small", 2),
+        ("b/small", 3),
+        ("small", 4),
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -74,6 +85,9 @@ def test_putting_again_replaces_everything(api, acme):
         ({"targets": TARGETS, "timeouts": {"first_byte_s": 301}}, "timeouts.first_byte_s"),
         ({"targets": TARGETS, "enabled": "yes"}, "enabled"),
         ({"targets": TARGETS, "fallbacks": []}, "fallbacks"),
+        ({"targets": TARGETS, "fallback": [{}]}, "fallback.0.target"),
+        ({"targets": TARGETS, "fallback": [{"target": "a/small"}] * 49}, "fallback"),
+        ({"targets": [{"target": "a/small", "tier": 100}], "fallback": [{"target": "b/small"}]}, "fallback"),
     ],
 )
 def test_a_mistake_is_refused_with_its_field(api, body, param):

@@ -17,7 +17,7 @@ from providers.breakers import release_over
 from providers.models import BreakerState, Connection, Pulse, ServedModel
 from routing.health_news import Told
 from routing.health_rows import write_breakers
-from tests.console.api.conftest import add_provider, refused
+from tests.console.api.conftest import add_provider, error_of, refused
 from tests.nodes.machine import Machine
 
 pytestmark = pytest.mark.django_db
@@ -155,4 +155,7 @@ def test_a_target_of_the_platform_is_seen_but_not_set(api, as_alice):
         org=None, public_id="model_p", connection=platform, model_id="m", upstream_id="m"
     )
     assert health(api, model)["state"] == "closed"
-    assert put(api, model, state="held_open").status_code == 404
+    refusal = put(api, model, state="held_open")
+    assert refused(refusal, 404, "not_found")
+    assert "the operator's to set" in error_of(refusal)["message"]
+    assert error_of(put(api, model, state="off"))["message"] == "“off” is none of: held_open, closed"

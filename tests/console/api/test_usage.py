@@ -48,6 +48,7 @@ def test_sums_by_model(api, three_days):
         "cost_usd": "0.123456789",
         "spend_usd": "0.123456789",
         "charged_usd": "0",
+        "tokens_usd": "0",
         "own_usd": "0.123456789",
         "saved_usd": "0",
         "ttft_ms": 110.0,

@@ -6,18 +6,22 @@ import csv
 import io
 import json
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.audit import Actor
 from bench.activity import asked_of, fill, sum_up
 from console.same_traffic import cost_of_all
 from console.spans import span_of
 from metering import rollups
 from metering.reports import UsageRow, usage_report
+from providers.serving import update_model
 from providers.targets import Price
+from tests.console.api.conftest import Api
 from tests.console.pages.conftest import answered, record
 
 DAY_S = 86_400
@@ -196,6 +200,40 @@ def test_a_prompt_leads_to_its_requests(as_browser, alice, acme, key, prompt_has
     lines = browser.get(address).context["lines"]
     assert sorted(line.usage.cost_nanos for line in lines) == [5, 6]
     assert len(browser.get(f"{reverse('logs')}?prompt=nothing").context["lines"]) == 3
+
+
+def test_the_same_traffic_costs_what_each_tier_says(as_browser, alice, acme, connection, key):
+    """On the page and by the API, before the hours are summed and after: as each request would be charged."""
+    tier = {"above_tokens": 200_000, "input_price": "2", "output_price": "6"}
+    served = connection.served_models.get(model_id="demo-chat")
+    update_model(served, Actor.system("tests"), {"input_price": "1", "output_price": "4", "price_tiers": [tier]})
+    answer = {"attempts": [answered("aurora/demo-chat")], "output_tokens": 100, "cost_nanos": 7}
+    for input_tokens in (1_000, 128_001, 200_000, 200_001, 400_000):
+        record(acme, key, 5, input_tokens=input_tokens, **answer)
+    wanted = 1_000 * (1_000 + 128_001 + 200_000 + 2 * (200_001 + 400_000)) + 4_000 * 300 + 6_000 * 200
+    for _ in range(2):
+        same = as_browser(alice).get(reverse("activity-same")).context["same"]
+        offer = next(one for one in same.offers if one.target == "aurora/demo-chat")
+        assert offer.nanos == wanted
+        said = Api(as_browser(alice)).get("usage/same-traffic").json()
+        found = next(one for one in said["targets"] if one["target"] == "aurora/demo-chat")
+        assert (said["requests"], said["spend_usd"]) == (5, "0.000000035")
+        assert (Decimal(found["cost_usd"]) * 10**9, found["has_tiers"]) == (wanted, True)
+        assert Decimal(found["difference_usd"]) * 10**9 == wanted - 35
+        assert (found["input_usd"], found["output_usd"], found["is_rough"]) == ("1", "4", False)
+        rollups.roll_up()
+
+
+def test_a_tier_that_begins_within_a_step_goes_by_its_average_prompt(as_browser, alice, acme, connection, key):
+    tier = {"above_tokens": 20_000, "input_price": "2", "output_price": "4"}
+    served = connection.served_models.get(model_id="demo-chat")
+    update_model(served, Actor.system("tests"), {"input_price": "1", "output_price": "4", "price_tiers": [tier]})
+    for input_tokens in (17_000, 31_000, 300):
+        record(acme, key, 5, attempts=[answered("aurora/demo-chat")], input_tokens=input_tokens, output_tokens=0)
+    response = as_browser(alice).get(reverse("activity-same"))
+    offer = next(one for one in response.context["same"].offers if one.target == "aurora/demo-chat")
+    assert (offer.nanos, offer.is_rough) == (2_000 * 48_000 + 1_000 * 300, True)
+    assert "≈" in response.content.decode()
 
 
 def test_what_each_request_costs_is_counted_for_each():

@@ -37,6 +37,14 @@ def moved(acme, rival, as_alice):
 
 
 @pytest.fixture
+def tokens(acme) -> None:
+    """Acme's machines have earned $3 for its own use, of which $0.25 paid."""
+    tokens, promo = ensure_account(kinds.TOKENS, acme), ensure_account(kinds.PROMO)
+    post(Draft("split:settlement:req_0:1", "exchange", {promo.pk: -3 * NANOS_PER_USD, tokens.pk: 3 * NANOS_PER_USD}))
+    post(Draft("settlement:req_7", "settlement", {tokens.pk: -250_000_000, promo.pk: 250_000_000}))
+
+
+@pytest.fixture
 def paying(settings):
     with PaymentDouble() as double:
         settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
@@ -48,6 +56,25 @@ def shown(client, **query) -> str:
     response = client.get(reverse("billing"), query)
     assert response.status_code == 200
     return response.content.decode()
+
+
+def test_movements_of_tokens_have_a_list_of_their_own(client_of, alice, moved, tokens):
+    """On the page, in the file and by the API; what moved credits is not among them."""
+    client = client_of(alice)
+    assert "split:settlement:req_0:1" not in shown(client)
+    page = shown(client, purse="tokens")
+    assert all(words in page for words in ("Earned by your machines", "$2.75", "settlement:req_7"))
+    assert "settlement:req_1" not in page
+    assert "settlement:req_7" not in shown(client, purse="tokens", kind="exchange")
+    file = b"".join(client.get(reverse("billing-export"), {"purse": "tokens"})).decode()
+    assert [row["balance_usd"] for row in csv.DictReader(io.StringIO(file))] == ["2.750000000", "3.000000000"]
+    told = client.get("/api/v1/billing/entries", {"purse": "tokens"}).json()["data"]
+    assert [(one["kind"], one["amount_usd"]) for one in told] == [("settlement", "-0.25"), ("exchange", "3")]
+    assert client.get("/api/v1/billing/entries", {"purse": "gold"}).status_code == 400
+
+
+def test_who_never_had_tokens_is_not_asked_which(client_of, alice, moved):
+    assert 'name="purse"' not in shown(client_of(alice))
 
 
 def test_shows_balance_holds_and_movements(client_of, alice, moved):

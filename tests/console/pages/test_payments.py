@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from accounts.audit import Actor
 from accounts.models import AuditEvent
-from billing import autotopup, crediting, topups, vouchers
+from billing import autotopup, crediting, invoicing, topups, vouchers
 from billing.models import AutoTopUp, BillingDetails, SavedCard, TopUp, VoucherUse
 from common.money import NANOS_PER_USD
 from demo.payments import cards as test_cards
@@ -122,6 +122,23 @@ def test_an_invoice_is_a_pdf_that_names_the_organisation(client, paying, acme, a
     receipt = client.get(reverse("billing-receipt", args=[top_up.public_id])).content.decode()
     assert "$20.00" in receipt
     assert top_up.payment_id in receipt
+
+
+def test_an_automatic_top_up_has_an_invoice_too_once_it_is_made(client, saved, paying):
+    client.post(reverse("billing-auto-top-up"), RULE)
+    autotopup.run()
+    top_up = TopUp.objects.get()
+    invoice = reverse("billing-invoice", args=[top_up.public_id])
+    receipt = reverse("billing-receipt", args=[top_up.public_id])
+    assert invoice not in shown(client)
+    assert client.get(invoice)["Location"] == receipt
+    assert invoicing.make_missing() == 1
+    assert invoice in shown(client)
+    assert invoice in client.get(receipt).content.decode()
+    pdf = httpx.get(client.get(invoice)["Location"])
+    assert b"$20.00" in pdf.content
+    told = client.get(f"/api/v1/billing/top-ups/{top_up.public_id}/invoice").json()
+    assert httpx.get(told["pdf_url"]).content == pdf.content
 
 
 def test_while_the_payment_service_is_away_there_is_a_receipt(client, paying, acme, as_alice, settings):

@@ -42,9 +42,10 @@ def test_a_connection_is_saved_and_then_asks_for_its_models(as_browser, alice, a
 
 def test_what_a_provider_is_like_is_said_shown_and_taken_back(as_browser, alice, acme, form):
     browser = as_browser(alice)
-    browser.post(new(), form | {"data_collection": "deny", "quantization": "fp8", "api_version": "2026-01"})
+    said = {"data_collection": "deny", "quantization": "fp8", "api_version": "2026-01", "dropped_params": "user seed"}
+    browser.post(new(), form | said)
     saved = Connection.objects.of(acme).get()
-    assert saved.options == {"data_collection": "deny", "quantization": "fp8", "api_version": "2026-01"}
+    assert saved.options == said | {"dropped_params": "seed user"}
     edit = of(saved, "providers-edit")
     assert browser.get(edit).context["form"]["quantization"].value() == "fp8"
     browser.post(edit, form | {"api_keys": "", "api_version": "2026-01", "data_collection": "allow"})

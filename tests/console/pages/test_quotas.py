@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from django.core import mail
 from django.db import connection, transaction
@@ -11,7 +13,7 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.limits import set_limits
-from accounts.models import AuditEvent, Membership
+from accounts.models import AuditEvent, Limit, Membership
 from accounts.roles import VIEWER
 from accounts.scopes import KEY, NODE, ORGANISATION
 from accounts.sources import load_limits
@@ -21,10 +23,12 @@ from ledger.drafts import Draft
 from ledger.transfers import post
 from metering.alerts import watch_budgets
 from metering.budgets import budgets_of
+from metering.in_use import InUse, in_use
 from metering.models import BudgetWindow
 from metering.windows import open_window
 from nodes.services import revoke_node
 from tests.console.pages import machines
+from tests.metering.test_gate import charged, gates
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +112,21 @@ def test_bars_tell_how_much_is_used_and_the_marks(as_browser, alice, acme, as_al
     assert "$8.50" in shown
     assert "85 % used; marks at 80 and 100 %" in shown
     assert "A budget is nearly used up" in shown
+
+
+def test_bars_tell_how_much_of_each_rate_is_in_use(as_browser, alice, acme, as_alice, key):
+    set_limits(acme, as_alice, ORGANISATION, wishes={"rpd": 10, "concurrency": 5})
+    limits.set_key_limits(key, as_alice, {"rpd": 4})
+    asyncio.run(admit([bound for found in in_use(Limit.objects.of(acme)).values() for bound in found], 3))
+    shown = " ".join(as_browser(alice).get(reverse("quotas")).content.decode().split())
+    assert [shown.count(f'"{percent} % in use now') for percent in (30, 75, 0)] == [1, 1, 1]
+    assert "requests/day" in shown
+
+
+async def admit(rates: list[InUse], times: int) -> None:
+    async with gates(1) as (gate,):
+        for _ in range(times):
+            assert (await gate.admit(charged([rate.bound for rate in rates]))).binding < 0
 
 
 def test_every_page_tells_of_a_budget_that_is_nearly_used(as_browser, alice, bob, acme, as_alice):

@@ -181,11 +181,21 @@ def test_numbers_of_what_was_sent_are_bounded():
 BEFORE = {"strategy": "priority", "targets": [{"target": "m"}], "rules": SAID}
 
 
+def test_how_those_are_chosen_who_serve_a_model_is_said():
+    """One name of a model is many targets; one target is one, whatever chooses."""
+    before, after = (
+        {"strategy": how, "targets": [{"target": "demo-chat"}, {"target": "aurora/demo-chat", "tier": 1}]}
+        for how in ("cheapest", "fastest")
+    )
+    found = [change.text for change in changes("fast", before, after)]
+    assert found == ["use the cheapest demo-chat", "use the fastest demo-chat"]
+
+
 def test_versions_differ_in_sentences():
     after = BEFORE | {"rules": [SAID[1]], "private": True}
     found = [(change.is_new, change.text) for change in changes("fast", BEFORE, after)]
     assert [is_new for is_new, _text in found] == [False, False, True, True]
-    assert found[2][1] == "1. when the header x-team is “red” · use demo-chat"
+    assert found[2][1] == "1. when the header x-team is “red” · use the cheapest demo-chat"
     assert found[3][1] == "never outside your own machines"
     assert changes("fast", BEFORE, BEFORE) == []
 
@@ -201,7 +211,7 @@ def test_a_version_shows_what_it_changed(owner, acme, as_alice):
     put_route(acme, as_alice, "fast", {"targets": [{"target": "demo-chat"}]})
     put_route(acme, as_alice, "fast", {"targets": [{"target": "demo-chat"}], "rules": [SAID[1]]})
     page = text_of(owner.get(reverse("routes-show", args=["fast"])))
-    assert "1. when the header x-team is “red” · use demo-chat" in page
+    assert "1. when the header x-team is “red” · use the cheapest demo-chat" in page
 
 
 def test_a_viewer_cannot_edit(as_browser, carol, acme, connection, as_alice):

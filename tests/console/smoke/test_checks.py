@@ -13,10 +13,11 @@ from console.smoke import runs
 from console.smoke.asking import Gateway
 from console.smoke.report import CHECKS, FAILED, PASSED, SKIPPED
 from routing.cache_services import put_policy
-from routing.drills import running_drills
+from routing.drills import running_drills, start_drill
 from routing.models import CachePolicy
 from routing.services import put_route
 from tests.console.smoke.conftest import sentences, told
+from tests.routing.hearing import let_all_hear
 from tests.stack import Tenant
 
 
@@ -74,6 +75,13 @@ def test_an_outage_that_nobody_catches_fails_and_is_still_over(routed, run, upst
 
 def test_a_route_without_a_second_target_has_nothing_to_check(run):
     assert run("outage", route="plain").verdict == SKIPPED
+
+
+def test_a_drill_that_runs_is_why_nobody_is_left_to_turn_to(gateway, routed, run):
+    start_drill(routed.org, routed.actor, "upstream-b", 60)
+    let_all_hear(gateway, routed)
+    done = run("outage", route="fast")
+    assert (done.verdict, steps(done)) == (SKIPPED, ["key_made", "drill_is_on", "taken_back"])
 
 
 def test_costs_are_compared_and_found_in_the_report(run):
