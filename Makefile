@@ -10,6 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile  # what is imported, is compiled then
+FULL_CHROMIUM := { command -v chromium || command -v chromium-browser; } >/dev/null
 UNCONNECTED := SECRET_KEY=unused DATABASE_URL=postgresql:///unused  # settings load, and nothing is asked of a server
 TEST_WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )))  # half of a test is waiting
 # A test that hangs says where, and the others go on; one that not even that can end takes its worker along.
@@ -63,9 +64,14 @@ $(BIN)/activate:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # The browser tests drive a Chromium. Root on Debian gets one; others are told which, and those tests skip themselves.
+# Its headless shell is the same engine without windows, which take as much of a machine as what is in them.
 chromium:
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@command -v chromium-headless-shell >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+			{ ! $(FULL_CHROMIUM) || apt-cache show chromium-headless-shell >/dev/null 2>&1; }; then \
 		echo "Installing Chromium for the browser tests."; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && \
+		{ apt-get install -y -qq chromium-headless-shell >/dev/null || $(FULL_CHROMIUM) || \
+			apt-get install -y -qq chromium >/dev/null; }; \
+	elif $(FULL_CHROMIUM); then :; \
 	else echo "No Chromium here, so browser tests are skipped: install the package chromium to run them."; fi
