@@ -10,7 +10,6 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile  # what is imported, is compiled then
-FULL_CHROMIUM := { command -v chromium || command -v chromium-browser; } >/dev/null
 UNCONNECTED := SECRET_KEY=unused DATABASE_URL=postgresql:///unused  # settings load, and nothing is asked of a server
 TEST_WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )))  # half of a test is waiting
 # A test that hangs says where, and the others go on; one that not even that can end takes its worker along.
@@ -19,12 +18,12 @@ TEST_LIMITS := --timeout 600 -o faulthandler_timeout=840 -o faulthandler_exit_on
 # Some machines forbid Python to keep what it has compiled; then each of many processes takes three seconds to begin, not one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint bench css venv dev chromium
+.PHONY: run test lint bench css venv dev programs
 
 run: venv
 	@exec $(BIN)/python -m console.embedded --with-parent
 
-test: dev chromium
+test: dev programs
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(TEST_LIMITS) $(ARGS)
 
 lint: dev
@@ -63,15 +62,20 @@ $(BIN)/activate:
 	@echo "Creating $(VENV) with $$($(PYTHON) --version)."
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# The browser tests drive a Chromium. Root on Debian gets one; others are told which, and those tests skip themselves.
-# Its headless shell is the same engine without windows, which take as much of a machine as what is in them.
-chromium:
-	@command -v chromium-headless-shell >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-			{ ! $(FULL_CHROMIUM) || apt-cache show chromium-headless-shell >/dev/null 2>&1; }; then \
-		echo "Installing Chromium for the browser tests."; \
+# What some tests drive: a browser, a screen with a keyboard, a packet filter. Root on Debian gets them; others are told
+# which are missing, and those tests skip themselves. Chromium's headless shell is the same engine without windows, which
+# take as much of a machine as what is in them.
+programs:
+	@missing=$$( \
+		for one in chromium-headless-shell chromium chromium-browser google-chrome; do command -v $$one; done \
+			| grep -q . || echo chromium-headless-shell; \
+		command -v Xvfb >/dev/null || echo xvfb; \
+		command -v xdotool >/dev/null || echo xdotool libxss1; \
+		PATH="$$PATH:/usr/sbin" command -v nft >/dev/null || echo nftables); \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing for the tests:" $$missing; \
 		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && \
-		{ apt-get install -y -qq chromium-headless-shell >/dev/null || $(FULL_CHROMIUM) || \
-			apt-get install -y -qq chromium >/dev/null; }; \
-	elif $(FULL_CHROMIUM); then :; \
-	else echo "No Chromium here, so browser tests are skipped: install the package chromium to run them."; fi
+		{ apt-get install -y -qq $$missing >/dev/null || \
+			apt-get install -y -qq $$(echo $$missing | sed s/chromium-headless-shell/chromium/) >/dev/null; }; \
+	else echo "Tests that drive these are skipped, for they are not here:" $$missing; fi

@@ -42,12 +42,13 @@ TONES = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One node. `requests_today` is None where nobody counted."""
+    """One node. `requests_today` is None where nobody counted, `earned` (nano-USD in 30 days) where nobody looked."""
 
     node: Node
     presence: Presence | None = None
     report: Report | None = None
     requests_today: int | None = None
+    earned: int | None = None
     out_of_use: frozenset[int] = frozenset()
     """Which of its models people hold out of use, or their failures do."""
 

@@ -240,8 +240,8 @@ _TROUBLES = {
 
 
 def _no_models(facts: Facts) -> Reason | None:
-    if any(model.present for model in facts.models):
-        return None
+    if any(model.present for model in facts.models) or _no_local_server(facts) is not None:
+        return None  # nobody knows what a server has that cannot be asked
     fix = _("Load a model into the model server, for example with “ollama pull llama3.2”.")
     return Reason("no_models", _("The model server has no model."), fix)
 

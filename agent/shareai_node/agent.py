@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -54,11 +55,12 @@ class Agent:
         self._http = local_client()
         self._switches = switch.load(where.switch)
         self._orders = orders.Orders()
-        self._readings = Readings()
+        self._readings = Readings(looked=False)
         self._vitals: Vitals | None = None
         self._stopped = asyncio.Event()
         self._look_now = asyncio.Event()
         self._ordered = asyncio.Event()
+        self._turned_idle = asyncio.Event()
         self.board = Board()
         self.gate = Gate(self._orders.max_concurrent)
         self.offers = Offers(self._http, loaded, where.probes)
@@ -127,10 +129,10 @@ class Agent:
 
     async def _watch_use(self) -> None:
         while True:
-            await asyncio.sleep(_SENSE_EVERY_S)
+            await self._rest(_SENSE_EVERY_S)
             if self._orders.mode == "idle":
                 quiet_s = await asyncio.to_thread(sensors.quiet_s)
-                self._readings = replace(self._readings, quiet_s=quiet_s)
+                self._readings = replace(self._readings, looked=True, quiet_s=quiet_s)
                 self._decide()
 
     async def _watch_vitals(self) -> None:
@@ -143,9 +145,14 @@ class Agent:
                 if time.monotonic() - told_at_s >= _VITALS_EVERY_S:
                     told_at_s = time.monotonic()
                     self.board.put("vitals", self._told_vitals(vitals, await self.offers.queue()))
-                await asyncio.sleep(_SENSE_EVERY_S if self._orders.mode == "idle" else _VITALS_EVERY_S)
+                await self._rest(_SENSE_EVERY_S if self._orders.mode == "idle" else _VITALS_EVERY_S)
         finally:
             reader.close()
+
+    async def _rest(self, seconds: float) -> None:
+        """Or until idle time begins: what was read before may be long ago."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._turned_idle.wait(), seconds)
 
     def _told_vitals(self, vitals: Vitals, queue: int | None) -> dict[str, Any]:
         """Rounded, so that a machine on which nothing happens says nothing."""
@@ -171,7 +178,12 @@ class Agent:
     # ── what is decided ─────────────────────────────────────────────────────────────────────────────────────
 
     def _obey(self, said: Mapping[str, Any]) -> None:
+        former = self._orders.mode
         self._orders = self.offers.orders = orders.understood(said, self._orders)
+        if self._orders.mode == "idle" and former != "idle":
+            self._readings = replace(self._readings, looked=False, quiet_s=None)
+            self._turned_idle.set()  # wakes those who wait now, and nobody later
+            self._turned_idle.clear()
         self.gate.resize(self._orders.max_concurrent)
         self._ordered.set()
         self._decide()

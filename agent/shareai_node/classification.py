@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -20,8 +22,11 @@ FAILURES = (*NETWORK_ERRORS, ConnectionClosed, NotAConsole, ProtocolViolation, S
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
-_GROWTH = 1.5
-"""Slow enough that the longest wait after an outage is about as long as the outage was."""
+_SHARE = 0.25
+"""Of the time since the trouble began. Nobody stays away for long after a short outage, and a console that was away for
+long is not met by everybody at once."""
+
+_STEADY_AFTER_S = 30.0
 
 
 class Next(Enum):
@@ -109,20 +114,32 @@ def _of_status(status: int, config: Config) -> Verdict:
 class Backoff:
     """Full jitter: a wait is anything between nothing and a limit that grows, so that many nodes do not come at once.
 
-    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ It grows with the time, not with
+    the tries: of many nodes some draw short waits over and over, and would be punished for them.
     """
 
-    def __init__(self, chance: random.Random | None = None) -> None:
+    def __init__(
+        self, chance: random.Random | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._chance = chance or random.SystemRandom()
-        self._failures = 0
+        self._clock = clock
+        self._began_s: float | None = None
+        """The trouble."""
 
     def wait_s(self, verdict: Verdict) -> float:
-        """Before the next try; each call counts as one more failure, unless the console asked for it."""
+        """Before the next try; each call is one more failure, unless the console asked for it."""
         if verdict.then is Next.SOON:
             return self._chance.uniform(0, 2)
-        limit_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * _GROWTH**self._failures)
-        self._failures = min(self._failures + 1, 64)
-        return verdict.least_wait_s + self._chance.uniform(0, limit_s)
+        if self._began_s is None:
+            self._began_s = self._clock()
+        return verdict.least_wait_s + self._chance.uniform(0, self._limit_s())
 
-    def reset(self) -> None:
-        self._failures = 0
+    def lived(self, seconds: float) -> None:
+        """A connection ended that was good for so long. If that is longer than it could have been waited for, the
+        trouble is over; what lets in and drops over and over is asked ever more seldom all the same."""
+        if seconds > min(self._limit_s(), _STEADY_AFTER_S):
+            self._began_s = None
+
+    def _limit_s(self) -> float:
+        trouble_s = 0.0 if self._began_s is None else self._clock() - self._began_s
+        return min(_LONGEST_WAIT_S, max(_FIRST_WAIT_S, _SHARE * trouble_s))

@@ -134,6 +134,11 @@ NOTHING_FOUND = (
     "or name one: shareai-node server add http://127.0.0.1:PORT"
 )
 
+NOTHING_NAMED = (
+    "No model server is named, and the usual ports are not looked at. "
+    "Name one: shareai-node server add http://127.0.0.1:PORT"
+)
+
 _STARTS = {
     "ollama": "Start it with: ollama serve",
     "lmstudio": "Start its server in the Developer tab, or with: lms server start",

@@ -18,7 +18,7 @@ from shareai_node import config, control, identity, sensors, service
 from shareai_node.classification import FAILURES, classify
 from shareai_node.config import Config
 from shareai_node.console import client
-from shareai_node.discovery import NOTHING_FOUND, discover
+from shareai_node.discovery import NOTHING_FOUND, NOTHING_NAMED, discover
 from shareai_node.errors import AgentError
 from shareai_node.faults import NETWORK_ERRORS, explain
 from shareai_node.handshake import dial, introduce
@@ -63,14 +63,14 @@ def examine(where: Places) -> Iterator[Finding]:
         key = identity.find(where.key)
     except AgentError as error:
         yield fail("enrolment", str(error))
-        yield from _models(None)
+        yield from models(None)
         return
     yield ok("enrolment", f'"{loaded.name}" ({loaded.node}) at {loaded.console}')
     yield from _key(where, key)
     yield from _console(loaded)
     running = control.find_running(where.control)
     yield from _connection(loaded, key, running)
-    yield from _models(loaded)
+    yield from models(loaded)
     yield from _machine()
     yield from _background(running)
     yield from _version(loaded)
@@ -131,7 +131,8 @@ async def _tried(loaded: Config, key: identity.Identity) -> str | None:
     return None
 
 
-def _models(loaded: Config | None) -> Iterator[Finding]:
+def models(loaded: Config | None) -> Iterator[Finding]:
+    """Each model server of this machine, or what is wrong with it. None: not enrolled yet."""
     if loaded is None:
         loaded = Config(console="", connect_url="", node="", slug="", name="", organization="")
     seen = asyncio.run(_discovered(loaded))
@@ -142,8 +143,10 @@ def _models(loaded: Config | None) -> Iterator[Finding]:
             yield ok("models", f"{one.runtime} at {one.server.base_url}: {names}{more}")
         elif one.error and (one.by_hand or one.listens):
             yield fail("models", one.error) if one.by_hand else warn("models", one.error)
-    if not any(one.models for one in seen):
+    if loaded.discover and not any(one.models for one in seen):
         yield fail("models", NOTHING_FOUND)
+    elif not loaded.servers and not loaded.discover:
+        yield fail("models", NOTHING_NAMED)
 
 
 async def _discovered(loaded: Config) -> Any:

@@ -120,11 +120,20 @@ def _request(wish: Wish, key: identity.Identity) -> dict[str, Any]:
         "name": wish.name,
         "hostname": socket.gethostname()[:255],
         "os": _SYSTEMS.get(platform.system(), sys.platform),
-        "os_version": f"{platform.system()} {platform.release()}"[:80],
+        "os_version": _system_version()[:80],
         "arch": platform.machine().lower()[:40],
         "version": __version__,
         "sent_at": datetime.now(UTC).isoformat(),
     }
+
+
+def _system_version() -> str:
+    """What people call it: the distribution of Linux, the number of macOS or Windows."""
+    try:
+        named = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:  # not Linux, or one without that file
+        named = platform.mac_ver()[0]
+    return named or platform.release()
 
 
 def _understood(answer: httpx.Response, wish: Wish) -> Config:
@@ -162,7 +171,7 @@ def _refusal(answer: httpx.Response, console: str) -> AgentError:
         return AgentError(f"{console} sends its visitors elsewhere. Use the address that the console's wizard shows.")
     if answer.status_code >= 500:
         return ConsoleUnreachable(f"{console} has a fault of its own ({answer.status_code}). Try again in a minute.")
-    if not error:
+    if not error or answer.status_code in (404, 405):
         return AgentError(
             f"{console} is no ShareAI console, or an older one ({answer.status_code}). Check the address."
         )

@@ -45,12 +45,14 @@ class Readings:
     """None: cannot be read.
 
     Args:
+        looked: whether somebody uses it, since idle time began; before that `quiet_s` says nothing.
         quiet_s: since somebody touched the machine.
         load: of the busiest GPU, 0 to 1; of the processor where there is no GPU.
         serving: a request of the console is in flight or just was, so the load is our own.
         local_time: in the zone of the calendar.
     """
 
+    looked: bool = True
     quiet_s: float | None = None
     load: float | None = None
     on_battery: bool | None = None
@@ -94,7 +96,8 @@ def decide(
         return replace(refusal, must_wait=former.must_wait)
     if refusal := _by_use(orders.idle, readings):
         # Before the first look nothing is known of the machine; that is no use from which it comes back.
-        return replace(refusal, must_wait=former.must_wait or former.accepting or readings.quiet_s is not None)
+        used = readings.looked and (former.accepting or readings.quiet_s is not None)
+        return replace(refusal, must_wait=former.must_wait or used)
     return _returning(now_s, former) if former.must_wait else Standing(accepting=True)
 
 
@@ -123,6 +126,8 @@ def _by_calendar(rules: IdleRules, local_time: datetime | None) -> Standing | No
 
 
 def _by_use(rules: IdleRules, readings: Readings) -> Standing | None:
+    if not readings.looked:
+        return _no(Reason.USER_ACTIVE, "Looks whether somebody uses this machine.")
     if readings.on_battery is not False:
         known = readings.on_battery is not None
         return _no(Reason.ON_BATTERY, "On battery." if known else "Cannot tell whether it runs on battery.")

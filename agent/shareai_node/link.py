@@ -21,9 +21,6 @@ from shareai_node.handshake import dial, introduce
 from shareai_node.identity import Identity
 from shareai_node.relay import Relay
 
-_STEADY_AFTER_S = 30.0
-"""A connection that lived so long was a good one: the next failure is the first again."""
-
 _MOVING_WITHIN_S = 1800.0
 _log = logging.getLogger(__name__)
 
@@ -120,8 +117,7 @@ class Link:
             self._current, self.connected_since_s = None, None
             if running not in self._former:
                 running.cancel()
-            if time.monotonic() - started_s > _STEADY_AFTER_S:
-                self._backoff.reset()
+            self._backoff.lived(time.monotonic() - started_s)
 
     def _let_finish(self, connection: Connection, running: asyncio.Task[None]) -> None:
         """Both of its tasks are kept until they are done; how it ends is no matter any more."""

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from shareai_node.config import Config, Server
-from shareai_node.discovery import NOT_TICKED, NOTHING_FOUND, SILENT, Seen, discover, summary_of
+from shareai_node.discovery import NOT_TICKED, NOTHING_FOUND, NOTHING_NAMED, SILENT, Seen, discover, summary_of
 from shareai_node.errors import AgentError
 from shareai_node.files import read_object, write_json
 from shareai_node.local import fetch_text
@@ -128,7 +128,8 @@ class Offers:
         """In the shape of the SETTINGS key `local_server`."""
         best = summary_of(self.seen)
         if best is None:
-            return {"ok": False, "base_url": "", "runtime": "", "error": NOTHING_FOUND, "trouble": SILENT}
+            nothing = NOTHING_FOUND if self._config.discover else NOTHING_NAMED
+            return {"ok": False, "base_url": "", "runtime": "", "error": nothing, "trouble": SILENT}
         ok = bool(self.offered())
         error = None if ok else best.error or "None of its models is ticked in the console."
         return {

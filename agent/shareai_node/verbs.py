@@ -32,8 +32,16 @@ def say(text: str) -> None:
 def enroll(given: argparse.Namespace) -> int:
     enrolled = enrollment.enroll(places(), _wish(given, given.console, given.replace))
     say(f'Enrolled as "{enrolled.name}" ({enrolled.node}) for {enrolled.organization}.')
+    _say_what_serves(enrolled)
     say("Now start it: shareai-node service install (in the background) or shareai-node run (here).")
     return 0
+
+
+def _say_what_serves(loaded: Config) -> None:
+    from shareai_node.doctor import models
+
+    for finding in models(loaded):
+        say(finding.said)
 
 
 def _wish(given: argparse.Namespace, console: str, replaces: bool) -> enrollment.Wish:
@@ -144,7 +152,7 @@ def _switched(verb: str, *, paused: bool, done: str) -> int:
     except NotRunning:
         config.load(where)
         switch.save(where.switch, Switches(paused=paused))
-        say(f"{done} The agent does not run now.")
+        say(f"{done}\nThe agent does not run now.")
         return 0
     say(done if paused or said["state"]["accepting"] else f"{done} But: {said['state']['detail']}")
     return 0
@@ -201,7 +209,9 @@ def server_add(given: argparse.Namespace) -> int:
         others = tuple(server for server in saved.servers if server.base_url != url)
         return replace(saved, servers=(*others, added))
 
-    return _reconfigured(change, f"{url} is looked at from now on.")
+    _reconfigured(change, f"{url} is looked at from now on.")
+    _say_what_serves(replace(config.load(places()), servers=(added,), discover=False))
+    return 0
 
 
 def server_remove(given: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -166,6 +166,16 @@ def of_node(node: Node, since: date) -> Figures:
     """Of all its models together."""
     targets = [-model.pk for model in node.served_models.all()]
     return _total(Lot.objects.of(node.org).filter(target_id__in=targets, day__gte=since))
+
+
+def net_of_nodes(organization: Organization, nodes: Iterable[Node], since: date) -> dict[int, int]:
+    """Nano-USD by the nodes' primary keys; those that earned nothing are left out."""
+    targets = {-model.pk: node.pk for node in nodes for model in node.served_models.all()}
+    lots = Lot.objects.of(organization).filter(target_id__in=targets, day__gte=since)
+    earned: dict[int, int] = defaultdict(int)
+    for target, nanos in lots.order_by().values_list("target_id").annotate(net=Sum(F("earned") - F("taken"))):
+        earned[targets[target]] += nanos
+    return {node: nanos for node, nanos in earned.items() if nanos}
 
 
 def calendar(organization: Organization) -> list[Maturing]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from time import time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +25,7 @@ from console.forms.nodes import NodeForm, initial_of
 from console.machines import counted, seen_now
 from console.pages.node_health import doubts_of, health_of
 from console.pages.node_wizard import rungs_of
+from console.pages.nodes import EARNED_OVER
 from console.served import served_lines
 from console.visit import Visit, page, wants_fragment
 from console.vitals import gauges_of
@@ -38,8 +38,6 @@ from nodes.ladder import DONE
 from nodes.models import Node, NodeModel
 from nodes.sightings import history_of
 from nodes.versions import is_older, offered_agent
-
-_EARNED_OVER = timedelta(days=30)
 
 
 @require_GET
@@ -152,7 +150,7 @@ def _earned(visit: Visit, node: Node) -> dict[str, Any]:
     """What it earned, and why it does not, for those who may know."""
     if not visit.allows(Permission.VIEW_EARNINGS):
         return {}
-    since = timezone.now().date() - _EARNED_OVER
+    since = timezone.now().date() - EARNED_OVER
     reasons = [NOT_EARNING[reason] for reason in figures.reasons_against(node)]
     return {"earned": figures.of_node(node, since), "not_earning": reasons}
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 from django.contrib import messages
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -15,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.audit import Actor
 from accounts.roles import Permission
+from billing.earnings import figures
 from console.fleets import BY_TAG, BY_TOKEN, fleets_of, name_of, whole
 from console.forms.nodes import FilterForm
 from console.machines import STATES, Machine, counted, machines_of
@@ -25,6 +29,7 @@ from nodes.errors import InvalidNode, NodeRevoked
 from nodes.models import Node
 
 PAGE_ROWS = 50
+EARNED_OVER = timedelta(days=30)
 
 
 @require_GET
@@ -39,13 +44,14 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
     leaf = pages.get_page(request.GET.get("page"))
     context = {
         "form": form,
-        "machines": counted(leaf.object_list),
+        "machines": _with_earnings(visit, counted(leaf.object_list)),
         "found": len(shown),
         "connected": sum(each.is_connected for each in shown),
         "has_any": bool(machines) or services.nodes_of(visit.organization).exists(),
         "token": _token_name(visit, said["token"]),
         "pager": _pager(request, leaf),
         "may_manage": visit.allows(Permission.MANAGE_NODES),
+        "may_see_earnings": visit.allows(Permission.VIEW_EARNINGS),
     }
     return render(request, "nodes/_list.html" if wants_fragment(request) else "nodes/index.html", context)
 
@@ -84,6 +90,14 @@ def bulk(request: HttpRequest, visit: Visit) -> HttpResponse:
             break
     _tell(request, done, len(wanted))
     return redirect(_back(request))
+
+
+def _with_earnings(visit: Visit, machines: list[Machine]) -> list[Machine]:
+    if not visit.allows(Permission.VIEW_EARNINGS):
+        return machines
+    since = timezone.now().date() - EARNED_OVER
+    earned = figures.net_of_nodes(visit.organization, [each.node for each in machines], since)
+    return [replace(each, earned=earned.get(each.node.pk, 0)) for each in machines]
 
 
 def tags_of(visit: Visit) -> list[str]:

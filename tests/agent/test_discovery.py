@@ -12,7 +12,7 @@ from aiohttp import web
 from demo.llama import MODEL_ID
 from shareai_node import addresses
 from shareai_node.config import Config, Server
-from shareai_node.discovery import NOTHING_FOUND, Seen, discover, summary_of
+from shareai_node.discovery import NOTHING_NAMED, Seen, discover, summary_of
 from shareai_node.errors import AgentError
 from shareai_node.local import local_client
 from shareai_node.offers import Offers, metric_in
@@ -243,7 +243,7 @@ async def test_nothing_at_all(tmp_path):
             "ok": False,
             "base_url": "",
             "runtime": "",
-            "error": NOTHING_FOUND,
+            "error": NOTHING_NAMED,
             "trouble": "silent",
         }
 

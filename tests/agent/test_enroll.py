@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from demo.llama import MODEL_ID
 from shareai_node import config
 from tests.agent.conftest import TOKEN, Home
 from tests.agent.console import Console
@@ -37,6 +38,18 @@ async def test_a_token_by_standard_input(home: Home, console: Console):
     assert saved is not None
     assert (saved.console, saved.node, saved.name) == (console.origin, "node_1", "Tower")
     assert saved.connect_url == console.origin.replace("http", "ws") + "/nodes/v1/connect"
+
+
+async def test_it_says_what_serves_here_or_why_nothing_does(home: Home, console: Console, llama: str):
+    dead = f"http://127.0.0.1:{unused_port()}"
+    words = ["enroll", console.origin, "--no-discover", "--server", llama, "--server", dead]
+    lines = (await home.do(*words, given=TOKEN)).out.splitlines()
+    assert lines[1] == f"llamacpp at {llama}: {MODEL_ID}"
+    assert lines[2] == f"Nothing listens at {dead}. Start the server there, or correct its address."
+    added = await home.do("server", "add", dead)
+    assert added.out.splitlines() == [f"{dead} is looked at from now on.", lines[2]]
+    assert (await home.do("server", "remove", llama)).code == (await home.do("server", "remove", dead)).code == 0
+    assert "the usual ports are not looked at" in (await home.do("doctor")).out
 
 
 async def test_a_token_by_file(home: Home, console: Console, tmp_path: Path):
@@ -140,6 +153,8 @@ async def test_a_name_that_does_not_resolve(home: Home):
 
 async def test_something_else_answers(home: Home, console: Console):
     console.refuse_with = 404, {}
+    assert "is no ShareAI console" in (await home.do("enroll", console.origin, given=TOKEN)).line
+    console.refuse_with = 404, {"error": {"code": "not_found", "message": "Not Found (POST /nodes/v1/enroll)"}}
     assert "is no ShareAI console" in (await home.do("enroll", console.origin, given=TOKEN)).line
     console.refuse_with = 502, {}
     assert "Try again in a minute" in (await home.do("enroll", console.origin, given=TOKEN)).line

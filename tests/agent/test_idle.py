@@ -55,6 +55,8 @@ def with_rules(**rules: object) -> Orders:
         (IDLE, NOTHING, True, replace(QUIET, on_battery=True), Reason.ON_BATTERY),
         (IDLE, NOTHING, True, replace(QUIET, on_battery=None), Reason.ON_BATTERY),
         (IDLE, NOTHING, True, Readings(), Reason.ON_BATTERY),
+        (IDLE, NOTHING, True, Readings(looked=False), Reason.USER_ACTIVE),
+        (ALWAYS, NOTHING, True, Readings(looked=False), None),
         (with_rules(calendar=(NIGHTS,)), NOTHING, True, QUIET, Reason.CALENDAR),
         (with_rules(calendar=(NIGHTS,)), NOTHING, True, replace(QUIET, local_time=None), Reason.CALENDAR),
     ],
@@ -144,6 +146,14 @@ def test_nothing_to_wait_for_at_the_start():
 def test_a_sensor_that_fails_while_it_serves_ends_it():
     failed = replace(QUIET, quiet_s=None)
     assert [one.accepting for one in series((0, QUIET), (2, failed), (4, QUIET))] == [True, False, False]
+
+
+def test_idle_time_that_begins_on_an_idle_machine_costs_it_a_look():
+    always = decide(ALWAYS, NOTHING, True, Readings(looked=False), 0, STARTING)
+    looking = decide(IDLE, NOTHING, True, replace(QUIET, looked=False, quiet_s=None), 1, always)
+    assert (looking.accepting, looking.must_wait) == (False, False)
+    assert decide(IDLE, NOTHING, True, QUIET, 1, looking).accepting
+    assert not decide(IDLE, NOTHING, True, BUSY, 1, looking).accepting
 
 
 def test_another_mode_needs_no_waiting():

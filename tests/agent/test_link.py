@@ -246,14 +246,44 @@ def test_what_an_end_means(error, then, least_wait_s, said):
     assert "\n" not in verdict.said
 
 
+class Away:
+    """A console that is away, in a time of its own."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.backoff = Backoff(random.Random(1), lambda: self.now_s)
+
+    def waited_s(self, lived_s: float = 0) -> float:
+        self.now_s += lived_s
+        self.backoff.lived(lived_s)
+        wait_s = self.backoff.wait_s(Verdict(Next.RETRY, ""))
+        self.now_s += wait_s
+        return wait_s
+
+
 def test_waits_grow_to_a_minute_and_are_anything_below():
-    backoff, failed = Backoff(random.Random(1)), Verdict(Next.RETRY, "")
-    waits = [backoff.wait_s(failed) for _ in range(200)]
-    assert all(wait_s <= min(60, 0.5 * 1.5**number) for number, wait_s in enumerate(waits))
-    assert max(waits[20:]) > 50
-    assert min(waits[20:]) < 5
-    backoff.reset()
-    assert backoff.wait_s(failed) <= 0.5
+    away, waits = Away(), []
+    for _ in range(300):
+        limit_s = max(0.5, (away.now_s - 1000) / 4)
+        waits.append(away.waited_s())
+        assert waits[-1] <= min(60, limit_s)
+    assert max(waits[-200:]) > 55
+    assert min(waits[-200:]) < 5
+
+
+def test_a_connection_that_outlived_the_waits_before_it_was_a_good_one():
+    away = Away()
+    while away.now_s < 1040:
+        away.waited_s()
+    away.waited_s(lived_s=2)
+    assert max(away.waited_s() for _ in range(20)) > 5
+    assert away.waited_s(lived_s=31) <= 0.5
+    assert away.waited_s() <= 0.5
+
+
+def test_what_lets_in_and_drops_at_once_is_asked_ever_more_seldom():
+    away = Away()
+    assert max([away.waited_s(lived_s=0.1) for _ in range(100)][50:]) > 30
 
 
 def test_a_wait_that_was_asked_for_is_the_least():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 from accounts.audit import Actor
 from nodes.enrolment import create_token
 from nodes.models import Node
-from tests.installers.conftest import tool
+from tests.installers.conftest import AGENT, tool
+from tests.installers.container import followed, run_by_hand, why_not
 from tests.installers.machine import Machine, machine
 from tests.stack import GatewayProcess, Tenant, make_tenant
 
@@ -23,6 +25,17 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH"),
 ]
 STARTS_WITHIN_S = 60
+CONTAINED = """\
+{enroll} < {token}
+{run} &
+until {health} > /dev/null; do kill -0 $!; sleep 0.3; done
+stat -c %u /proc/$!
+{spoil} 2> /dev/null || echo closed
+kill $!
+wait $!
+echo ended
+"""
+"""What somebody says to `docker run`, and the engine after that."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +75,7 @@ def enrolled(console, empty, token) -> Machine:
 
 
 def node_of(tenant: Tenant) -> Node:
-    return Node.objects.of(tenant.org).get()
+    return Node.objects.of(tenant.org).get(name="Bench")
 
 
 def test_the_console_has_the_machine(enrolled, tenant):
@@ -125,3 +138,27 @@ def test_at_the_end_nothing_is_left(enrolled, console):
     done = enrolled.install(console.url, "--uninstall")
     assert done.returncode == 0, done.stderr
     assert enrolled.tree() == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes an image")
+def test_a_container_that_was_built_by_hand_is_in_as_well(console, tenant, tmp_path):
+    python = subprocess.run(["/usr/bin/python3", "--version"], capture_output=True, text=True, check=False).stdout
+    image = followed(AGENT / "Dockerfile", "python3." + python.split(".")[1])
+    folder = tmp_path / "image"
+    folder.mkdir()
+    if reason := why_not(folder):
+        pytest.skip(reason)
+    token = tmp_path / "token"
+    token.write_text(create_token(tenant.org, Actor.of_user(tenant.owner)).plain)
+    said = {
+        "enroll": [*image.entry, "enroll", console.url, "--no-discover", "--name", "Contained"],
+        "run": [*image.entry, *image.command],
+        "health": image.health,
+        "spoil": ["touch", "/usr/local/bin/shareai-node"],
+    }
+    words = {name: image.asked(" ".join(words)) for name, words in said.items()}
+    done = run_by_hand(image, CONTAINED.format(token=token, **words), folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-3:] == [image.user.partition(":")[0], "closed", "ended"]
+    assert token.read_text() not in done.stdout + done.stderr
+    assert Node.objects.of(tenant.org).filter(name="Contained").exists()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import plistlib
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from shareai_node.places import places
 from tests.installers.conftest import AGENT, ROOT, SCRIPTS, tool
+from tests.installers.container import instructions
 
 SHELL = [SCRIPTS / "install.sh", AGENT / "building/debian/prerm", AGENT / "building/debian/postrm"]
 POWERSHELL = SCRIPTS / "install.ps1"
@@ -99,19 +99,22 @@ def test_the_powershell_script_finds_what_it_installed_and_does_not_say_gone_of_
 
 
 def test_the_container_runs_as_nobody_in_particular_and_tells_its_health():
-    instructions = _instructions(AGENT / "Dockerfile")
-    last_stage = instructions[max(i for i, (word, _) in enumerate(instructions) if word == "FROM") :]
+    lines = instructions(AGENT / "Dockerfile")
+    last_stage = lines[max(i for i, (word, _) in enumerate(lines) if word == "FROM") :]
     users = [words for word, words in last_stage if word == "USER"]
     assert [user.partition(":")[0].isdigit() and int(user.partition(":")[0]) > 0 for user in users] == [True]
     (health,) = (words for word, words in last_stage if word == "HEALTHCHECK")
     assert health.endswith('CMD ["shareai-node", "status"]')
-    copied = [words.split()[0] for word, words in instructions if word == "COPY" and "--from" not in words]
+    copied = [words.split()[0] for word, words in lines if word == "COPY" and "--from" not in words]
     assert [path for path in copied if not (ROOT / path).exists()] == []
+    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert {path.partition("/")[0] for path in copied} == set(let_in)
 
 
-def _instructions(dockerfile: Path) -> list[tuple[str, str]]:
-    text = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE))
-    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line]
+def test_hadolint_finds_nothing():
+    words = [tool("hadolint"), "--no-color", AGENT / "Dockerfile"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("system", [False, True], ids=["of a user", "of the machine"])

@@ -75,7 +75,8 @@ def test_the_rung_that_is_not_climbed_is_named_with_its_fix(facts, rung, state, 
 
 
 def test_several_reasons_are_told_at_once():
-    assert codes(changed(paused=True, local_server_ok=False, models=())) == ["paused", "no_local_server", "no_models"]
+    assert codes(changed(paused=True, local_server_ok=False, models=())) == ["paused", "no_local_server"]
+    assert codes(changed(paused=True, models=())) == ["paused", "no_models"]
 
 
 def test_every_word_of_a_node_has_its_sentence():
@@ -105,6 +106,13 @@ def test_a_server_that_wants_a_key_is_found_and_named():
     [reason] = why_not_routable(facts)
     assert "http://10.0.0.2:8000 wants a key" in reason.message
     assert "--key-file" in reason.fix
+
+
+@pytest.mark.parametrize("trouble", ["silent", "wants_key", "no_models", ""])
+def test_nothing_is_said_of_the_models_of_a_server_that_cannot_be_asked(trouble):
+    facts = changed(models=(), local_server_ok=False, local_server_trouble=trouble, local_server_url="http://x:1")
+    [reason] = why_not_routable(facts)
+    assert reason.code.endswith(trouble or "no_local_server")
 
 
 def test_what_an_older_agent_says_of_its_server_stands_alone():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import roles
 from accounts.models import AuditEvent
+from billing.earnings.models import Lot
 from console.pages import nodes as page
 from nodes.enrolment import create_token
 from nodes.models import Node
@@ -74,6 +77,17 @@ def test_the_list_is_narrowed_by_what_stands_in_its_address(as_browser, alice, l
     Node.objects.filter(name__in=["Able", "Busy"]).update(tags=["shelf"])
     Node.objects.filter(name="Busy").update(mode="idle")
     assert names_in(shown(as_browser(alice), **query)) == names
+
+
+def test_what_each_earned_is_seen_by_those_who_may(as_browser, alice, carol, lab):
+    earlier, today = timezone.now().date() - timedelta(days=31), timezone.now().date()
+    model = lab["Able"].served_models.get()
+    for day, earned, taken in (today, 1_230_000_000, 0), (earlier, 7_000_000_000, 0):
+        Lot.objects.create(
+            org=model.node.org, target_id=-model.pk, day=day, paid=earned, earned=earned, escrow=earned, taken=taken
+        )
+    assert "$1.23<" in shown(as_browser(alice))
+    assert "$1.23<" not in shown(as_browser(carol))
 
 
 def test_no_match_says_so_and_leads_back(as_browser, alice, lab):
