@@ -67,7 +67,7 @@ $(BIN)/activate:
 # take as much of a machine as what is in them.
 programs:
 	@missing=$$( \
-		for one in chromium-headless-shell chromium chromium-browser google-chrome; do command -v $$one; done \
+		for one in chromium-headless-shell chromium chromium-browser; do command -v $$one; done \
 			| grep -q . || echo chromium-headless-shell; \
 		command -v Xvfb >/dev/null || echo xvfb; \
 		command -v xdotool >/dev/null || echo xdotool libxss1; \
