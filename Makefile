@@ -63,15 +63,19 @@ $(BIN)/activate:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # What some tests drive: a browser, a screen with a keyboard, a packet filter. Root on Debian gets them; others are told
-# which are missing, and those tests skip themselves.
+# which are missing, and those tests skip themselves. Chromium's headless shell is the same engine without windows, which
+# take as much of a machine as what is in them.
 programs:
 	@missing=$$( \
-		command -v chromium chromium-browser google-chrome >/dev/null || echo chromium; \
+		for one in chromium-headless-shell chromium chromium-browser; do command -v $$one; done \
+			| grep -q . || echo chromium-headless-shell; \
 		command -v Xvfb >/dev/null || echo xvfb; \
 		command -v xdotool >/dev/null || echo xdotool libxss1; \
 		PATH="$$PATH:/usr/sbin" command -v nft >/dev/null || echo nftables); \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing for the tests:" $$missing; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && \
+		{ apt-get install -y -qq $$missing >/dev/null || \
+			apt-get install -y -qq $$(echo $$missing | sed s/chromium-headless-shell/chromium/) >/dev/null; }; \
 	else echo "Tests that drive these are skipped, for they are not here:" $$missing; fi

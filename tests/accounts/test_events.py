@@ -4,10 +4,13 @@ from django.conf import settings
 
 from accounts import events, keys
 from accounts.models import Organization
+from common.ids import new_id
 
 
 @pytest.fixture
-def subscription():
+def subscription(monkeypatch):
+    """To a channel of its own: databases of one Redis share their channels, and so do workers of a test run."""
+    monkeypatch.setattr(events, "CHANNEL", new_id("channel"))
     client = redis.Redis.from_url(settings.REDIS_URL)
     with client.pubsub(ignore_subscribe_messages=True) as listening:
         listening.subscribe(events.CHANNEL)

@@ -32,7 +32,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 ASK_AXE = (
     """rules => axe.run(document, {runOnly: rules, resultTypes: ["violations"]}).then(result => result.violations)"""
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser"))), None)
+"""The shell is the same engine without a browser's own windows, which are pages too and cost as much as ours."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             if CHROMIUM is None:
-                item.add_marker(pytest.mark.skip(reason="no chromium on PATH; `make test` as root installs it"))
+                item.add_marker(pytest.mark.skip(reason="no Chromium on PATH; `make test` as root installs it"))
 
 
 @pytest.fixture(scope="package")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from time import monotonic
 
 import pytest
 from django.test import Client
@@ -15,6 +16,8 @@ from tests.routing.test_nodes_through_the_gateway import MANY, all_say, ask, box
 __all__ = ["box"]
 
 DEAR, CHEAP = "upstream-a/sim-chat", "upstream-b/sim-chat"
+IN_A_ROW = 8
+"""So many, each on a connection of its own, reach both processes."""
 
 
 @pytest.fixture
@@ -48,6 +51,16 @@ async def answered_by(client, name: str, times: int = MANY) -> Counter[str]:
     return Counter(answer.headers["x-shareai-target"] for answer in answers)
 
 
+async def answers_at_rest(client, name: str, target: str) -> None:
+    """Until this target answers one after another. After many at once, a process takes the machine for busy until it
+    hears that they are over, which comes a moment later.
+    """
+    until, in_a_row = monotonic() + 15, 0
+    while in_a_row < IN_A_ROW:
+        assert monotonic() < until
+        in_a_row = in_a_row + 1 if set(await answered_by(client, name, 1)) == {target} else 0
+
+
 async def test_the_cheapest_answers_and_the_machine_when_providers_fail(box, clouds):
     async with client_of(box) as client, serving(box, client, clouds.c.base_url):
         name = await made(box, client, "cheapest-then-my-node")
@@ -61,7 +74,7 @@ async def test_the_cheapest_answers_and_the_machine_when_providers_fail(box, clo
 async def test_the_machine_answers_and_providers_help_out_when_it_is_busy(box, clouds):
     async with client_of(box) as client, serving(box, client, clouds.c.base_url):
         name = await made(box, client, "my-nodes-first")
-        assert set(await answered_by(client, name, 1)) == {box.name}
+        await answers_at_rest(client, name, box.name)
         clouds.c.manners.first_token_s = 1
         answered = await answered_by(client, name)
         assert 1 <= answered[box.name] < MANY
