@@ -15,6 +15,7 @@ import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
+from common.endings import ended
 from nodes.consumers import Door
 from nodes.elsewhere import Elsewhere
 from nodes.findings import Keeper
@@ -68,9 +69,7 @@ class Holder:
 
     async def aclose(self) -> None:
         self.links.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
         await self._trials.aclose()
         self._relay.stop()
         self._elsewhere.close()

@@ -113,7 +113,8 @@ class Agent:
             self._look_now.clear()
             pause_s = _LOOK_EVERY_S if self.offers.offered() else _LOOK_AGAIN_S
             try:
-                await asyncio.wait_for(self._look_now.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._look_now.wait()
                 await asyncio.sleep(0.2)  # many requests may fail at once
             except TimeoutError:
                 pass
@@ -160,7 +161,8 @@ class Agent:
     async def _rest(self, seconds: float) -> None:
         """Or until idle time begins: what was read before may be long ago."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._turned_idle.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._turned_idle.wait()
 
     def _told_vitals(self, vitals: Vitals, queue: int | None) -> dict[str, Any]:
         """Rounded, so that a machine on which nothing happens says nothing."""
