@@ -1,6 +1,9 @@
-"""`/configuration`: what an organisation has set as one file, taken out and put in."""
+"""`/config`: what an organisation has set as one file, taken out and put in."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -33,13 +36,18 @@ class ConfigurationShown(Shown):
 
 
 class ImportWishes(Body):
-    configuration = serializers.DictField(help_text="As `GET /configuration` answers. Sections may be left out.")
+    configuration = serializers.DictField(help_text="As `GET /config` answers. Sections may be left out.")
     sections = serializers.ListField(
         child=serializers.ChoiceField(list(ENTRIES)),
         required=False,
         help_text="Which sections count; all by default. Unknown members are invited by e-mail.",
     )
     dry_run = Flag(default=False, help_text="true: nothing is changed, and the answer tells what would be.")
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """A bare file stands for the wish to import it."""
+        is_file = isinstance(data, Mapping) and "format" in data and "configuration" not in data
+        return super().to_internal_value({"configuration": data} if is_file else data)
 
 
 class ImportLineShown(Shown):
@@ -58,18 +66,13 @@ class ImportShown(Shown):
 
 class ConfigurationView(ResourceView):
     tag = "Organisation"
-    needs = {"GET": (Permission.MANAGE_ORGANIZATION,)}
+    needs = {"GET": (Permission.MANAGE_ORGANIZATION,), "POST": (Permission.MANAGE_ORGANIZATION,)}
+    proof = frozenset({"POST"})
 
     @described("exportConfiguration", "Export the configuration", answer=ConfigurationShown)
     def get(self, request: Request) -> Response:
         """All that is set, without secrets: no provider's keys, no API keys."""
         return Response(exported(self.organization, self.actor))
-
-
-class ConfigurationImportView(ResourceView):
-    tag = "Organisation"
-    needs = {"POST": (Permission.MANAGE_ORGANIZATION,)}
-    proof = frozenset({"POST"})
 
     @described(
         "importConfiguration",
@@ -88,7 +91,9 @@ class ConfigurationImportView(ResourceView):
     @idempotent
     def post(self, request: Request) -> Response:
         """Makes and changes what the file says, entry by entry, and removes nothing. Machines, API keys and members'
-        limits are matched by name: what is not there is skipped, and the line says what to do."""
+        limits are matched by name: what is not there is skipped, and the line says what to do.
+
+        The exported file as it is, sent as the whole body, is taken too: all of its sections count."""
         wishes = self.read(ImportWishes)
         file = read_file(wishes["configuration"])
         sections = wishes.get("sections", ENTRIES)

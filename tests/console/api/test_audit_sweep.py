@@ -95,7 +95,7 @@ CASES: dict[str, Case] = {
     "PUT payouts/destination": Case(
         "payout_destination.changed", CHANGED, {"holder": "Acme", "account": "TH00 1234", "bank": "BBL BKKBTHBK"}
     ),
-    "POST configuration/import": Case("configuration.imported", NEW, NEW_CONFIGURATION),
+    "POST config": Case("configuration.imported", NEW, NEW_CONFIGURATION),
     "PATCH organization": Case("organization.updated", CHANGED, {"name": "Renamed"}),
     "PATCH members/<slug:member_id>": Case("member.role_changed", CHANGED, {"role": "viewer"}),
     "DELETE members/<slug:member_id>": Case("member.removed", GONE),

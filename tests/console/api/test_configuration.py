@@ -63,20 +63,28 @@ def whole(api: Api, acme, as_alice, bob) -> dict[str, Any]:
     assert api.put(f"limits/nodes/{node.public_id}", {"concurrency": 2}).status_code == 200
     assert api.patch("organization", {"time_zone": "Asia/Bangkok", "retention_days": 5}).status_code == 200
     assert api.put("earnings/programme", {"kind": "exchange"}).status_code == 200
-    file: dict[str, Any] = api.get("configuration").json()
+    file: dict[str, Any] = api.get("config").json()
     return file
 
 
 def brought_in(api: Api, file: dict[str, Any], **wishes: Any) -> dict[tuple[str, str], tuple[str, str]]:
-    answer = api.post("configuration/import", {"configuration": file} | wishes)
+    answer = api.post("config", {"configuration": file} | wishes)
     assert answer.status_code == 200, answer.content
     return {(line["section"], line["name"]): (line["outcome"], line["note"]) for line in answer.json()["lines"]}
+
+
+def test_the_file_as_it_came_is_a_whole_import(api, whole):
+    answer = api.post("config", whole)
+    assert answer.status_code == 200, answer.content
+    outcomes = {line["outcome"] for line in answer.json()["lines"]}
+    assert outcomes == {line["outcome"] for line in api.post("config", {"configuration": whole}).json()["lines"]}
+    assert "refused" not in outcomes
 
 
 def test_an_export_holds_every_section_and_no_secret(api, whole):
     assert all(whole[section] for section in ("settings", "earnings", "members", "providers", "nodes", "routes"))
     assert all(whole[section] for section in ("cache_policies", "keys", "limits"))
-    assert SECRET not in api.get("configuration").content.decode()
+    assert SECRET not in api.get("config").content.decode()
     [provider] = whole["providers"]
     assert (provider["slug"], provider["keys"]) == ("up", 1)
 
@@ -99,7 +107,7 @@ def test_another_organisation_becomes_the_same(rival_api, rival, mallory, as_mal
     assert [name for name, (outcome, _) in outcomes.items() if outcome == "skipped"] == [
         ("limits", "member bob@acme.test")
     ]
-    theirs = rival_api.get("configuration").json()
+    theirs = rival_api.get("config").json()
     for section in ("settings", "earnings", "nodes", "routes", "cache_policies"):
         assert theirs[section] == whole[section], section
     assert [row for row in theirs["keys"] if row["name"] == "Shop"] == [
@@ -115,12 +123,12 @@ SECTIONS = ("settings", "earnings", "providers", "nodes", "routes", "cache_polic
 
 
 def test_a_dry_run_foretells_the_import_and_changes_nothing(rival_api, rival, whole):
-    before = rival_api.get("configuration").json()
+    before = rival_api.get("config").json()
     foretold = brought_in(rival_api, whole, dry_run=True)
     assert not mail.outbox
     assert not Invitation.objects.of(rival).exists()
     assert not Route.objects.of(rival).exists()
-    assert rival_api.get("configuration").json() | {"exported_at": ""} == before | {"exported_at": ""}
+    assert rival_api.get("config").json() | {"exported_at": ""} == before | {"exported_at": ""}
     assert brought_in(rival_api, whole) == foretold
     assert Invitation.objects.of(rival).filter(email="bob@acme.test", role="developer").exists()
 
@@ -171,14 +179,14 @@ def test_an_import_locks_nobody_out(api_of, alice, acme, whole):
     ],
 )
 def test_what_is_no_configuration_is_refused_as_a_whole(api, file, field):
-    assert refused(api.post("configuration/import", {"configuration": file}), 400, "invalid_request", field)
+    assert refused(api.post("config", {"configuration": file}), 400, "invalid_request", field)
 
 
 def test_who_may_not_manage_the_organisation_neither_exports_nor_imports(api_of, bob, acme):
-    assert api_of(bob).get("configuration").status_code == 403
-    assert api_of(bob).post("configuration/import", {"configuration": {}}).status_code == 403
+    assert api_of(bob).get("config").status_code == 403
+    assert api_of(bob).post("config", {"configuration": {}}).status_code == 403
 
 
 def test_a_revoked_machine_is_not_part_of_it(api, acme, as_alice, whole):
     machines.revoke_node(Node.objects.of(acme).get(), as_alice)
-    assert api.get("configuration").json()["nodes"] == []
+    assert api.get("config").json()["nodes"] == []
