@@ -40,6 +40,7 @@ _SENSE_EVERY_S = 2.0
 """Busy must be known to the console within five seconds."""
 
 _VITALS_EVERY_S = 10.0
+_USE, _VITALS = "use", "vitals"
 _MOST_GPUS = 32
 _LONGEST_DRAIN_S = 24 * 3600.0
 STOPS_WITHIN_S = 25.0
@@ -56,6 +57,8 @@ class Agent:
         self._switches = switch.load(where.switch)
         self._orders = orders.Orders()
         self._readings = Readings(looked=False)
+        self._unread = {_USE, _VITALS}
+        """What was not read since idle time began."""
         self._vitals: Vitals | None = None
         self._stopped = asyncio.Event()
         self._look_now = asyncio.Event()
@@ -132,8 +135,7 @@ class Agent:
             await self._rest(_SENSE_EVERY_S)
             if self._orders.mode == "idle":
                 quiet_s = await asyncio.to_thread(sensors.quiet_s)
-                self._readings = replace(self._readings, looked=True, quiet_s=quiet_s)
-                self._decide()
+                self._take(_USE, quiet_s=quiet_s)
 
     async def _watch_vitals(self) -> None:
         reader = await asyncio.to_thread(VitalsReader)
@@ -141,13 +143,19 @@ class Agent:
         try:
             while True:
                 self._vitals = vitals = await asyncio.to_thread(reader.read)
-                self._readings = replace(self._readings, load=vitals.load, on_battery=vitals.on_battery)
+                self._take(_VITALS, load=vitals.load, on_battery=vitals.on_battery)
                 if time.monotonic() - told_at_s >= _VITALS_EVERY_S:
                     told_at_s = time.monotonic()
                     self.board.put("vitals", self._told_vitals(vitals, await self.offers.queue()))
                 await self._rest(_SENSE_EVERY_S if self._orders.mode == "idle" else _VITALS_EVERY_S)
         finally:
             reader.close()
+
+    def _take(self, what: str, **read: Any) -> None:
+        self._unread.discard(what)
+        self._readings = replace(self._readings, looked=not self._unread, **read)
+        if self._orders.mode == "idle":
+            self._decide()
 
     async def _rest(self, seconds: float) -> None:
         """Or until idle time begins: what was read before may be long ago."""
@@ -181,7 +189,8 @@ class Agent:
         former = self._orders.mode
         self._orders = self.offers.orders = orders.understood(said, self._orders)
         if self._orders.mode == "idle" and former != "idle":
-            self._readings = replace(self._readings, looked=False, quiet_s=None)
+            self._unread = {_USE, _VITALS}
+            self._readings = Readings(looked=False)
             self._turned_idle.set()  # wakes those who wait now, and nobody later
             self._turned_idle.clear()
         self.gate.resize(self._orders.max_concurrent)
