@@ -185,7 +185,8 @@ async def test_the_local_key_is_added_here_and_no_header_slips_through(home: Hom
                 traceparent=TRACEPARENT,
             )
             assert [piece async for piece in link.pieces(number, stream)]
-        [sent] = [one.headers for one in upstream.log if "traceparent" in one.headers]  # beside the agent's own probes
+        # Beside the agent's own probes.
+        [sent] = [one.headers for one in upstream.log if "traceparent" in one.headers]
         assert sent["authorization"] == "Bearer sk-local"
         assert sent["host"] == f"127.0.0.1:{upstream.port}"
         assert "cookie" not in sent
