@@ -12,8 +12,8 @@ AGAIN_S = 1.0
 async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancels them, and returns when all have ended; how they ended is no matter any more.
 
-    One cancellation may get lost: `wait_for` of Python 3.11 swallows it where what it waits for ends at the same moment,
-    and clients of servers wait by it. Such a task would go on, and whoever waits for its end would wait for ever.
+    One cancellation may get lost: `wait_for` of Python 3.11 swallows it where what it waits for ends at the same
+    moment, and clients of servers wait by it. Such a task would go on, and whoever waits for its end for ever.
     """
     left = {task for task in tasks if not task.done()}
     while left:

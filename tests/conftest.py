@@ -7,12 +7,13 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import httpx
 import pytest
 from django.db import DatabaseError, connection
 from django.test import Client, TransactionTestCase
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import override_settings, setup_databases, teardown_databases
 from hypothesis import HealthCheck, settings
 from pytest_django.plugin import blocking_manager_key
 
@@ -20,6 +21,7 @@ from accounts import roles
 from accounts.audit import Actor
 from accounts.models import Membership, Organization, User
 from accounts.organizations import create_organization
+from tests.abreast import arranged, workers
 from tests.emptying import empty_tables
 from tests.migrated import wait_until_made
 
@@ -28,35 +30,36 @@ PASSWORD = "correct horse battery staple"
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # how long an example takes says how busy the machine is
 
-WAITING = {"agent", "chaos", "e2e", "installers", "nodes_e2e", "routing"}
-"""Folders whose tests mostly wait: for processes, for browsers, for time to pass."""
-
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits begins first, beside what computes: else it is all that is left at the end, and nobody computes."""
-    items.sort(key=lambda item: WAITING.isdisjoint(item.nodeid.split("/")[:2]))
+    items[:] = arranged(items, workers())
 
 
 LEAVING = {"e2e", "nodes_e2e", "routing"}
-"""Folders whose tests commit what gateways and browsers are to see, and leave it."""
+"""Folders whose tests commit what gateways and browsers are to see, and whose gateways serve several files."""
 
 _IS_MADE = pytest.StashKey[bool]()
 """Whether there is a test database yet. Until then Django's connection leads to the one that the settings name."""
-_IS_LEFT = pytest.StashKey[bool]()
+_FILE = pytest.StashKey[Path]()
+"""Of the test before."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests of other folders begin with an empty database, whichever this worker has run before."""
+    """A file of another folder begins with an empty database, whatever this worker has run before."""
     stash = item.config.stash
-    if not LEAVING.isdisjoint(item.nodeid.split("/")[:2]):
-        stash[_IS_LEFT] = True
-    elif stash.get(_IS_LEFT, False):
-        stash[_IS_LEFT] = False
-        if stash.get(_IS_MADE, False):
-            with stash[blocking_manager_key].unblock():
-                empty_tables(TransactionTestCase())
+    is_new, stash[_FILE] = stash.get(_FILE, None) != item.path, item.path
+    if is_new and LEAVING.isdisjoint(item.nodeid.split("/")[:2]) and stash.get(_IS_MADE, False):
+        with stash[blocking_manager_key].unblock():
+            empty_tables(TransactionTestCase())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_hashing() -> Iterator[None]:
+    """A password's real cost is a quarter of a second of computing, whenever one is set or tried."""
+    with override_settings(PASSWORD_HASHERS=["tests.accounts.hashers.QuickArgon2"]):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,11 +16,6 @@ def _fresh_rate_limits(request):
         cache.clear()
 
 
-@pytest.fixture(autouse=True)
-def _quick_hashing(settings):
-    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.QuickArgon2"]
-
-
 @pytest.fixture
 def erin(make_user) -> User:
     """Somebody of no organisation, whose address is confirmed."""

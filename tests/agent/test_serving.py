@@ -185,8 +185,8 @@ async def test_the_local_key_is_added_here_and_no_header_slips_through(home: Hom
                 traceparent=TRACEPARENT,
             )
             assert [piece async for piece in link.pieces(number, stream)]
-        # Not the last one: that may be the agent's own, which tries what the model can do.
-        [sent] = [post.headers for post in upstream.log.posts if "traceparent" in post.headers]
+        # Beside the agent's own probes.
+        [sent] = [one.headers for one in upstream.log if "traceparent" in one.headers]
         assert sent["authorization"] == "Bearer sk-local"
         assert sent["host"] == f"127.0.0.1:{upstream.port}"
         assert "cookie" not in sent

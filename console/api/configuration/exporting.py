@@ -127,9 +127,9 @@ def _node(row: Node) -> Entry:
 
 
 def _routes(organization: Organization) -> list[Entry]:
-    told = RouteEntry().get_fields().keys() - {"fallback"}  # which has become the last tiers of the targets
+    told = tuple(RouteEntry().get_fields())
     shown = (RouteShown(row).data for row in with_cache(organization).order_by("name"))
-    return [{name: value for name, value in route.items() if name in told} for route in shown]
+    return [{name: route[name] for name in told} for route in shown]
 
 
 def _cache_policies(organization: Organization) -> list[Entry]:

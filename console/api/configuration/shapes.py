@@ -35,7 +35,12 @@ class NodeEntry(NodeChanges):
 
 
 class RouteEntry(RouteWishes):
+    """What a route falls back to stands in its tiers."""
+
     name = Text(max_length=200)
+
+    def get_fields(self) -> dict[str, serializers.Field]:  # type: ignore[type-arg]
+        return {name: field for name, field in super().get_fields().items() if name != "fallback"}
 
 
 class CachePolicyEntry(CachePolicyWishes):
