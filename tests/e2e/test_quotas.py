@@ -36,7 +36,7 @@ def test_a_budget_from_the_form_to_the_refusal(page, sign_in, tenant, gateway, t
     set_limits(tenant.org, tenant.actor, ORGANISATION, wishes={"rpm": 600, "budgets": budgets})
     page.goto("/quotas")
     keep(page, f"quotas {theme} {language}")
-    assert page.locator("svg[role=img]").count() == 2
+    assert page.locator("svg[role=img]").count() == 3  # of two budgets and a rate
     assert not violations(page)
     assert not overflows(page)
     page.set_viewport_size({"width": 390, "height": 844})
