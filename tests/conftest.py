@@ -14,6 +14,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test import Client, TransactionTestCase
 from django.test.utils import override_settings, setup_databases, teardown_databases
+from django.utils import translation
 from hypothesis import HealthCheck, settings
 from pytest_django.plugin import blocking_manager_key
 
@@ -48,6 +49,7 @@ _FILE = pytest.StashKey[Path]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A file of another folder begins with an empty database, whatever this worker has run before."""
+    translation.deactivate()  # the language of whoever was answered last
     stash = item.config.stash
     is_new, stash[_FILE] = stash.get(_FILE, None) != item.path, item.path
     if is_new and LEAVING.isdisjoint(item.nodeid.split("/")[:2]) and stash.get(_IS_MADE, False):
