@@ -12,7 +12,7 @@ from accounts.scopes import MODEL, TOKENS
 from ledger.allowances import Reservation
 from metering.budgets import PURSE, Budget
 from metering.recalls import Refusal
-from metering.rounds import Stand
+from metering.rounds import OpenWindow, Stand
 
 PATIENCE_S = 0.2
 """So long at least a request waits for what others do not use before it is refused; longer for one that is slow."""
@@ -35,6 +35,19 @@ class Lessee:
 
     def __post_init__(self) -> None:
         self.name = str(self.id)
+
+
+@dataclass(slots=True)
+class Known:
+    """A budget's window, as of the amount that the snapshot had."""
+
+    budget: Budget
+    window: OpenWindow
+    stand: Stand
+
+    @property
+    def is_too_full(self) -> bool:
+        return self.window.amount is not None and self.stand.allotted > self.window.amount
 
 
 @dataclass(frozen=True, slots=True)

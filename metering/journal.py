@@ -230,13 +230,18 @@ class Journal:
             if old and 0 < self._size_bytes == self._current.shipped_bytes:
                 self._rotate()
 
-    def close(self) -> None:
-        """Ends writing. Files that are not shipped wholly stay for another process to adopt."""
+    def close(self, *, is_over: bool = True) -> None:
+        """Ends writing. Files that are not shipped wholly stay for another process to adopt.
+
+        Args:
+            is_over: nothing waits for this journal to have been replayed. Else all files stay.
+        """
         with self._files_lock, self._lock:
             for segment in [*self._sealed, self._current]:
                 if segment.closed:
                     continue
-                if os.fstat(segment.fd).st_size == segment.shipped_bytes and not segment.unfinished:
+                is_shipped = os.fstat(segment.fd).st_size == segment.shipped_bytes and not segment.unfinished
+                if is_shipped and is_over:
                     segment.discard()
                 else:
                     segment.release()

@@ -222,10 +222,17 @@ class Recorder:
                 if segment.unfinished and segment.has_successor():
                     continue
                 self._record_unfinished(segment)
-                self._adopted.remove(segment)
-                segment.discard()
-                if segment.was_last():
-                    self._bury(segment.journal)
+                self._end(segment)
+
+    def _end(self, segment: Segment) -> None:
+        """Buries the process with the last of its files, and before that is deleted: PostgreSQL may be away."""
+        is_last = segment.is_last()
+        if is_last:
+            self._bury(segment.journal)
+        self._adopted.remove(segment)
+        segment.discard()
+        if not is_last and segment.is_last():  # of two recorders that had one file each, either saw the other's
+            self._bury(segment.journal)
 
     def _bury(self, journal: str) -> None:
         """All that a dead process did is recorded."""

@@ -73,9 +73,9 @@ class Segment:
         sequence = self.path.stem.rpartition("-")[2]
         return any(path.stem.rpartition("-")[2] > sequence for path in self._of_journal())
 
-    def was_last(self) -> bool:
-        """Whether no file of the same journal is there any more, once this one is deleted."""
-        return not any(self._of_journal())
+    def is_last(self) -> bool:
+        """Whether no other file of the same journal is there any more."""
+        return all(path == self.path for path in self._of_journal())
 
     def _of_journal(self) -> Iterator[Path]:
         return self.path.parent.glob(f"{self.journal}-*{SUFFIX}")

@@ -14,7 +14,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic, time
 from uuid import UUID, uuid4
 
@@ -24,10 +23,10 @@ from accounts.scopes import BLOCK
 from common.errors import ShareAIError
 from ledger.allowances import Allowances, Ask, Shortage
 from metering.budgets import Budget
-from metering.holdings import Holding, Lessee, Short, Waiting, Wish
+from metering.holdings import Holding, Known, Lessee, Short, Waiting, Wish
 from metering.journal import Journal
 from metering.recalls import Recalls
-from metering.rounds import Answers, Carrier, OpenWindow, Round, Stand
+from metering.rounds import Answers, Carrier, Round, Stand
 
 AWAY_S = 2.0
 TICK_S = 0.05
@@ -44,19 +43,6 @@ _AWAY = (psycopg.Error, OSError, ShareAIError)
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Known:
-    """A window, as of the amount that the snapshot had."""
-
-    budget: Budget
-    window: OpenWindow
-    stand: Stand
-
-    @property
-    def is_too_full(self) -> bool:
-        return self.window.amount is not None and self.stand.allotted > self.window.amount
-
-
 class Treasury:
     """Used inside one event loop; asks PostgreSQL for the first time when a budget is first held."""
 
@@ -67,7 +53,7 @@ class Treasury:
         self._allowances = Allowances(monotonic())
         self._lessee = Lessee(uuid4())
         self._retired: list[Lessee] = []
-        self._windows: dict[str, _Known] = {}
+        self._windows: dict[str, Known] = {}
         self._waiting: list[Waiting] = []
         self._recalls = Recalls()
         self._to_open: dict[str, Budget] = {}
@@ -89,8 +75,8 @@ class Treasury:
         budgets: list[tuple[Budget, int]] = []
         now_s = time()
         for budget, bound in wishes:
-            known = self._windows.get(budget.name)
-            if known is None or known.budget.amount != budget.amount or now_s >= known.window.ends_at_s:
+            known = self._known(budget, now_s)
+            if known is None:
                 return None
             if known.window.amount is None:
                 continue  # deleted, and the snapshot has yet to hear of it
@@ -101,6 +87,12 @@ class Treasury:
             return None
         self._lessee.in_flight += 1
         return Holding(self._lessee, found, budgets, self._closed)
+
+    def _known(self, budget: Budget, now_s: float) -> Known | None:
+        """None: its window has to be opened first, or again."""
+        known = self._windows.get(budget.name)
+        is_good = known is not None and known.budget.amount == budget.amount and now_s < known.window.ends_at_s
+        return known if is_good else None
 
     async def hold_or_wait(self, wishes: Sequence[Wish], *, is_patient: bool = False) -> Holding | Short:
         """Waits for a round and, for budgets that block, until others have given back what they do not use.
@@ -149,29 +141,35 @@ class Treasury:
         """
         fullest = 0.0
         for budget in budgets:
-            known = self._windows.get(budget.name)
-            if known is None or known.budget.amount != budget.amount or time() >= known.window.ends_at_s:
+            known = self._known(budget, time())
+            if known is None:
                 self._to_open[budget.name] = budget
                 self._wake()
             elif known.window.amount:
                 fullest = max(fullest, 100.0 * known.stand.used / known.window.amount)
         return fullest
 
-    async def aclose(self, *, is_settled: bool) -> None:
-        """Gives everything back. Args: is_settled: all that this process spent has been recorded."""
+    async def aclose(self, *, is_settled: bool) -> bool:
+        """Gives everything back. False: some may still be leased, until somebody has replayed the journal.
+
+        Args: is_settled: all that this process spent has been recorded.
+        """
         for handle in (self._timer, self._serving):
             if handle is not None:
                 handle.cancel()
         if self._running is not None:
             await asyncio.wait([self._running])
         self._unwatch()
-        if self._is_used:
+        is_over = not self._is_used
+        if not is_over:
             drained = tuple(one.id for one in (self._lessee, *self._retired)) if is_settled else ()
             last = Round(self._lessee.id, errands=tuple(self._allowances.close()), drained=drained)
             with suppress(*_AWAY):
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._teller.run, last)
+                answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._teller.run, last)
+                is_over = is_settled and answers.is_known
         self._teller.close()
         self._thread.shutdown(wait=False)
+        return is_over
 
     def _closed(self, lessee: Lessee) -> None:
         """A request has ended: others may have waited for what it held."""
@@ -267,10 +265,7 @@ class Treasury:
     def _unopened(self) -> Iterable[Budget]:
         now_s = time()
         for waiting in self._waiting:
-            for budget, _ in waiting.wishes:
-                known = self._windows.get(budget.name)
-                if known is None or known.budget.amount != budget.amount or now_s >= known.window.ends_at_s:
-                    yield budget
+            yield from (budget for budget, _ in waiting.wishes if self._known(budget, now_s) is None)
 
     def _short_accounts(self, opens: Iterable[str]) -> set[int]:
         """Those that PostgreSQL has nothing left of, or too much of, while others may have idle slices."""
@@ -278,14 +273,15 @@ class Treasury:
         return too_full.union(self._recalls.refused) if self._waiting else too_full
 
     def _settled_lessees(self) -> list[UUID]:
+        """They stay retired until a round has said so to PostgreSQL: one that broke off may not have."""
         for old in self._retired:
             if not old.in_flight and old.shipped_at is None:
                 old.shipped_at = self._journal.place
-        settled = [
-            old for old in self._retired if old.shipped_at is not None and self._journal.has_shipped(old.shipped_at)
+        return [
+            old.id
+            for old in self._retired
+            if old.shipped_at is not None and self._journal.has_shipped(old.shipped_at)
         ]
-        self._retired = [old for old in self._retired if old not in settled]
-        return [old.id for old in settled]
 
     def _begin_again(self) -> None:
         """PostgreSQL may have leased more, or taken back less, than this process knows."""
@@ -302,9 +298,10 @@ class Treasury:
             self._teller.close()
             self._lessee = Lessee(uuid4())
             return
+        self._retired = [old for old in self._retired if old.id not in todo.drained]
         self._allowances.renewed(answers.began_s)
         for budget, window in answers.opened:
-            self._windows[budget.name] = _Known(budget, window, window.stand)
+            self._windows[budget.name] = Known(budget, window, window.stand)
         for known in self._windows.values():
             known.stand = answers.stands.get(known.window.account_id, known.stand)
         for ask, amount in answers.granted:

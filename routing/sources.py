@@ -16,6 +16,7 @@ from django.db import (
     close_old_connections,
     connection,
     connections,
+    transaction,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
@@ -65,6 +66,19 @@ def _apart(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def _at_one_moment(function: Callable[P, R]) -> Callable[P, R]:
+    """All that is read is of the same moment: a new route never comes with the limits from before it."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
 def _kept(pooled: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
     own = pooled.copy()
     del own.settings_dict["OPTIONS"]["pool"]
@@ -73,7 +87,6 @@ def _kept(pooled: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
 
 
 def load_snapshot(org_id: int) -> OrgSnapshot | None:
-    # The version is read first: a change in between makes it look old and is found by the next poll.
     organization = accounts.load_organization(org_id)
     if organization is None:
         return None
@@ -201,6 +214,6 @@ WRITE_LAST_USED = giving_back(accounts.touch_last_used)
 
 LOADER = Loader(
     find_key_orgs=_apart(accounts.find_key_orgs),
-    load=_apart(load_snapshot),
+    load=_apart(_at_one_moment(load_snapshot)),
     load_versions=_apart(accounts.load_versions),
 )

@@ -152,8 +152,7 @@ class Plane:
         self._direct.close()
         await asyncio.to_thread(self._contents.stop, 5.0)
         is_settled = await asyncio.to_thread(self._recorder.stop, 10.0)
-        self._journal.close()
-        await self._treasury.aclose(is_settled=is_settled)
+        self._journal.close(is_over=await self._treasury.aclose(is_settled=is_settled))
 
     async def missing(self) -> list[str]:
         """What this process lacks to serve, by name."""

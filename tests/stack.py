@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,6 +109,18 @@ class GatewayProcess:
     def worker_pids(self) -> list[int]:
         """Of the processes that serve, where there are several; the supervisor replaces one that dies."""
         return [child.pid for child in psutil.Process(self.pid).children() if _is_worker(child)]
+
+    @contextmanager
+    def accepting_only(self, worker_pid: int) -> Iterator[None]:
+        """New connections are taken by this one; the others stand still for so long."""
+        others = [pid for pid in self.worker_pids if pid != worker_pid]
+        try:
+            for pid in others:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
 
     def start(self) -> GatewayProcess:
         words = ["uvicorn", "console.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]

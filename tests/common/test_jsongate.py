@@ -11,7 +11,14 @@ from common.errors import InvalidJson
 TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(':"\\{}[],0129'), max_size=12)
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | TEXT
-VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=4) | st.dictionaries(TEXT, v, max_size=4))
+
+
+def nested(inner: st.SearchStrategy) -> st.SearchStrategy:
+    """Has a name: Hypothesis parses the source of a lambda to tell of it, for which the stack may be too deep."""
+    return st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4)
+
+
+VALUES = st.recursive(SCALARS, nested)
 OBJECTS = st.dictionaries(TEXT, VALUES, max_size=5)
 SPACE = st.text(st.sampled_from(" \t\r\n"), max_size=2)
 
@@ -43,9 +50,11 @@ def written_lists(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-WRITTEN = st.recursive(
-    SCALARS.map(json.dumps) | written_strings(), lambda values: written_objects(values) | written_lists(values)
-)
+def written_nested(inner: st.SearchStrategy) -> st.SearchStrategy:
+    return written_objects(inner) | written_lists(inner)
+
+
+WRITTEN = st.recursive(SCALARS.map(json.dumps) | written_strings(), written_nested)
 
 
 class DuplicateKey(Exception):

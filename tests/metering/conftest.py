@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -41,10 +42,9 @@ def start_recorder(usage: None) -> Iterator[StartRecorder]:
     """Starts recorders that look for work at once, and ends them with the test."""
     started: list[Recorder] = []
 
-    def start(journal: Journal, *hooks: BatchHook, conninfo: str | None = None) -> Recorder:
-        recorder = Recorder(
-            journal, conninfo or wiring.conninfo(), on_batch=hooks, ship_every_s=0.02, look_around_every_s=0.05
-        )
+    def start(journal: Journal, *hooks: BatchHook, conninfo: str | None = None, **others: Any) -> Recorder:
+        hasty = {"ship_every_s": 0.02, "look_around_every_s": 0.05}
+        recorder = Recorder(journal, conninfo or wiring.conninfo(), on_batch=hooks, **hasty, **others)
         recorder.start()
         started.append(recorder)
         return recorder

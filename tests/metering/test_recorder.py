@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from metering import columns, copying, wiring
+from metering import columns, copying, segments, wiring
 from metering.journal import Journal
 from metering.models import DirtyBucket, Usage
 from metering.usage import UsageRecord
@@ -234,3 +234,43 @@ def test_a_stop_without_postgresql_leaves_everything_to_the_next(
     start_recorder(next_journal)
     eventually(lambda: recorded_ids() == ["req_1"])
     next_journal.close()
+
+
+def test_a_dead_process_is_buried_although_postgresql_was_away_at_its_last_file(
+    journal: Journal, start_recorder: StartRecorder
+) -> None:
+    """What it had leased would be nobody's for an hour."""
+    kept, buried = [], []
+    path = orphan(journal.directory, line(usage_record("req_1")))
+
+    def bury(cursor: psycopg.Cursor, name: str) -> None:
+        kept.append(path.exists())
+        if len(kept) < 3:
+            raise psycopg.OperationalError("the database system is shutting down")
+        buried.append(name)
+
+    start_recorder(journal, on_drained=bury)
+    eventually(lambda: not path.exists())
+    assert (kept, buried) == ([True, True, True], ["1-dead"])
+    assert recorded_ids() == ["req_1"]
+
+
+def test_of_two_who_have_a_file_each_the_later_one_buries(journal: Journal, start_recorder: StartRecorder) -> None:
+    """Each sees the other's file when it looks; whoever deletes the last one of them notices."""
+    buried: list[str] = []
+    other = orphan(journal.directory, name="1-dead-000001")
+    path = orphan(journal.directory, line(usage_record("req_1")), name="1-dead-000000")
+    theirs = segments.adopt(other)
+    assert theirs is not None
+    discard = segments.Segment.discard
+
+    def together(segment: segments.Segment) -> None:
+        if segment.path == path:
+            discard(theirs)
+        discard(segment)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments.Segment, "discard", together)
+        start_recorder(journal, on_drained=lambda cursor, name: buried.append(name))
+        eventually(lambda: not path.exists())
+        eventually(lambda: buried == ["1-dead"])

@@ -1,7 +1,8 @@
-"""Who waits for a budget is not told that PostgreSQL is away because this process stood still."""
+"""A process's money when rounds to PostgreSQL take long, or break off."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import psycopg
@@ -18,6 +19,36 @@ from metering.treasury import Treasury
 ACCOUNT = 7
 BUDGET = Budget("1:organisation::usd:lifetime", 1, ORGANISATION, "", "", USD, LIFETIME, 1000, BLOCK)
 STAND = Stand(ACCOUNT, 1000, 0, 1000, 0)
+
+
+class Remembers:
+    """Grants what is asked for and keeps the rounds that came through; the next `failures` of them break off."""
+
+    fileno = None
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.through: list[Round] = []
+
+    def has_begun(self, lessee: object) -> bool:
+        return bool(self.through) and self.through[-1].lessee == lessee
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def run(self, todo: Round) -> Answers:
+        if self.failures:
+            self.failures -= 1
+            raise psycopg.OperationalError("the connection is lost")
+        self.through.append(todo)
+        return granted(todo)
+
+
+def granted(todo: Round) -> Answers:
+    answers = Answers(time.monotonic())
+    answers.opened = [(budget, OpenWindow(ACCOUNT, float("inf"), 1000, STAND)) for budget in todo.opens]
+    answers.granted = [(ask, ask.at_least) for ask in todo.errands if isinstance(ask, Ask)]
+    return answers
 
 
 class Carries:
@@ -39,10 +70,7 @@ class Carries:
         if self._failures:
             self._failures -= 1
             raise psycopg.OperationalError("terminating connection due to idle-in-transaction timeout")
-        answers = Answers(time.monotonic())
-        answers.opened = [(budget, OpenWindow(ACCOUNT, float("inf"), 1000, STAND)) for budget in todo.opens]
-        answers.granted = [(ask, ask.at_least) for ask in todo.errands if isinstance(ask, Ask)]
-        return answers
+        return granted(todo)
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +99,35 @@ async def test_when_none_succeeds_postgresql_is_away(journal):
     found = await held(journal, 100)
     assert isinstance(found, Short)
     assert found.is_away
+
+
+async def test_what_is_settled_is_said_again_when_the_round_that_said_it_broke_off(journal):
+    """Or what the process had leased as somebody else would be nobody's until it ends."""
+    carrier = Remembers()
+    money = Treasury(carrier, journal)
+    first = await money.hold_or_wait([(BUDGET, 10)])
+    first.close(0, 0, "")
+    (lessee,) = {round_.lessee for round_ in carrier.through}
+    carrier.failures = 3
+    for _ in range(500):
+        if carrier.through[-1].drained:
+            break
+        money.used_percent([BUDGET])
+        money._wake()
+        await asyncio.sleep(0.01)
+    assert [round_.drained for round_ in carrier.through if round_.drained] == [(lessee,)]
+    assert await money.aclose(is_settled=True)
+    assert carrier.through[-1].drained == (carrier.through[-1].lessee,)
+
+
+@pytest.mark.parametrize(("failures", "is_settled"), [(1, True), (0, False)], ids=["broken off", "not settled"])
+async def test_a_journal_stays_while_something_is_leased(journal, failures, is_settled):
+    """Whoever replays it frees that."""
+    carrier = Remembers()
+    money = Treasury(carrier, journal)
+    await money.hold_or_wait([(BUDGET, 10)])
+    carrier.failures = failures
+    is_over = await money.aclose(is_settled=is_settled)
+    assert not is_over
+    journal.close(is_over=is_over)
+    assert [path.stem.rpartition("-")[0] for path in journal.directory.glob("*.journal")] == [journal.name]

@@ -22,13 +22,13 @@ from tests.stack import GatewayProcess
 MODEL = "sim-chat"
 PINNED = f"node/box/{MODEL}"
 ON_EACH = 2
-MOST_TRIES = 40
+AT_ONCE = 40
 
 
 @pytest.fixture
 def box(make_machine, local, tenant, http) -> Machine:
     machine = make_machine(local.base_url, models=MODEL)
-    update_node(machine.row, tenant.actor, {"max_concurrent": MOST_TRIES})
+    update_node(machine.row, tenant.actor, {"max_concurrent": AT_ONCE})
     until_served(http, PINNED)
     return machine
 
@@ -50,7 +50,11 @@ def process_of(console: GatewayProcess, answer: httpx.Response) -> int:
     raise AssertionError("no process has this connection")
 
 
-def opened(stack: ExitStack, http: httpx.Client, console: GatewayProcess) -> Open:
+def opened(stack: ExitStack, console: GatewayProcess, api_key: str, pid: int) -> Open:
+    headers = {"Authorization": f"Bearer {api_key}"}
+    http = stack.enter_context(httpx.Client(base_url=console.url, headers=headers, timeout=60))
+    with console.accepting_only(pid):
+        http.get("/health/live").raise_for_status()
     asking = http.stream("POST", "/v1/chat/completions", json=ASK | {"model": PINNED, "stream": True})
     answer = stack.enter_context(asking)
     lines = answer.iter_lines()
@@ -58,20 +62,18 @@ def opened(stack: ExitStack, http: httpx.Client, console: GatewayProcess) -> Ope
     return Open(process_of(console, answer), lines)
 
 
-def on_both_processes(stack: ExitStack, http: httpx.Client, console: GatewayProcess) -> list[Open]:
-    streams: list[Open] = []
-    for _ in range(MOST_TRIES):
-        streams.append(opened(stack, http, console))
-        if all([one.process for one in streams].count(pid) >= ON_EACH for pid in console.worker_pids):
-            return streams
-    raise AssertionError("all connections went to one process")
+def on_both_processes(stack: ExitStack, console: GatewayProcess, api_key: str) -> list[Open]:
+    wanted = sorted(console.worker_pids * ON_EACH)
+    streams = [opened(stack, console, api_key, pid) for pid in wanted]
+    assert (len(set(wanted)), [one.process for one in streams]) == (2, wanted)
+    return streams
 
 
 def test_it_ends_everything_on_every_process(box, console, tenant, http, local: FaultUpstream):
     """The holder of its socket and the other one, which reaches it by the relay."""
     local.fail("stall")
     with ExitStack() as stack:
-        streams = on_both_processes(stack, http, console)
+        streams = on_both_processes(stack, console, tenant.api_key)
         with transaction.atomic():
             revoke_node(box.row, tenant.actor)
         revoked_at = found_at = monotonic()
