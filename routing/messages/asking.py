@@ -12,6 +12,7 @@ import orjson
 
 from common.errors import InvalidRequest, UnsupportedParameter
 from common.numbers import is_whole
+from common.wishes import list_of, object_of
 
 _NOT_FOR_CHATS = frozenset(
     {
@@ -54,9 +55,9 @@ def chat_of(wish: Mapping[str, Any]) -> dict[str, Any]:
     chat["messages"] = _messages(wish)
     if wish.get("stream") is True:
         chat["stream_options"] = {"include_usage": True}
-    if stops := _list(wish.get("stop_sequences"), "stop_sequences"):
+    if stops := list_of(wish.get("stop_sequences"), "stop_sequences"):
         chat["stop"] = stops
-    if (user := _object(wish, "metadata").get("user_id")) is not None:
+    if (user := object_of(wish, "metadata").get("user_id")) is not None:
         chat["user"] = user
     _say_tools(wish, chat)
     _say_thinking(wish, chat)
@@ -67,23 +68,6 @@ def chat_of(wish: Mapping[str, Any]) -> dict[str, Any]:
 def counted_chat_of(wish: Mapping[str, Any]) -> dict[str, Any]:
     """As `chat_of`, for a question that is counted and not asked, so that it needs no limit."""
     return chat_of({**wish, "max_tokens": 1, "stream": False})
-
-
-def _object(wish: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = wish.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"'{name}' must be an object.", param=name)
-    return value
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise InvalidRequest(f"'{name}' must be an array.", param=name)
-    return value
 
 
 # Options
@@ -99,11 +83,11 @@ def _most_tokens(wish: Mapping[str, Any]) -> int:
 
 
 def _say_tools(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
-    tools = _list(wish.get("tools"), "tools")
+    tools = list_of(wish.get("tools"), "tools")
     if not tools:
         return
     chat["tools"] = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
-    choice = _object(wish, "tool_choice")
+    choice = object_of(wish, "tool_choice")
     if not choice:
         return
     if choice.get("disable_parallel_tool_use") is True:
@@ -134,7 +118,7 @@ def _tool(tool: Any, name: str) -> dict[str, Any]:
 
 
 def _say_thinking(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
-    thinking = _object(wish, "thinking")
+    thinking = object_of(wish, "thinking")
     if thinking.get("type") != "enabled":
         return
     budget = thinking.get("budget_tokens")
@@ -144,7 +128,7 @@ def _say_thinking(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
 
 
 def _say_output(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
-    output = _object(wish, "output_config")
+    output = object_of(wish, "output_config")
     if output.get("effort") is not None:
         chat["reasoning_effort"] = output["effort"]
     wanted = output.get("format")

@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
+from routing.chats import read
 from routing.interpreting import InterpretedSource, is_stream, request_id_of
 from routing.messages.streaming import MessageEvents
 from routing.messages.telling import error_of, head_of, message_of
 from routing.replies import Reply, StreamReply
-from routing.responses.chats import read
 
 
 def reply_of(reply: Reply | StreamReply, model: Any) -> Reply | StreamReply:

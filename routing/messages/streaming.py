@@ -9,60 +9,33 @@ from typing import Any
 
 import orjson
 
-from common.errors import BadUpstreamResponse
-from common.sse import SSEDecoder
+from routing.chat_events import ChatEvents
+from routing.chats import Choice, Said, ToolCall
 from routing.messages.telling import Block, call_block, end_of, error_of, text_block, usage_of
-from routing.responses.chats import Choice, Said, ToolCall, Usage, read
 
-_DONE = b"[DONE]"
 _INTERRUPTED = 502
 _DELTAS = {"thinking": ("thinking_delta", "thinking"), "text": ("text_delta", "text")}
 
 
-class MessageEvents:
-    """`feed` turns what a chat's stream says into what a message's stream says."""
+class MessageEvents(ChatEvents):
+    """Of one message."""
 
     def __init__(self, head: dict[str, Any], request_id: str) -> None:
+        super().__init__()
         self._head = head
         self._request_id = request_id
-        self._decoder = SSEDecoder()
         self._blocks: list[Block] = []
         self._open: set[int] = set()
         self._kind = ""
         self._calls: dict[int, int] = {}
-        self._finish_reason: str | None = None
         self._stopped_by: str | None = None
-        self._usage: Usage | None = None
         self._trace: Any = None
-        self._has_begun = False
-        self._is_over = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        said: list[bytes] = []
-        for _, data in self._decoder.feed_raw(chunk):
-            if data is not None and not self._is_over:
-                self._take(data, said)
-        return b"".join(said)
+    def _start(self, said: list[bytes]) -> None:
+        said.append(_event("message_start", message=self._head))
 
-    def _take(self, data: bytes, said: list[bytes]) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            said.append(_event("message_start", message=self._head))
-        if data.strip() == _DONE:
-            self._complete(said)
-            return
-        try:
-            chunk = read(data)
-        except BadUpstreamResponse as error:
-            self._fail(error.body()["error"], said)
-            return
-        self._trace = self._trace if chunk.shareai is None else chunk.shareai
-        if chunk.error:
-            self._fail(chunk.error, said)
-            return
-        self._usage = chunk.usage or self._usage
-        if chunk.choice is not None:
-            self._hear(chunk.choice, said)
+    def _note_trace(self, trace: Any) -> None:
+        self._trace = trace
 
     def _hear(self, choice: Choice, said: list[bytes]) -> None:
         delta = choice.delta or Said()
@@ -70,7 +43,6 @@ class MessageEvents:
             self._say(kind, text, said)
         for call in delta.tool_calls or []:
             self._call(call, said)
-        self._finish_reason = choice.finish_reason or self._finish_reason
         self._stopped_by = choice.stopped_by or self._stopped_by
 
     def _say(self, kind: str, text: str, said: list[bytes]) -> None:
@@ -113,11 +85,9 @@ class MessageEvents:
         more = {} if self._trace is None else {"shareai": self._trace}
         said.append(_event("message_delta", delta=end, usage=usage_of(self._usage), **more))
         said.append(_event("message_stop"))
-        self._is_over = True
 
     def _fail(self, error: Any, said: list[bytes]) -> None:
         """The SDKs raise on it; without `message_stop` nobody takes it for the end."""
-        self._is_over = True
         told = error_of(_INTERRUPTED, error, self._request_id)
         told.pop("type")
         more = {} if self._trace is None else {"shareai": self._trace}

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from routing.responses.chats import Answer, Choice, Said, ToolCall, Usage
+from routing.chats import Answer, Choice, Said, ToolCall, Usage
 
 Block = dict[str, Any]
 

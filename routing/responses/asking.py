@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import InvalidRequest, UnsupportedParameter
+from common.wishes import list_of, object_of
 
 _NOT_FOR_CHATS = frozenset(
     {
@@ -54,23 +55,6 @@ def _refuse_what_needs_memory(wish: Mapping[str, Any]) -> None:
         raise UnsupportedParameter("Answers in the background are not made here: leave it out.", param="background")
 
 
-def _object(wish: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = wish.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"'{name}' must be an object.", param=name)
-    return value
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise InvalidRequest(f"'{name}' must be an array.", param=name)
-    return value
-
-
 # Options
 
 
@@ -86,7 +70,7 @@ def _say_length(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
 
 
 def _say_tools(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
-    tools = _list(wish.get("tools"), "tools")
+    tools = list_of(wish.get("tools"), "tools")
     if tools:
         chat["tools"] = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
     else:
@@ -116,7 +100,7 @@ def _tool(tool: Any, name: str) -> dict[str, Any]:
 
 
 def _say_format(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
-    text = _object(wish, "text")
+    text = object_of(wish, "text")
     if text.get("verbosity") is not None:
         chat["verbosity"] = text["verbosity"]
     wanted = text.get("format")
@@ -133,14 +117,14 @@ def _say_format(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
 
 
 def _say_reasoning(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
-    effort = _object(wish, "reasoning").get("effort")
+    effort = object_of(wish, "reasoning").get("effort")
     if effort is not None:
         chat["reasoning_effort"] = effort
 
 
 def _say_logprobs(wish: Mapping[str, Any], chat: dict[str, Any]) -> None:
     top = wish.get("top_logprobs")
-    if top is not None or _LOGPROBS in _list(wish.get("include"), "include"):
+    if top is not None or _LOGPROBS in list_of(wish.get("include"), "include"):
         chat["logprobs"] = True
     if top is not None:
         chat["top_logprobs"] = top

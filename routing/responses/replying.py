@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
+from routing.chats import read
 from routing.interpreting import InterpretedSource, is_stream, request_id_of
 from routing.replies import Reply, StreamReply
-from routing.responses.chats import read
 from routing.responses.streaming import ResponseEvents
 from routing.responses.telling import head_of, response_of
 

@@ -6,12 +6,9 @@ from typing import Any
 
 import orjson
 
-from common.errors import BadUpstreamResponse
-from common.sse import SSEDecoder
-from routing.responses.chats import Choice, Said, ToolCall, Usage, read
+from routing.chat_events import ChatEvents
+from routing.chats import Choice, Said, ToolCall
 from routing.responses.telling import Item, call_item, ended, fill, item_id, part_of, text_item
-
-_DONE = b"[DONE]"
 
 
 class _Text:
@@ -48,47 +45,16 @@ class _Arguments:
         return {"item_id": self.item["id"], "output_index": self.output_index}
 
 
-class ResponseEvents:
-    """`feed` turns what a chat's stream says into what a response's stream says."""
+class ResponseEvents(ChatEvents):
+    """Of one response."""
 
     def __init__(self, head: dict[str, Any]) -> None:
+        super().__init__()
         self._head = head
-        self._decoder = SSEDecoder()
         self._number = 0
         self._output: list[Item] = []
         self._text: _Text | None = None
         self._calls: dict[int, _Arguments] = {}
-        self._finish_reason: str | None = None
-        self._usage: Usage | None = None
-        self._has_begun = False
-        self._is_over = False
-
-    def feed(self, chunk: bytes) -> bytes:
-        said: list[bytes] = []
-        for _, data in self._decoder.feed_raw(chunk):
-            if data is not None and not self._is_over:
-                self._take(data, said)
-        return b"".join(said)
-
-    def _take(self, data: bytes, said: list[bytes]) -> None:
-        if not self._has_begun:
-            self._begin(said)
-        if data.strip() == _DONE:
-            self._complete(said)
-            return
-        try:
-            chunk = read(data)
-        except BadUpstreamResponse as error:
-            self._fail(error.body()["error"], said)
-            return
-        if chunk.shareai is not None:
-            self._head["shareai"] = chunk.shareai
-        if chunk.error:
-            self._fail(chunk.error, said)
-            return
-        self._usage = chunk.usage or self._usage
-        if chunk.choice is not None:
-            self._hear(chunk.choice, said)
 
     def _hear(self, choice: Choice, said: list[bytes]) -> None:
         delta = choice.delta or Said()
@@ -96,24 +62,23 @@ class ResponseEvents:
             self._say(kind, text, choice.figures, said)
         for call in delta.tool_calls or []:
             self._call(call, said)
-        self._finish_reason = choice.finish_reason or self._finish_reason
 
     # Beginning and end
 
-    def _begin(self, said: list[bytes]) -> None:
-        self._has_begun = True
+    def _start(self, said: list[bytes]) -> None:
         for name in ("response.created", "response.in_progress"):
             said.append(self._event(name, response=self._head))
+
+    def _note_trace(self, trace: Any) -> None:
+        self._head["shareai"] = trace
 
     def _complete(self, said: list[bytes]) -> None:
         self._close_items(said)
         told = ended(self._head, self._output, self._finish_reason, self._usage)
         said.append(self._event(f"response.{told['status']}", response=told))
-        self._is_over = True
 
     def _fail(self, error: Any, said: list[bytes]) -> None:
         """Told twice: as the end of the response, and as the error on which the SDKs raise."""
-        self._is_over = True
         if not isinstance(error, dict):
             error = {"message": str(error)}
         told = {"code": error.get("code") or "server_error", "message": error.get("message") or ""}

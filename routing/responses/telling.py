@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from routing.responses.chats import Answer, Choice, Said, ToolCall, Usage
+from routing.chats import Answer, Choice, Said, ToolCall, Usage
 
 Item = dict[str, Any]
 

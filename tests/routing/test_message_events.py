@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from routing.chats import read
 from routing.messages.streaming import MessageEvents
 from routing.messages.telling import error_of, head_of, message_of
-from routing.responses.chats import read
 
 THOUGHT = {"reasoning_content": "Hm."}
 DONE = b"data: [DONE]\n\n"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from routing.responses.chats import read
+from routing.chats import read
 from routing.responses.streaming import ResponseEvents
 from routing.responses.telling import head_of, response_of
 
