@@ -17,7 +17,8 @@ _PACKED_LEVEL = 1
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """`body` is a whole answer, or the events of a stream without usage and terminator. `stored_at` is Unix time.
 
-    `cost_nanos` is what the answer cost once, and so what is saved each time it is given again.
+    `cost_nanos` is what the answer cost once, and so what is saved each time it is given again. `dropped` are the
+    parameters that were not sent to the target.
     """
 
     streamed: bool
@@ -27,15 +28,16 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     finish_reason: str
     usage: TokenUsage
     cost_nanos: int
+    dropped: tuple[str, ...] = ()
 
     def age_s(self, now: float) -> float:
         return max(now - self.stored_at, 0.0)
 
 
-def entry_of(body: bytes, *, streamed: bool, record: UsageRecord) -> Entry:
+def entry_of(body: bytes, *, streamed: bool, record: UsageRecord, dropped: tuple[str, ...]) -> Entry:
     """Args: record: of the request that brought the answer."""
     usage = TokenUsage(record.input_tokens, record.output_tokens, record.cached_tokens, record.usage_source)
-    return Entry(streamed, body, time(), record.target, record.finish_reason, usage, record.cost_nanos)
+    return Entry(streamed, body, time(), record.target, record.finish_reason, usage, record.cost_nanos, dropped)
 
 
 def may_be_kept(entry: Entry, endpoint: str) -> bool:

@@ -25,13 +25,15 @@ def hit_reply(entry: Entry, asked: Asked, similarity: float | None = None) -> Re
     """A stream goes out in one piece. `similarity` is that of another question to which this was the answer."""
     body = _events(entry, asked) if asked.call.stream else _whole(entry, asked)
     asked.settlement.settle_hit(entry.usage, entry.finish_reason, entry.cost_nanos)
-    headers = hit_headers(entry.target, asked, entry.age_s(time()), similarity)
+    headers = hit_headers(entry.target, asked, entry.age_s(time()), entry.dropped, similarity)
     return Reply(200, [*STREAM_HEADERS, *headers] if asked.call.stream else [JSON_TYPE, *headers], body)
 
 
-def hit_headers(target: str, asked: Asked, age_s: float, similarity: float | None = None) -> Headers:
+def hit_headers(
+    target: str, asked: Asked, age_s: float, dropped: tuple[str, ...], similarity: float | None = None
+) -> Headers:
     overhead_s = monotonic() - asked.trail.started
-    headers = answer_headers(asked.call.request_id, target, asked.plan.route, 0, overhead_s, None)
+    headers = answer_headers(asked.call.request_id, target, asked.plan.route, 0, overhead_s, None, dropped)
     kind = cache_headers(b"HIT", age_s)
     if similarity is not None:
         kind = [*cache_headers(b"semantic", age_s), (b"x-shareai-cache-similarity", b"%.4f" % similarity)]

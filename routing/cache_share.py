@@ -23,7 +23,7 @@ from routing.cache_replies import hit_headers
 from routing.cache_store import Memory, Shelf
 from routing.failover import RejectedUpstream
 from routing.flights import LEFT, Flight, Flights, Headers, record_of_ended, refusal_of_ended
-from routing.rendering import DONE, cache_headers, from_header, trace_of, with_trace
+from routing.rendering import DONE, cache_headers, dropped_in, from_header, trace_of, with_trace
 from routing.replies import Reply, StreamReply
 from routing.settlement import COMPLETED, NO_CHARGE, Settlement
 
@@ -120,7 +120,7 @@ class Share:
             return [*self._headers, *cache_headers(b"MISS")]
         kind = [header for header in self._headers if not header[0].startswith(b"x-")]
         target = from_header(dict(self._headers)[b"x-shareai-target"].decode())
-        return [*kind, *hit_headers(target, asked, 0)]
+        return [*kind, *hit_headers(target, asked, 0, self._dropped)]
 
     def _whole_for(self, asked: Asked, entry: Entry | None) -> Entry | Reply:
         if asked is self._payer and not asked.call.stream:
@@ -202,7 +202,7 @@ class Share:
             await self.live.write_late(said)
         if record is not None and is_complete and self.summary is None:
             self._body = self.live.said_since(0)[0] if self._is_stream and self.live.is_whole else last
-            self.summary = entry_of(self._body, streamed=self._is_stream, record=record)
+            self.summary = entry_of(self._body, streamed=self._is_stream, record=record, dropped=self._dropped)
             await self._keep(self.summary)
         self._end(self.summary if self.live.is_whole else None)
 
@@ -213,6 +213,10 @@ class Share:
         self._memory.keep(wanted.digest, entry)
         if self._shelf is not None:
             await self._shelf.keep(wanted.org_id, wanted.digest, entry, wanted.rule.ttl_s)
+
+    @property
+    def _dropped(self) -> tuple[str, ...]:
+        return dropped_in(self._headers)
 
     @property
     def _endpoint(self) -> str:

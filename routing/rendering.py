@@ -26,6 +26,7 @@ from routing.replies import JSON_TYPE, Reply
 DONE = b"data: [DONE]\n\n"
 _PLAIN = "".join(map(chr, range(ord(" "), ord("~") + 1))).replace("%", "")
 _MOST_NAMES = 4096
+_DROPPED = b"x-shareai-dropped-params"
 NO_HEAD: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -73,8 +74,14 @@ def answer_headers(
     if ttft_s is not None:
         headers.append((b"x-shareai-ttft-ms", b"%d" % round(ttft_s * 1000)))
     if dropped:
-        headers.append((b"x-shareai-dropped-params", ", ".join(dropped).encode()))
+        headers.append((_DROPPED, ", ".join(dropped).encode()))
     return headers
+
+
+def dropped_in(headers: Headers) -> tuple[str, ...]:
+    """Which `answer_headers` was told of."""
+    told = dict(headers).get(_DROPPED)
+    return () if told is None else tuple(told.decode().split(", "))
 
 
 def cache_headers(status: bytes, age_s: float | None = None) -> Headers:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+
+from routing.cache_services import put_policy
+from tests.routing.hearing import let_all_hear
 
 HEADER = "x-shareai-dropped-params"
 ASKED = {
@@ -52,6 +56,26 @@ def test_only_what_the_one_who_answered_could_not_take_is_named(easy, http, upst
     assert answer.status_code == 200
     assert HEADER not in answer.headers
     assert upstreams.b.log.posts[0].body["seed"] == 7
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_is_named_each_time_the_answer_is_given_again(picky, gateway, http, upstreams, stream):
+    put_policy(picky.org, picky.actor, scope="organization", ttl_s=600)
+    let_all_hear(gateway, picky)
+    answers = [ask(http, stream=again != stream) for again in (False, True)] + [on_a_new_connection(picky, gateway)]
+    assert [answer.headers["x-shareai-cache"] for answer in answers] == ["MISS", "HIT", "HIT"]
+    assert [answer.headers[HEADER] for answer in answers] == ["logit_bias, seed"] * 3
+    assert len(upstreams.a.log.posts) == 1
+
+
+def on_a_new_connection(tenant, gateway):
+    """Maybe to the other process, which finds it in Redis."""
+    return httpx.post(
+        f"{gateway.base_url}/chat/completions",
+        json=ASKED,
+        headers={"Authorization": f"Bearer {tenant.api_key}"},
+        timeout=30,
+    )
 
 
 def test_who_requires_all_is_served_by_whoever_takes_all(easy, http, upstreams):
