@@ -56,12 +56,19 @@ class Keeper:
         *,
         save: Callable[[str, Report], None] | None = None,
         every_s: float = WRITE_EVERY_S,
+        turn: asyncio.Lock | None = None,
     ) -> None:
-        """Args: on_saved: told on the loop after each write; `nodes.trials.Trials.begin` wants to know."""
+        """
+        Args:
+            on_saved: told on the loop after each write; `nodes.trials.Trials.begin` wants to know.
+            turn: who holds it writes. PostgreSQL takes one such change at a time; threads that wait for it are
+                missed by whoever comes in.
+        """
         self._node = node
         self._on_saved = on_saved
         self._save = save or save_report
         self._every_s = every_s
+        self._turn = turn or asyncio.Lock()
         self._at_once = AT_ONCE
         self._pending = self._written = Report()
         self._writer: asyncio.Task[None] | None = None
@@ -85,7 +92,8 @@ class Keeper:
     async def _write(self) -> None:
         while self._pending != self._written:
             news = self._pending
-            await asyncio.shield(in_thread(self._save, self._node, news))
+            async with self._turn:
+                await asyncio.shield(in_thread(self._save, self._node, news))
             self._written = news
             self._on_saved(self._node)
             self._at_once -= 1

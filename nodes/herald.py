@@ -74,7 +74,7 @@ class Herald:
         self._vitals[link.node] = _encode(said)
         if said.state != known.state:
             self._urgent.add(link)
-        else:
+        elif _queue_of(said) != _queue_of(known):
             self._links.load_changed(link)
 
     def ended(self, link: Link, *, is_last: bool) -> None:
@@ -116,7 +116,6 @@ class Herald:
     def _presence(self, link: Link) -> Presence:
         said = self._said.get(link)
         state = (said.state if said is not None else None) or _NO_STATE
-        queue = said.vitals.queue if said is not None and said.vitals is not None else None
         return Presence(
             node=link.node,
             generation=link.generation,
@@ -125,7 +124,7 @@ class Herald:
             reason="draining" if link.is_leaving else state.reason,
             in_flight=link.in_flight,
             guests_in_flight=link.guests_in_flight,
-            queue=queue or 0,
+            queue=_queue_of(said),
         )
 
     def _samples(self, at_s: float) -> dict[str, Sample]:
@@ -133,8 +132,7 @@ class Herald:
         found = {}
         for link in self._links:
             said = self._said.get(link, Report())
-            queue = (said.vitals.queue if said.vitals is not None else None) or 0
-            sample = sample_of(said.vitals, link.in_flight, queue, at_s)
+            sample = sample_of(said.vitals, link.in_flight, _queue_of(said), at_s)
             if self._links.find(link.node) is link and self._diary.wants(link.node, sample):
                 found[link.node] = sample
                 self._vitals.setdefault(link.node, _encode(said))
@@ -167,6 +165,12 @@ class Herald:
 _NO_STATE = State(mode="always", accepting=True)
 _VITALS_LIVE_S = round(2 * ANYWAY_S)
 """Longer than presence: a machine says them again only when they change. Without presence they count for nothing."""
+
+
+def _queue_of(said: Report | None) -> int:
+    """All that others hear of a machine's vitals; the rest is for pages, which read it in Redis."""
+    vitals = said.vitals if said is not None else None
+    return (vitals.queue or 0) if vitals is not None else 0
 
 
 def _keep(pipeline: aioredis.client.Pipeline, presences: list[Presence], lives_s: int) -> None:

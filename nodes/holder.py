@@ -56,6 +56,7 @@ class Holder:
         self._herald = Herald(redis_url, fleet, self.links)
         self._orders = Orders(redis_url, self.links)
         self._trials = Trials(self.transport)
+        self._turn = asyncio.Lock()
         self._keepers: dict[Link, Keeper] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -78,7 +79,7 @@ class Holder:
     # ── what links tell ─────────────────────────────────────────────────────────────────────────────────────
 
     def began(self, link: Link) -> None:
-        self._keepers[link] = Keeper(link.node, self._trials.begin)
+        self._keepers[link] = Keeper(link.node, self._trials.begin, turn=self._turn)
         self._herald.began(link)
 
     def said(self, link: Link, settings: Mapping[str, Any]) -> None:

@@ -102,14 +102,15 @@ class Links:
         self.close_all()
 
     def sweep(self, now: float) -> None:
-        """Closes what was not heard of for too long, and pings those whose turn it is."""
+        """Closes what was not heard of for too long, and pings those whose turn it is and who have not just spoken."""
         silent_since = now - self.heartbeat.dead_after_s
         silent = [link for link in chain(self._links.values(), self._leaving) if link.heard_at < silent_since]
         for link in silent:
             link.close(DEAD, "nothing was heard")
         self._revoked = {node: at for node, at in self._revoked.items() if at > now - REMEMBERED_S}
         beat, self._beat = self._beats[self._beat], (self._beat + 1) % len(self._beats)
-        for link in list(beat):
+        quiet_since = now - self.heartbeat.every_s
+        for link in [link for link in beat if link.heard_at <= quiet_since]:
             link.ping()
 
     # ── what a link tells ───────────────────────────────────────────────────────────────────────────────────

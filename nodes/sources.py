@@ -1,4 +1,4 @@
-"""Rows become targets: the machines an organisation may use, in four queries. For snapshots, never per request.
+"""Rows become targets: the machines an organisation may use, in three queries. For snapshots, never per request.
 
 Own machines come under `node/<slug>/<model>`; those that another organisation shares under
 `node/<its slug>.<slug>/<model>`; those of the community, for organisations that want them, under a handle that
@@ -24,6 +24,17 @@ COMMUNITY_NAME = "Community"
 GUEST_PENALTY = 1000
 """Added to the priority of others' machines, so that those who merely order by it come to their own first."""
 
+# A fleet has thousands of rows, of which times and reports are the most.
+_OF_NODES = (
+    *("org_id", "public_id", "slug", "name", "visibility", "paused", "draining_since"),
+    *("max_concurrent", "priority", "exposure_percent"),
+)
+_OF_MODELS = (
+    *("org_id", "node_id", "public_id", "upstream_id", "model_id", "kind", "runtime", "context_tokens"),
+    *("capabilities", "present", "for_others", "trial_ok"),
+    *("input_price_nanos", "output_price_nanos", "price_tiers", "price_version"),
+)
+
 
 def load_targets(org_id: int, *, uses_community: bool) -> tuple[Target, ...]:
     """
@@ -31,15 +42,18 @@ def load_targets(org_id: int, *, uses_community: bool) -> tuple[Target, ...]:
         One target per offered model of a node that is not revoked, ordered by priority, own ones first among equals.
         What cannot serve now by its rows alone (paused, model gone, trial failed) says so in `unroutable`.
     """
-    in_sight = Q(org=org_id) | Q(visibility=SHARED, pk__in=_shared_with(org_id))
+    others = Q(visibility=SHARED, pk__in=_shared_with(org_id))
     if uses_community:
-        in_sight |= Q(visibility=COMMUNITY)
-    live = Node.objects.filter(in_sight, revoked_at=None, org__deleted_at=None)
-    nodes = {node.pk: node for node in live.select_related("org")}
+        others |= Q(visibility=COMMUNITY)
+    live = Node.objects.filter(revoked_at=None, org__deleted_at=None).only(*_OF_NODES)
+    of_others = live.filter(others).exclude(org=org_id).select_related("org").only(*_OF_NODES, "org__slug")
+    nodes = {node.pk: node for found in (live.filter(org=org_id), of_others) for node in found}
+    offered = NodeModel.objects.filter(advertised=True).only(*_OF_MODELS)
+    guests = [node.pk for node in nodes.values() if node.org_id != org_id]
     targets = [
         _target(nodes[row.node_id], row, org_id, uses_community)
-        for row in NodeModel.objects.filter(node__in=nodes, advertised=True)
-        if row.for_others or row.org_id == org_id
+        for row in offered.filter(Q(org=org_id) | Q(node__in=guests, for_others=True))
+        if row.node_id in nodes
     ]
     return tuple(sorted(targets, key=lambda target: (target.priority, target.place, -target.id)))
 

@@ -31,4 +31,4 @@ async def _listen_once(redis_url: str, snapshots: Snapshots) -> None:
         await pubsub.subscribe(CHANNEL)
         async for message in pubsub.listen():
             if message["type"] == "message" and message["data"].isdigit():
-                await snapshots.changed(int(message["data"]))
+                snapshots.heed(int(message["data"]))

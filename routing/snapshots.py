@@ -21,6 +21,7 @@ from typing import TypeVar
 import msgspec
 
 from accounts.authentication import KeyRecord
+from accounts.channel import PLATFORM
 from common.errors import TemporarilyUnavailable
 from metering.bounds import Limits
 from metering.budgets import Budgets
@@ -32,6 +33,8 @@ from routing.plans import Hedge
 from routing.rules import Rule
 
 POLL_S = 1.0
+LONGEST_REST_S = 0.25
+"""An organisation that goes on changing rests between two loads as long as the last one took, at most so long."""
 NOBODY = 0
 """The id of no organisation. For an empty list of ids Django would ask PostgreSQL nothing at all."""
 
@@ -169,6 +172,8 @@ class Snapshots:
         self._key_orgs: dict[str, int] = {}
         self._lookups = KeyLookups(lambda public_ids: self.aside(partial(loader.find_key_orgs, public_ids)))
         self._loading: dict[int, asyncio.Task[None]] = {}
+        self._heeding: dict[int, asyncio.Task[None]] = {}
+        self._heard_again: set[int] = set()
         self._fresh_at = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._poller: asyncio.Task[None] | None = None
@@ -223,6 +228,27 @@ class Snapshots:
             task.add_done_callback(lambda _: self._loading.pop(org_id, None))
         await asyncio.shield(task)
 
+    def heed(self, org_id: int) -> None:
+        """As `changed`, without being waited for: an organisation that changes all the time is loaded once for all
+        that was said of it meanwhile, and keeps nobody else's changes waiting."""
+        self._lookups.forget_unknown()
+        if org_id in self._heeding:
+            self._heard_again.add(org_id)
+        elif org_id == PLATFORM or org_id in self._orgs or org_id in self._loading:
+            self._heeding[org_id] = asyncio.create_task(self._heed(org_id))
+
+    async def _heed(self, org_id: int) -> None:
+        try:
+            while True:
+                self._heard_again.discard(org_id)
+                began = time.monotonic()
+                await self.changed(org_id)
+                if org_id not in self._heard_again:
+                    return
+                await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_S))
+        finally:
+            del self._heeding[org_id]
+
     async def changed(self, org_id: int) -> None:
         """A message said that this organisation changed; 0 stands for the platform, hence for all.
 
@@ -233,7 +259,7 @@ class Snapshots:
             # What is being loaded may be from before the change.
             await asyncio.wait([running])
         try:
-            if org_id == 0:
+            if org_id == PLATFORM:
                 await self._poll()
             elif org_id in self._orgs:
                 await self._reload_changed(org_id)
@@ -254,6 +280,8 @@ class Snapshots:
     async def aclose(self) -> None:
         if self._poller is not None:
             self._poller.cancel()
+        for task in self._heeding.values():
+            task.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, org_id: int) -> None:
@@ -272,7 +300,7 @@ class Snapshots:
         versions = await self.aside(partial(self._loader.load_versions, list(known))) if known else {}
         asked_at = time.monotonic()
         for org_id, version in known.items():
-            if versions.get(org_id) != version:
+            if versions.get(org_id) != version and org_id not in self._heeding:
                 await self._reload_changed(org_id)
         self._fresh_at = asked_at
 

@@ -116,11 +116,17 @@ def test_a_revoked_machine_is_no_target(acme, as_alice, enrolled):
     assert names(acme) == []
 
 
-def test_two_queries_and_no_more_with_many_machines(acme, enrolled, django_assert_num_queries):
+def test_three_queries_and_no_more_with_many_machines(
+    acme, rival, as_alice, as_mallory, enrolled, django_assert_num_queries
+):
+    """Whatever of a row is not loaded at once would be a query for each."""
     for number in range(4):
-        enrolled(f"Box {number}", "a", "b", "c")
-    with django_assert_num_queries(2):
-        assert len(load_targets(acme.pk, uses_community=True)) == 12
+        node = enrolled(f"Box {number}", "a", "b", "c")
+        visible = {"visibility": "shared", "shared_with": ["rival"]} if number % 2 else {"visibility": "community"}
+        update_node(node, as_alice, visible)
+    for org in (acme, rival):
+        with django_assert_num_queries(3):
+            assert len(load_targets(org.pk, uses_community=True)) == 12
 
 
 def test_a_private_route_that_is_switched_off_leads_nowhere(acme, as_alice, enrolled):

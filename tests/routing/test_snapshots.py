@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -41,6 +43,11 @@ class Rows:
     old: dict[str, int] = field(default_factory=dict)
     away: bool = False
     loads: int = 0
+    takes_s: float = 0.0
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     def revoke(self, org_id: int) -> None:
         self.revoked.add(org_id)
@@ -57,6 +64,8 @@ class Rows:
     def _load(self, org_id: int) -> OrgSnapshot | None:
         self._ask()
         self.loads += 1
+        time.sleep(self.takes_s)
+        self.gate.wait(10)
         if org_id in self.unreadable:
             raise ValueError("a row that nobody expected")
         if org_id not in self.versions:
@@ -109,6 +118,55 @@ async def test_a_change_of_the_platform_loads_those_that_changed(snapshots, rows
     await snapshots.changed(PLATFORM)
     assert snapshots.is_revoked("key-of-2")
     assert rows.loads == before + 1
+
+
+async def heeded(snapshots) -> None:
+    async with asyncio.timeout(10):
+        while snapshots._heeding:
+            await asyncio.sleep(0.005)
+
+
+async def test_all_that_is_told_while_one_is_loaded_is_one_more_load(snapshots, rows):
+    before = rows.loads
+    rows.gate.clear()
+    snapshots.heed(1)
+    await asyncio.sleep(0.05)  # its load is under way
+    rows.revoke(1)
+    for _ in range(50):
+        snapshots.heed(1)
+    rows.gate.set()
+    await heeded(snapshots)
+    assert rows.loads == before + 2
+    assert snapshots.is_revoked("key-of-1")
+
+
+async def test_one_that_changes_all_the_time_keeps_nobody_waiting(snapshots, rows):
+    async def for_ever() -> None:
+        while True:
+            rows.versions[1] += 1
+            snapshots.heed(1)
+            await asyncio.sleep(0)
+
+    changing = asyncio.create_task(for_ever())
+    rows.takes_s = 0.05
+    try:
+        rows.revoke(2)
+        snapshots.heed(2)
+        before = rows.loads
+        async with asyncio.timeout(10):
+            while not snapshots.is_revoked("key-of-2"):
+                await asyncio.sleep(0.001)
+        assert rows.loads - before <= 3
+    finally:
+        changing.cancel()
+
+
+async def test_nobody_is_loaded_because_a_stranger_changed(snapshots, rows):
+    before = rows.loads
+    rows.versions[7] = 1
+    snapshots.heed(7)
+    await heeded(snapshots)
+    assert rows.loads == before
 
 
 @pytest.mark.parametrize("told", [PLATFORM, 1])
