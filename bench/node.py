@@ -4,8 +4,8 @@
                                             prints {"connected": N} once all are welcome
 
 All have the one key whose seed is in `BENCH_NODE_KEY`. As an agent does, it writes each frame by itself, reports what
-it is when it comes in, and its vitals and a PING every ten seconds, as often as an agent does on a machine that is
-never quite the same. A stream
+it is when it comes in, and sends a PING every ten seconds; from SIGUSR1 on its vitals as well, as often as an agent
+does on a machine that is never quite the same, for it says again only what has changed. A stream
 comes back to back, or one chunk every 10 ms for `bench-paced`, as from `bench.upstream`.
 """
 
@@ -15,6 +15,8 @@ import argparse
 import asyncio
 import json
 import os
+import signal
+import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from itertools import count
 from typing import Any
@@ -46,6 +48,10 @@ _CARD = {"name": "NVIDIA GeForce RTX 4090", "vram_total_bytes": 24 << 30, "vram_
 _MACHINE = {"gpu": [_CARD], "ram_total_bytes": 64 << 30, "queue": 0, "in_flight": 0, "on_battery": False}
 
 
+_changes = threading.Event()
+"""Whether the machines are never quite the same."""
+
+
 def _vitals(turn: int) -> dict[str, Any]:
     """Never twice the same, for what is the same an agent does not say again."""
     return {"vitals": {**_MACHINE, "ram_used_bytes": (16 << 30) + turn % 2 * (256 << 20), "cpu_load": turn % 2 / 10}}
@@ -73,7 +79,8 @@ class Machine:
         for part in _REPORT:
             self._session.send_settings(json.dumps(part).encode())
         for turn in count():
-            self._session.send_settings(json.dumps(_vitals(turn)).encode())
+            if turn == 0 or _changes.is_set():
+                self._session.send_settings(json.dumps(_vitals(turn)).encode())
             await self._flush()
             await asyncio.sleep(_TELLS_EVERY_S)
             self._session.ping()
@@ -125,6 +132,7 @@ async def _enter(url: str, node: str, key: Ed25519PrivateKey) -> ClientConnectio
 
 
 async def _run(url: str, nodes: list[str]) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _changes.set)
     key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(os.environ[KEY]))
     doorway = asyncio.Semaphore(_AT_ONCE)
     machines: list[asyncio.Task[None]] = []

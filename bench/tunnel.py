@@ -3,7 +3,8 @@
     direct     a target over HTTP
     tunnel     a machine that is connected to the process which is asked
     relay      a machine that is connected to another process; both processes' CPU counts
-    idle       machines that are merely connected: memory of each, and what their heartbeats and vitals take of a core
+    idle       machines that are merely connected: memory of each, and what their heartbeats take of a core
+    talkative  the same, while the vitals of each change all the time
 
 The cases take turns within each round, and what counts is the ratio to direct within the round.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -43,7 +45,7 @@ NAMES = {
     "tunnel_paced": "bench-tunnel",
 }
 IDLE_S = 20.0
-_REST_S = 5.0
+_REST_S = 12.0
 
 GOALS = {"tunnel ÷ direct": 1.1, "relay ÷ direct": 1.6, "chunk µs": 60.0, "idle KB": 50.0, "idle share": 0.05}
 _ENTRY_S = 600.0
@@ -79,14 +81,14 @@ class Console(ShareAI):
         return replace(endpoint, port=port)
 
     @contextmanager
-    def machines(self, endpoint: Endpoint, nodes: list[str]) -> Iterator[None]:
+    def machines(self, endpoint: Endpoint, nodes: list[str]) -> Iterator[Child]:
         log = self.folder / "node.log"
         url = f"ws://{endpoint.host}:{endpoint.port}/nodes/v1/connect"
         env = {KEY: self.key.private_bytes_raw().hex()}
         child = Child([sys.executable, "-m", "bench.node", "--connect", url, "--nodes", *nodes], log, env)
         try:
             child.wait_until(lambda: "connected" in log.read_text(), "the machines", _ENTRY_S)
-            yield
+            yield child
         finally:
             child.stop()
 
@@ -164,13 +166,21 @@ def idle(machines: int) -> dict[str, float]:
         load.run(aim(endpoint, CASES["unary"]), 500, 16)
         before_mb, before = rss_mb(console.pids), _share(console)
         say(f"    {machines} machines come in")
-        with console.machines(endpoint, console.nodes):
+        with console.machines(endpoint, console.nodes) as child:
             began = time.monotonic()
             console.wait_until_known(machines)
             say(f"    all of them known {time.monotonic() - began:.0f} s later")
             time.sleep(_REST_S)
             share, after_mb = _share(console) - before, rss_mb(console.pids)
-    return {"machines": machines, "idle KB": (after_mb - before_mb) * 1024 / machines, "idle share": share}
+            os.kill(child.pid, signal.SIGUSR1)
+            time.sleep(_REST_S)
+            talkative = _share(console) - before
+    return {
+        "machines": machines,
+        "idle KB": (after_mb - before_mb) * 1024 / machines,
+        "idle share": share,
+        "talkative share": talkative,
+    }
 
 
 def _share(console: Console) -> float:

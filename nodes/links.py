@@ -102,7 +102,7 @@ class Links:
         self.close_all()
 
     def sweep(self, now: float) -> None:
-        """Closes what was not heard of for too long, and pings those whose turn it is and who have not just spoken."""
+        """Closes what was not heard of for too long; pings those whose turn it is, unless they have just spoken."""
         silent_since = now - self.heartbeat.dead_after_s
         silent = [link for link in chain(self._links.values(), self._leaving) if link.heard_at < silent_since]
         for link in silent:

@@ -124,11 +124,10 @@ class Orders:
 def find_news(held: Mapping[str, int], since: datetime) -> News:
     """Of `held`, nodes with the generations of their connections here. For a thread."""
     rows = Node.objects.filter(public_id__in=list(held), revoked_at=None, org__deleted_at=None)
-    known = {
-        node: (generation, at) for node, generation, at in rows.values_list("public_id", "generation", "updated_at")
-    }
+    known = dict(rows.values_list("public_id", "generation"))
+    changed = rows.filter(updated_at__gt=since).values_list("public_id", flat=True)
     return News(
         revoked=[node for node in held if node not in known],
-        replaced={node: generation for node, (generation, _) in known.items() if generation > held[node]},
-        changed=admission.load_standings([node for node, (_, at) in known.items() if at > since]),
+        replaced={node: generation for node, generation in known.items() if generation > held[node]},
+        changed=admission.load_standings(list(changed)),
     )
