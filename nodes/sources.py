@@ -1,4 +1,4 @@
-"""Rows become targets: the machines an organisation may use, in three queries. For snapshots, never per request.
+"""Rows become targets: the machines an organisation may use, in two or three queries. For snapshots only.
 
 Own machines come under `node/<slug>/<model>`; those that another organisation shares under
 `node/<its slug>.<slug>/<model>`; those of the community, for organisations that want them, under a handle that
@@ -8,10 +8,11 @@ community: nobody may draw another's requests to a machine by naming a model wel
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db.models import Q
 
+from accounts.models import Organization
 from common.rates import FinerRates
 from nodes.models import COMMUNITY, SHARED, Node, NodeModel, NodeShare
 from nodes.services import handle_of
@@ -42,12 +43,12 @@ def load_targets(org_id: int, *, uses_community: bool) -> tuple[Target, ...]:
         One target per offered model of a node that is not revoked, ordered by priority, own ones first among equals.
         What cannot serve now by its rows alone (paused, model gone, trial failed) says so in `unroutable`.
     """
-    others = Q(visibility=SHARED, pk__in=_shared_with(org_id))
+    in_sight = Q(org=org_id) | Q(visibility=SHARED, pk__in=_shared_with(org_id))
     if uses_community:
-        others |= Q(visibility=COMMUNITY)
-    live = Node.objects.filter(revoked_at=None, org__deleted_at=None).only(*_OF_NODES)
-    of_others = live.filter(others).exclude(org=org_id).select_related("org").only(*_OF_NODES, "org__slug")
-    nodes = {node.pk: node for found in (live.filter(org=org_id), of_others) for node in found}
+        in_sight |= Q(visibility=COMMUNITY)
+    live = Node.objects.filter(in_sight, revoked_at=None, org__deleted_at=None)
+    nodes = {node.pk: node for node in live.only(*_OF_NODES)}
+    _give_owners([node for node in nodes.values() if node.org_id != org_id and node.visibility == SHARED])
     offered = NodeModel.objects.filter(advertised=True).only(*_OF_MODELS)
     guests = [node.pk for node in nodes.values() if node.org_id != org_id]
     targets = [
@@ -79,6 +80,13 @@ def target_id_of(row: NodeModel) -> int:
 
 def _shared_with(org_id: int) -> Iterable[int]:
     return NodeShare.objects.filter(guest=org_id).values_list("node_id", flat=True)
+
+
+def _give_owners(shared: Sequence[Node]) -> None:
+    """Their names say whose they are; nobody else's do."""
+    owners = Organization.objects.only("slug").in_bulk({node.org_id for node in shared}) if shared else {}
+    for node in shared:
+        node.org = owners[node.org_id]
 
 
 def _target(node: Node, row: NodeModel, org_id: int, uses_community: bool) -> Target:
