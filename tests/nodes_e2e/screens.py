@@ -30,7 +30,7 @@ class Desk:
 
     def __init__(self, folder: Path, display: str) -> None:
         self.display = display
-        self._began_s = time.monotonic()
+        self._touched_s = time.monotonic()
         self._load = folder / "load"
         self._programs = folder / "bin"
         self._supplies = folder / "power"
@@ -55,12 +55,13 @@ class Desk:
         return (*seat, *_apart(self._supplies)) if self.has_battery else seat
 
     def quiet(self, seconds: float) -> None:
-        """Returns when nobody has touched it for so long, since it stands here."""
-        time.sleep(max(self._began_s + seconds - time.monotonic(), 0))
+        """Returns when nobody has touched it for so long."""
+        time.sleep(max(self._touched_s + seconds - time.monotonic(), 0))
 
     def press_a_key(self) -> None:
         words = ["env", f"DISPLAY={self.display}", tool("xdotool"), "key", "a"]
         subprocess.run(words, check=True, capture_output=True, timeout=20)
+        self._touched_s = time.monotonic()
 
     def card_is_busy(self, percent: int) -> None:
         self._load.write_text(str(percent))
