@@ -91,8 +91,8 @@ class Keeper:
 
     async def _write(self) -> None:
         while self._pending != self._written:
-            news = self._pending
             async with self._turn:
+                news = self._pending
                 await asyncio.shield(in_thread(self._save, self._node, news))
             self._written = news
             self._on_saved(self._node)

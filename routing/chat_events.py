@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from common.errors import BadUpstreamResponse
@@ -11,7 +12,7 @@ from routing.chats import Choice, Usage, read
 _DONE = b"[DONE]"
 
 
-class ChatEvents:
+class ChatEvents(ABC):
     """`feed` turns what a chat's stream says into what the other API says; how, is for each to say."""
 
     def __init__(self) -> None:
@@ -55,21 +56,22 @@ class ChatEvents:
         self._is_over = True
         self._fail(error, said)
 
+    @abstractmethod
     def _start(self, said: list[bytes]) -> None:
         """Before anything else is said."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _note_trace(self, trace: Any) -> None:
         """How the request was routed, for who asked for that."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hear(self, choice: Choice, said: list[bytes]) -> None:
-        raise NotImplementedError
+        """A piece of the answer."""
 
+    @abstractmethod
     def _complete(self, said: list[bytes]) -> None:
         """The chat has come to its end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fail(self, error: Any, said: list[bytes]) -> None:
         """It broke off. Args: error: as the chat told it."""
-        raise NotImplementedError
