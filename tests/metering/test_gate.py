@@ -152,6 +152,21 @@ async def test_what_was_admitted_before_and_during_an_outage_counts_after_it(own
         assert total == 12
 
 
+async def test_what_accepts_and_then_says_nothing_holds_nobody_up(own_redis):
+    async with gates(1, own_redis.url) as (gate,):
+        own_redis.kill()
+        caught: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        silent = await asyncio.start_server(
+            lambda _, writer: caught.put_nowait(writer),
+            *own_redis.url.removesuffix("/0").rpartition("//")[2].split(":"),
+        )
+        writer = await caught.get()
+        silent.close()
+        own_redis.start()
+        await until(lambda: gate.is_connected)
+        writer.close()
+
+
 async def test_while_redis_is_gone_from_the_start_the_settings_say_the_share():
     gate = Gate("redis://127.0.0.1:1/0", least_processes=4)
     gate.start()
