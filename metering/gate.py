@@ -173,7 +173,9 @@ class Gate:
         return self._shares.admit(charges, self._place(), _now_us())
 
     def _place(self) -> Place:
-        """Known only where all processes are on this host."""
+        """Its rank is known only where all processes are on this host."""
+        if self._line is not None:
+            self._lose(ConnectionError("Redis went away"))  # while nothing was asked, so that nobody has said so yet
         return Place(self._processes, self._rank if self._here == self._processes else None)
 
     def _tell(self, operation: tuple[Any, ...]) -> None:

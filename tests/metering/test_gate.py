@@ -135,6 +135,15 @@ async def test_redis_away_each_admits_its_share(own_redis):
         assert [await admitted(gate, charges, 20) for gate in three] == [4, 4, 4]
 
 
+async def test_who_has_come_since_the_last_look_has_a_share_too(own_redis):
+    here = 1
+    async with gates(1, own_redis.url, count_here=lambda: here) as (gate,):
+        here = 2
+        own_redis.kill()
+        await until(lambda: not gate.is_connected)
+        assert await admitted(gate, charged(bounds(rpm=12)), 20) == 6
+
+
 async def test_what_was_admitted_before_and_during_an_outage_counts_after_it(own_redis):
     found = bounds(rpm=12, concurrency=24)
     charges = charged(found)
