@@ -17,7 +17,10 @@ from django.conf import settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from common.together import Together
 from routing.flights import WRITER, Headers
+
+_WRITES = Together()
 
 MOST_JOINED_BYTES = 64 * 1024
 """A larger body is not copied to lie beside its head."""
@@ -77,8 +80,8 @@ class Writer:
             return False  # a value of more than one line, which uvicorn refuses
         cycle.response_started = cycle.response_complete = True
         cycle.chunked_encoding = False
-        if len(body) <= MOST_JOINED_BYTES:
-            cycle.transport.write(head + body)
+        if cycle.keep_alive and len(body) <= MOST_JOINED_BYTES:
+            _WRITES.write(cycle.transport, head + body)
         else:
             cycle.transport.write(head)
             cycle.transport.write(body)

@@ -17,6 +17,7 @@ from typing import NamedTuple, cast
 
 import httptools
 
+from common.together import Together
 from providers.failures import Kind, UpstreamFailure
 from providers.inflation import Inflater, inflater
 from providers.inflow import Inflow
@@ -24,6 +25,8 @@ from providers.transport import Follower
 
 MOST_BYTES_WITHOUT_BODY = 64 * 1024
 """Of a head, of trailers, of the framing between two pieces of a body."""
+
+_WRITES = Together()
 
 LINGER_S = 0.2
 """How long the end of an answer is awaited after all that matters was said, to keep its connection."""
@@ -150,7 +153,7 @@ class Connection(asyncio.Protocol):
     def begin(self, head: bytes, body: bytes) -> Exchange:
         exchange = self._exchange = Exchange(self)
         self._headers, self._bytes_without_body, self._is_complete = [], 0, False
-        self._transport.write(head + body)
+        _WRITES.write(self._transport, head + body)
         return exchange
 
     def is_clean(self) -> bool:
