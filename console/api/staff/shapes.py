@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rest_framework import serializers
@@ -10,7 +11,7 @@ from billing import concerns
 from billing.earnings import cases
 from billing.earnings.models import Case
 from billing.models import Concern, Payee, Payout
-from common.money import usd_text
+from common.money import AmountInvalid, nanos_from_usd, usd_text
 from console.api.earning_shapes import CaseShown
 from console.api.fields import Body, Flag, Kind, PageQuery, Shown, Text, Usd, UsdOfNanos
 from console.api.provider_shapes import PriceTierWish, ProviderModelShown
@@ -18,6 +19,16 @@ from providers.tiers import MOST_TIERS
 
 LONGEST_NOTE = 300
 LONGEST_REASON = 80
+
+
+class Nanos(Usd):
+    """An amount in US dollars, taken in nano-USD."""
+
+    def to_internal_value(self, data: Any) -> int:  # type: ignore[override]
+        try:
+            return nanos_from_usd(Decimal(super().to_internal_value(data)))
+        except (InvalidOperation, AmountInvalid):
+            self.fail("invalid")
 
 
 class SoldModelShown(ProviderModelShown):

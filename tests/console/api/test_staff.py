@@ -25,19 +25,6 @@ BANK = payees.Bank("Acme Ltd", "TH00 1234 5678 9012", "Bangkok Bank BKKBTHBK")
 
 
 @pytest.fixture
-def sam(make_user, join, rival):
-    """Of the operator's, in an organisation that has nothing to do with any of this."""
-    sam = make_user("sam@operator.test", is_staff=True)
-    join(rival, sam, "viewer")
-    return sam
-
-
-@pytest.fixture
-def staff(sam, api_of) -> Api:
-    return api_of(sam)
-
-
-@pytest.fixture
 def due(acme, as_alice) -> Payout:
     """$40, to a bank that was found right."""
     earn(acme, 40 * DOLLAR)

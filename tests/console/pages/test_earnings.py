@@ -219,9 +219,14 @@ def test_staff_add_change_and_close_causes(staff, db):
     assert staff.post(reverse("causes-new"), sent | {"website": "javascript:alert(1)"}).status_code == 422
     staff.post(reverse("causes-edit", args=["clean-water"]), sent | {"summary": "Mends pumps."})
     assert "Mends pumps." in text_of(staff, "causes-detail", "clean-water")
-    staff.post(reverse("causes-close", args=["clean-water"]))
+    for wish in ("close", "close"):  # pressed twice
+        staff.post(reverse("causes-close", args=["clean-water"]), {"wish": wish})
+        assert Cause.objects.get().closed_at is not None
+    assert (
+        "Nothing was done" in staff.post(reverse("causes-close", args=["clean-water"]), follow=True).content.decode()
+    )
     assert Cause.objects.get().closed_at is not None
-    staff.post(reverse("causes-close", args=["clean-water"]))
+    staff.post(reverse("causes-close", args=["clean-water"]), {"wish": "reopen"})
     assert Cause.objects.get().closed_at is None
 
 
