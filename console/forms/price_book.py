@@ -22,7 +22,7 @@ class PriceForm(FinerPriceForm):
     `price_version` is of the price that it was typed in sight of.
     """
 
-    renames = {"price_version": ""}  # noqa: RUF012
+    renames = {"price_version": ""}
 
     input_price = forms.DecimalField(label=_("Input"), decimal_places=6, **_TYPED)
     cached_input_price = forms.DecimalField(

@@ -87,7 +87,9 @@ def make(acme, as_alice, sold):
         """What stands in the address, and what its body says besides."""
         if needs in ("due", "sent", "bank"):
             earn(acme, 40 * DOLLAR)
-            payees.set_bank(acme, as_alice, BANK)
+            payee = payees.set_bank(acme, as_alice, BANK)
+        if needs == "bank":
+            return acme.public_id, {"seen": payees.seen_of(payee)}
         if needs in ("due", "sent"):
             payees.verify(acme, as_alice, is_right=True)
             payout = freezing.request(acme, as_alice)
@@ -100,8 +102,6 @@ def make(acme, as_alice, sold):
 
 
 def _made(needs: str, acme, as_alice, sold) -> tuple[str, dict[str, Any]]:
-    if needs == "bank":
-        return acme.public_id, {}
     if needs == "price":
         return sold.public_id, {}
     if needs == "case":

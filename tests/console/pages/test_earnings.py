@@ -245,6 +245,16 @@ def test_staff_note_what_was_paid_to_a_cause_once(staff, served, chosen, cause):
     assert (total.given, total.paid_out, total.owed) == (2_100_000, 2_000_000, 100_000)
 
 
+@pytest.mark.parametrize("wish", ["", "maybe", "UPHOLD"])
+def test_a_case_is_decided_by_a_button_alone(staff, case, wish):
+    """Enter in the field of the reason presses none."""
+    assert '<button type="submit" disabled hidden>' in text_of(staff, "causes-review")
+    late = staff.post(reverse("causes-decide", args=[case.public_id]), {"note": "Hm", "wish": wish})
+    assert late.status_code == 422
+    assert "press one of the buttons" in late.content.decode()
+    assert Case.objects.get().is_pending
+
+
 @pytest.mark.parametrize(
     "name", ["causes-pay", "causes-new", "causes-edit", "causes-close", "causes-review", "causes-decide"]
 )
