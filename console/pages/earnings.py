@@ -195,7 +195,7 @@ def dollar(choice: Choice) -> list[Part]:
     names = dict(Cause.objects.filter(pk__in=given).values_list("pk", "name")) if given else {}
     parts = [(_("The platform's fee"), shown.fee, "fill-base-300")]
     parts.append((_("Yours, in escrow first"), shown.share.escrow, "fill-primary"))
-    parts.append((_("Yours, as tokens at once"), shown.share.exchanged, "fill-info"))
+    parts.append((_("Yours, as tokens at once"), shown.share.exchanged, "fill-secondary"))
     parts += [(names[cause], nanos, "fill-success") for cause, nanos in shown.share.donated.items()]
     found, at = [], 0
     for label, nanos, tone in parts:
