@@ -21,7 +21,7 @@ from accounts.audit import Actor
 from accounts.audit_values import differences
 from accounts.errors import InvalidField
 from accounts.fields import cleaned_name
-from billing.earnings.models import MISSION, Cause, CauseChoice
+from billing.earnings.models import Cause, CauseChoice
 from common.money import format_usd
 from ledger import kinds
 from ledger.chart import ensure_account
@@ -66,14 +66,13 @@ def totals() -> dict[int, Total]:
         int(account.reference): (account.balance + paid.get(pk, 0), paid.get(pk, 0))
         for pk, account in accounts.items()
     }
-    chosen = CauseChoice.objects.filter(programme__kind=MISSION)
-    owners = dict(chosen.values_list("cause").annotate(count=Count("programme")))
+    owners = dict(CauseChoice.objects.values_list("cause").annotate(count=Count("programme")))
     return {id: Total(*moved.get(id, (0, 0)), owners.get(id, 0)) for id in moved.keys() | owners.keys()}
 
 
 def givers() -> int:
     """Owners who give to a cause now."""
-    return CauseChoice.objects.filter(programme__kind=MISSION).values("programme").distinct().count()
+    return CauseChoice.objects.values("programme").distinct().count()
 
 
 def total_of(cause: Cause) -> Total:

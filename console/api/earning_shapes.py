@@ -86,11 +86,12 @@ class RecognitionWishes(Body):
 
 
 class PreviewQuery(Query):
-    kind = serializers.ChoiceField(PROGRAMMES, default=PROGRAMMES[0])
-    donated_percent = serializers.IntegerField(required=False, min_value=10, max_value=MOST_DONATED_PERCENT)
+    exchange = serializers.IntegerField(required=False, min_value=0, max_value=100, help_text="Percent of the share.")
+    donated_percent = serializers.IntegerField(required=False, min_value=0, max_value=MOST_DONATED_PERCENT)
     causes = serializers.CharField(
         required=False, allow_blank=True, max_length=1000, help_text="`slug:weight`, divided by commas."
     )
+    kind = serializers.ChoiceField(PROGRAMMES, required=False, help_text="Instead of `exchange`.")
     amount_nanos = serializers.IntegerField(
         required=False, min_value=0, max_value=MAX_NANOS // 1_000_000, help_text="1e-9 USD; a dollar without it."
     )

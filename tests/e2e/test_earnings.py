@@ -8,7 +8,7 @@ from accounts.audit import Actor
 from accounts.models import User
 from billing.credits import give
 from billing.earnings import cases, causes, programmes
-from billing.earnings.models import MISSION, Case, Cause
+from billing.earnings.models import Case, Cause
 from common.ids import new_request_id
 from common.money import NANOS_PER_USD
 from nodes.models import COMMUNITY, Node, NodeDoubt, NodeModel
@@ -38,7 +38,7 @@ def earner(tenant):
         for name in ("Trees for All", "Clean Water")
     ]
     weights = {cause.slug: weight for cause, weight in zip(named, (2, 1), strict=True)}
-    programmes.choose(tenant.org, tenant.actor, {"kind": MISSION, "donated_percent": 30, "causes": weights})
+    programmes.choose(tenant.org, tenant.actor, {"exchanged_percent": 20, "donated_percent": 30, "causes": weights})
     programmes.recognise(tenant.org, tenant.actor, is_public=True, public_name="The Shed")
     for _ in range(4):
         serve(guest, model)
@@ -78,13 +78,19 @@ def test_earnings_are_sound_with_something_in_them(page, sign_in, earner):
 def test_the_split_follows_what_is_typed_and_nothing_is_saved_until_one_says_so(page, sign_in, earner):
     sign_in()
     page.goto("/earnings/programme")
-    page.get_by_label("How much of your share you give, in percent").fill("100")
+    page.get_by_label("To causes, in percent").fill("100")
+    page.locator("#dollar").get_by_text("it comes to 120 %").wait_for()
+    page.get_by_label("As tokens, in percent").fill("0")
     page.locator("#dollar").get_by_text("$0.466666667").wait_for()
-    page.get_by_label("Exchange").check()
+    page.get_by_label("To causes, in percent").fill("40")
+    page.get_by_role("status").filter(has_text="60 %").wait_for()
+    page.locator("[data-slides=id_exchanged_percent]").fill("100")  # no further than there is
     page.locator("#dollar").get_by_text("Yours, as tokens at once").wait_for()
-    assert programmes.programme_of(earner.org).kind == MISSION
+    assert page.get_by_label("As tokens, in percent").input_value() == "60"
+    assert programmes.programme_of(earner.org).exchanged_percent == 20
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("heading", name="Programme: Exchange").wait_for()
+    page.get_by_text("60 % as tokens at once · 40 % to causes").wait_for()
+    page.get_by_role("heading", name="Programme: Mixed").wait_for()
 
 
 def test_an_owner_answers_what_is_doubted(page, sign_in, earner):
