@@ -113,7 +113,7 @@ def _claim_due() -> list[Claim]:
 def _served_by(pulses: list[Pulse]) -> dict[int, list[ServedModel]]:
     served: dict[int, list[ServedModel]] = {}
     rows = ServedModel.objects.filter(connection__in=[pulse.connection_id for pulse in pulses], enabled=True)
-    for row in rows.order_by("kind", "pk"):  # chat before embedding: any vendor answers to it
+    for row in rows.order_by("kind", "pk"):  # chat first: any vendor answers to it
         served.setdefault(row.connection_id, []).append(row)
     return served
 

@@ -11,6 +11,7 @@ from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from metering.usage import HIT
 from nodes.recount import Recount, Recounts, text_of
 from providers.adapters.base import Completion, TokenUsage
+from providers.endpoints import TELLS_USAGE
 from providers.schema import Call, dropped_of
 from providers.targets import GUEST
 from routing.admission import Admission
@@ -194,7 +195,8 @@ class Gateway:
         usage, body, recount = completion.usage, completion.body, None
         if usage is None or attempt.target.place == GUEST:
             usage, recount = await self._counted(attempt, completion, settlement)
-            body = with_usage(body, usage) if usage is not completion.usage else body
+            is_told = usage is not completion.usage and call.endpoint in TELLS_USAGE
+            body = with_usage(body, usage) if is_told else body
         if attempt.ttft_s is not None:
             attempt.speed.note(attempt.ttft_s, usage.output_tokens, attempt.ttft_s)
         cost_nanos = settlement.settle(

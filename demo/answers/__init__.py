@@ -11,6 +11,7 @@ import orjson
 from demo.answers.chat import chat
 from demo.answers.completions import completions
 from demo.answers.embeddings import embeddings
+from demo.answers.moderations import moderations
 from demo.answers.shapes import Event, Refused, Reply, Stamp, Voice, model_of, unknown_model, wrong_key
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "wrong_key",
 ]
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/moderations")
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -61,6 +62,8 @@ def answer(path: str, body: Mapping[str, Any], voice: Voice, stamp: Stamp | None
             return completions(body, voice, stamp)
         case "/v1/embeddings":
             return embeddings(body)
+        case "/v1/moderations":
+            return moderations(body, stamp)
     raise Refused(f"Invalid URL (POST {path})", status=404)
 
 

@@ -1,0 +1,86 @@
+"""Answers of OpenAI's dialect that are no chat: checked as far as they could mislead, and passed on as they came.
+
+One reader for each endpoint: the call and the bytes of a 200 in, a Completion or UpstreamFailure out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+
+from providers.adapters.base import Completion
+from providers.adapters.openai_usage import Usage, usage_of
+from providers.endpoints import MODERATIONS
+from providers.failures import Kind, UpstreamFailure
+from providers.inputs import results_wanted
+from providers.schema import Call
+
+_Form = TypeVar("_Form", bound="_Answer")
+
+
+class _Answer(msgspec.Struct):
+    error: Any = None
+    usage: Usage | None = None
+
+
+class _Judgement(msgspec.Struct):
+    """Of one input. Some vendors give categories without a verdict."""
+
+    flagged: bool | None = None
+    categories: dict[str, bool | None] | None = None
+    category_scores: dict[str, float | None] | None = None
+
+
+class _Judged(_Answer):
+    results: list[_Judgement] | None = None
+
+
+def _moderation(call: Call, body: bytes) -> Completion:
+    answer = _read(body, _Judged)
+    if not answer.results:
+        raise UpstreamFailure(Kind.EMPTY, "no results in the answer")
+    if len(answer.results) != (wanted := results_wanted(call.body["input"])):
+        raise UpstreamFailure(Kind.MALFORMED, f"{len(answer.results)} results for {wanted} inputs")
+    if any(result.flagged is None and not result.categories for result in answer.results):
+        raise UpstreamFailure(Kind.MALFORMED, "a result that says nothing")
+    return Completion(body, usage_of(answer.usage), "")
+
+
+def _read(body: bytes, form: type[_Form]) -> _Form:
+    """Raises: UpstreamFailure: no answer of this form, or an error inside a 200."""
+    try:
+        answer = msgspec.json.decode(body, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # A ValidationError is a DecodeError: wrong types are as malformed as broken JSON.
+        answer = _without_usage(body, form, error)
+    if answer.error:
+        raise UpstreamFailure(Kind.ERROR_IN_BODY, "an error inside a 200")
+    check_text(body)
+    return answer
+
+
+def check_text(body: bytes) -> None:
+    """Of what is passed over by a decoder nobody has seen whether it can be read. Raises: UpstreamFailure."""
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise UpstreamFailure(Kind.MALFORMED, "an answer that is no UTF-8") from error
+
+
+def _without_usage(body: bytes, form: type[_Form], error: Exception) -> _Form:
+    """A second chance for an answer that is right but for its usage (text, floats, 1e18)."""
+    try:
+        loose = orjson.loads(body)
+        if isinstance(loose, dict):
+            loose.pop("usage", None)
+        return msgspec.convert(loose, form)
+    except (orjson.JSONDecodeError, msgspec.ValidationError):
+        raise UpstreamFailure(Kind.MALFORMED, "not an answer in the form of its endpoint") from error
+
+
+READERS: dict[str, Callable[[Call, bytes], Completion]] = {MODERATIONS: _moderation}
