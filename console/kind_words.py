@@ -10,6 +10,7 @@ _WORDS = {
     "chat": _("Chat"),
     "embedding": _("Embeddings"),
     "moderation": _("Moderation"),
+    "rerank": _("Reranking"),
 }
 
 CHOICES = tuple((kind, _WORDS[kind]) for kind in KINDS)

@@ -30,12 +30,13 @@ _PRICE_STEP = Decimal("0.000001")
 _REQUEST_STEP = Decimal("0.000000001")
 
 _KIND_WORDS = {
+    "rerank": ("rerank",),
     "embedding": ("embed", "bge-", "e5-", "gte-"),
     "moderation": ("moderation",),
 }
 _OTHER_WORDS = (
     "whisper", "tts", "transcribe", "speech", "audio", "dall-e", "image", "imagen", "flux", "sora", "veo",
-    "rerank", "realtime", "ocr", "guard", "video",
+    "realtime", "ocr", "guard", "video",
 )  # fmt: skip
 
 

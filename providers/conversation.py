@@ -26,6 +26,7 @@ _NO_LIST = (404, 405, 501)
 _QUESTIONS: dict[str, tuple[Mapping[str, Any], str]] = {
     "embedding": ({"input": "hi"}, "data"),
     "moderation": ({"input": "hi"}, "results"),
+    "rerank": ({"query": "hi", "documents": ["hi"]}, "results"),
 }
 """The least that models without a chat can be asked, and where their answer stands."""
 

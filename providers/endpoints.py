@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 CHAT, COMPLETIONS, EMBEDDINGS = "chat/completions", "completions", "embeddings"
-MODERATIONS = "moderations"
+MODERATIONS, RERANK = "moderations", "rerank"
 
 KIND_OF_ENDPOINT = {
     CHAT: "chat",
     COMPLETIONS: "chat",
     EMBEDDINGS: "embedding",
     MODERATIONS: "moderation",
+    RERANK: "rerank",
 }
 """What kind of model answers there."""
 
@@ -26,13 +27,13 @@ WRITES = frozenset((CHAT, COMPLETIONS))
 TELLS_USAGE = frozenset((CHAT, COMPLETIONS, EMBEDDINGS))
 """Their answers have a `usage` in OpenAI's API: where an upstream tells none, the gateway puts in what it counted."""
 
-KEPT_WHOLE = frozenset((EMBEDDINGS, MODERATIONS))
+KEPT_WHOLE = frozenset((EMBEDDINGS, MODERATIONS, RERANK))
 """Answered alike each time, without a word on how an answer ended: a cache may keep them."""
 
 USUAL_MODELS = {MODERATIONS: "omni-moderation-latest"}
 """Which model is meant where the request names none, as in OpenAI's API."""
 
-_PROMPTS = {COMPLETIONS: "prompt", EMBEDDINGS: "input", MODERATIONS: "input"}
+_PROMPTS = {COMPLETIONS: "prompt", EMBEDDINGS: "input", MODERATIONS: "input", RERANK: "documents"}
 
 
 def prompts_in(endpoint: str, body: Mapping[str, Any]) -> int:
@@ -46,4 +47,6 @@ def made_up(endpoint: str, text: str = "…") -> dict[str, Any]:
     """What a body needs beside its model to be one of this endpoint."""
     if endpoint == CHAT:
         return {"messages": [{"role": "user", "content": text}]}
+    if endpoint == RERANK:
+        return {"query": text, "documents": [text]}
     return {_PROMPTS[endpoint]: text}

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import InvalidRequest, UnsupportedParameter
+from common.numbers import is_whole
 
+MOST_RANKED = 1_000_000
 _MODERATED = "a string, an array of strings, or an array of parts of the types 'text' and 'image_url'"
 
 
@@ -37,6 +39,30 @@ def sees_pictures(given: Any) -> bool:
 def results_wanted(given: Any) -> int:
     """How many results an `input` has: one for each text; parts are judged together."""
     return len(given) if isinstance(given, list) and isinstance(given[0], str) else 1
+
+
+def check_reranked(body: Mapping[str, Any]) -> None:
+    """Sources: https://jina.ai/reranker and https://docs.cohere.com/reference/rerank"""
+    refuse_stream(body)
+    query, documents = body.get("query"), body.get("documents")
+    if not isinstance(query, str) or not query:
+        raise InvalidRequest("'query' must be a non-empty string.", param="query")
+    if not isinstance(documents, list) or not documents:
+        raise InvalidRequest("'documents' must be a non-empty array of strings or of {text}.", param="documents")
+    for index, document in enumerate(documents):
+        text = document.get("text") if isinstance(document, dict) else document
+        if not isinstance(text, str) or not text:
+            message = f"'documents[{index}]' must be a non-empty string, or an object with one as its 'text'."
+            raise InvalidRequest(message, param=f"documents[{index}]")
+    if body.get("top_n") is not None and not is_whole(body["top_n"], 1, MOST_RANKED):
+        raise InvalidRequest(f"'top_n' must be an integer from 1 to {MOST_RANKED}.", param="top_n")
+    if not isinstance(body.get("return_documents"), bool | None):
+        raise InvalidRequest("'return_documents' must be true or false.", param="return_documents")
+
+
+def repeated_bytes(body: Mapping[str, Any]) -> int:
+    """A query is read with each of the documents, and stands in a body that `check_reranked` has found right once."""
+    return len(body["query"].encode(errors="replace")) * (len(body["documents"]) - 1)
 
 
 def refuse_stream(body: Mapping[str, Any]) -> None:

@@ -18,8 +18,8 @@ from common.tracing import Trace
 from providers.endpoints import CHAT as CHAT
 from providers.endpoints import COMPLETIONS as COMPLETIONS
 from providers.endpoints import EMBEDDINGS as EMBEDDINGS
-from providers.endpoints import KIND_OF_ENDPOINT, MODERATIONS, STREAMED, USUAL_MODELS
-from providers.inputs import check_moderated, sees_pictures
+from providers.endpoints import KIND_OF_ENDPOINT, MODERATIONS, RERANK, STREAMED, USUAL_MODELS
+from providers.inputs import check_moderated, check_reranked, repeated_bytes, sees_pictures
 
 BYTES_PER_TOKEN = 4
 """An estimate for prompts: no refusal rests on it alone unless the prompt is far too long."""
@@ -129,7 +129,7 @@ def parse(
         stream=stream,
         include_usage=_include_usage(body, stream),
         max_tokens=_max_tokens(body),
-        prompt_bytes=body_bytes,
+        prompt_bytes=body_bytes if endpoint != RERANK else body_bytes + repeated_bytes(body),
         requires=_requires(endpoint, body),
         preferences=preferences,
         place=suffix if suffix in _PLACE_SUFFIXES else None,
@@ -221,6 +221,7 @@ _CHECK_INPUT = {
     COMPLETIONS: _check_prompt,
     EMBEDDINGS: _check_embedding_input,
     MODERATIONS: check_moderated,
+    RERANK: check_reranked,
 }
 
 

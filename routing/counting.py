@@ -9,7 +9,8 @@ import orjson
 from metering.tokens import count_tokens
 from nodes.recount import Recount
 from providers.adapters.base import COUNTED, TokenUsage
-from providers.schema import CHAT, Call
+from providers.endpoints import CHAT, RERANK
+from providers.schema import Call
 from providers.targets import Target
 from routing.upper_bounds import images_in
 
@@ -49,6 +50,9 @@ def _beside_text(call: Call) -> str:
 
 def prompt_tokens(call: Call) -> int:
     """Blocks for as long as counting takes."""
+    if call.endpoint == RERANK:
+        documents = call.body["documents"]
+        return count_tokens(call.body["query"]) * len(documents) + count_tokens(_flat(documents))
     return count_tokens(_prompt_text(call))
 
 

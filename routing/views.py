@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from accounts.authentication import INFERENCE, Caller
 from common.errors import InvalidRequest, NotFound, ShareAIError
 from common.jsongate import loads
-from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS
+from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RERANK
 from providers.schema import parse
 from routing.asgi import GatewayRequest
 from routing.authentication import caller_of
@@ -146,6 +146,10 @@ class EmbeddingsView(CallView):
 
 class ModerationsView(CallView):
     endpoint = MODERATIONS
+
+
+class RerankView(CallView):
+    endpoint = RERANK
 
 
 class ResponsesView(CallView):

@@ -12,6 +12,7 @@ from demo.answers.chat import chat
 from demo.answers.completions import completions
 from demo.answers.embeddings import embeddings
 from demo.answers.moderations import moderations
+from demo.answers.rerank import rerank
 from demo.answers.shapes import Event, Refused, Reply, Stamp, Voice, model_of, unknown_model, wrong_key
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
     "wrong_key",
 ]
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/moderations")
+ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/moderations", "/v1/rerank")
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -64,6 +65,8 @@ def answer(path: str, body: Mapping[str, Any], voice: Voice, stamp: Stamp | None
             return embeddings(body)
         case "/v1/moderations":
             return moderations(body, stamp)
+        case "/v1/rerank":
+            return rerank(body)
     raise Refused(f"Invalid URL (POST {path})", status=404)
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from providers.adapters.base import Completion
 from providers.adapters.openai_usage import Usage, usage_of
-from providers.endpoints import MODERATIONS
+from providers.endpoints import MODERATIONS, RERANK
 from providers.failures import Kind, UpstreamFailure
 from providers.inputs import results_wanted
 from providers.schema import Call
@@ -47,6 +47,29 @@ def _moderation(call: Call, body: bytes) -> Completion:
     if any(result.flagged is None and not result.categories for result in answer.results):
         raise UpstreamFailure(Kind.MALFORMED, "a result that says nothing")
     return Completion(body, usage_of(answer.usage), "")
+
+
+class _Rank(msgspec.Struct):
+    index: int
+    relevance_score: float
+
+
+class _Ranked(_Answer):
+    results: list[_Rank] | None = None
+
+
+def _ranking(call: Call, body: bytes) -> Completion:
+    """Whoever reads it takes documents by their places: one that is not there, or is there twice, leads astray."""
+    answer = _read(body, _Ranked)
+    if not answer.results:
+        raise UpstreamFailure(Kind.EMPTY, "no results in the answer")
+    places = {rank.index for rank in answer.results}
+    if len(places) < len(answer.results) or min(places) < 0 or max(places) >= len(call.body["documents"]):
+        raise UpstreamFailure(Kind.MALFORMED, "documents that were not asked about, or twice")
+    usage = answer.usage
+    if usage is not None and usage.prompt_tokens is None:  # some tell their sum alone, and it is all input
+        usage.prompt_tokens = usage.total_tokens
+    return Completion(body, usage_of(usage), "")
 
 
 def _read(body: bytes, form: type[_Form]) -> _Form:
@@ -83,4 +106,4 @@ def _without_usage(body: bytes, form: type[_Form], error: Exception) -> _Form:
         raise UpstreamFailure(Kind.MALFORMED, "not an answer in the form of its endpoint") from error
 
 
-READERS: dict[str, Callable[[Call, bytes], Completion]] = {MODERATIONS: _moderation}
+READERS: dict[str, Callable[[Call, bytes], Completion]] = {MODERATIONS: _moderation, RERANK: _ranking}

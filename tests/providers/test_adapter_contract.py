@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from demo.answers import Reply, Voice, answer
 from providers.adapters import ADAPTERS, Adapter
 from providers.adapters.base import TokenUsage
-from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS
+from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RERANK
 from providers.failures import Kind, Step, UpstreamFailure
 from providers.schema import Call, parse
 from providers.targets import Credential, Target
@@ -31,6 +31,7 @@ BODIES = {
     COMPLETIONS: {"prompt": "hello there"},
     EMBEDDINGS: {"input": "hello there"},
     MODERATIONS: {"input": "hello there"},
+    RERANK: {"query": "hello", "documents": ["hello there"]},
 }
 NAMES = st.sampled_from(
     [
@@ -49,7 +50,7 @@ NAMES = st.sampled_from(
 )
 """Of fields that an adapter looks at: what is in them may be anything."""
 STREAMED = (CHAT, COMPLETIONS)
-ANSWERED_IN = {EMBEDDINGS: "data", MODERATIONS: "results"}
+ANSWERED_IN = {EMBEDDINGS: "data", MODERATIONS: "results", RERANK: "results"}
 PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=10)
 
 
@@ -308,4 +309,6 @@ def finish_of(reply: Reply) -> str:
 
 def reported(reply: Reply) -> TokenUsage | None:
     usage = reply.usage
-    return usage and TokenUsage(usage["prompt_tokens"], usage.get("completion_tokens", 0), 0, "reported")
+    return usage and TokenUsage(
+        usage.get("prompt_tokens", usage["total_tokens"]), usage.get("completion_tokens", 0), 0, "reported"
+    )

@@ -42,7 +42,7 @@ FINE = sorted(slug for slug, kind in MENU.items() if kind is Kind.FINE)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`answers`: whether a reply is a right one; `counted` are the tokens that the gateway counts of `body`."""
+    """`answers`: whether a reply is a right one; `counted` are the tokens of `body`, as `source` has them."""
 
     url: str
     kind: str
@@ -51,6 +51,7 @@ class Endpoint:
     counted: tuple[int, int]
     param: str
     """The field without which there is nothing to answer."""
+    source: str = "counted"
 
     def __str__(self) -> str:
         return self.url
@@ -64,6 +65,15 @@ ENDPOINTS = [
         lambda reply: [one["flagged"] for one in reply.json()["results"]] == [False, False],
         (7, 0),
         "input",
+    ),
+    Endpoint(
+        "/v1/rerank",
+        "rerank",
+        {"query": SENTINEL, "documents": ["bread", {"text": "the colour of the sea"}]},
+        lambda reply: [one["index"] for one in reply.json()["results"]] == [1, 0],
+        (16, 0),
+        "documents",
+        source="reported",
     ),
 ]
 
@@ -120,7 +130,7 @@ def test_it_is_answered_recorded_and_charged(pair, ask, endpoint, tenant):
     assert {"x-shareai-attempts", "x-shareai-overhead-ms", "x-shareai-cost"} <= set(reply.headers)
     row = row_of(tenant, reply)
     assert (row.endpoint, row.model, row.status, row.billing_reason) == (endpoint.url[4:], MODEL, 200, "completed")
-    assert (row.input_tokens, row.output_tokens, row.usage_source) == (*endpoint.counted, "counted")
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (*endpoint.counted, endpoint.source)
     assert row.cost_nanos == endpoint.counted[0] * 1_000_000
     assert reply.headers["x-shareai-cost"] == f"0.{row.cost_nanos:09d}"
 
