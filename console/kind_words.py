@@ -11,6 +11,7 @@ _WORDS = {
     "embedding": _("Embeddings"),
     "moderation": _("Moderation"),
     "rerank": _("Reranking"),
+    "image": _("Pictures"),
 }
 
 CHOICES = tuple((kind, _WORDS[kind]) for kind in KINDS)

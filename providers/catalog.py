@@ -33,9 +33,10 @@ _KIND_WORDS = {
     "rerank": ("rerank",),
     "embedding": ("embed", "bge-", "e5-", "gte-"),
     "moderation": ("moderation",),
+    "image": ("dall-e", "gpt-image", "imagen"),
 }
 _OTHER_WORDS = (
-    "whisper", "tts", "transcribe", "speech", "audio", "dall-e", "image", "imagen", "flux", "sora", "veo",
+    "whisper", "tts", "transcribe", "speech", "audio", "image", "flux", "sora", "veo",
     "realtime", "ocr", "guard", "video",
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from common.sse import SSEDecoder
 from providers import diagnosis
 from providers.catalog import kind_of
 from providers.diagnosis import Failure
-from providers.endpoints import ENDPOINT_OF_KIND
+from providers.endpoints import COSTLY_KINDS, ENDPOINT_OF_KIND
 from providers.presets import Preset, key_headers
 
 _MOST_LIST_BYTES = 8 << 20
@@ -84,8 +84,12 @@ class Conversation:
 
     def speak(self, model: str, kind: str = "") -> None:
         """Asks for the least that a model can answer: one token, or one vector."""
-        self._found.model = model
         kind = kind or kind_of(model) or "chat"
+        if kind in COSTLY_KINDS:
+            if "list" not in self._found.capabilities:
+                raise Failure("no_models", _("The server lists no models, and a picture costs too much for a test."))
+            return
+        self._found.model = model
         if (question := _QUESTIONS.get(kind)) is not None:
             self._ask_whole(model, kind, *question)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CHAT, COMPLETIONS, EMBEDDINGS = "chat/completions", "completions", "embeddings"
-MODERATIONS, RERANK = "moderations", "rerank"
+MODERATIONS, RERANK, IMAGES = "moderations", "rerank", "images/generations"
 
 KIND_OF_ENDPOINT = {
     CHAT: "chat",
@@ -14,6 +14,7 @@ KIND_OF_ENDPOINT = {
     EMBEDDINGS: "embedding",
     MODERATIONS: "moderation",
     RERANK: "rerank",
+    IMAGES: "image",
 }
 """What kind of model answers there."""
 
@@ -33,6 +34,15 @@ KEPT_WHOLE = frozenset((EMBEDDINGS, MODERATIONS, RERANK))
 USUAL_MODELS = {MODERATIONS: "omni-moderation-latest"}
 """Which model is meant where the request names none, as in OpenAI's API."""
 
+NEVER_SHARED = frozenset((IMAGES,))
+"""Asked again, they answer something else, which is why they are asked: no cache looks at them."""
+
+COSTLY_KINDS = frozenset(("image",))
+"""What nobody asks for only to see whether it works."""
+
+PICTURE_TOKENS = 1_000
+"""What a picture counts whose upstream tells no tokens. So it costs a thousandth of what a million of them do."""
+
 _PROMPTS = {COMPLETIONS: "prompt", EMBEDDINGS: "input", MODERATIONS: "input", RERANK: "documents"}
 
 
@@ -49,4 +59,6 @@ def made_up(endpoint: str, text: str = "…") -> dict[str, Any]:
         return {"messages": [{"role": "user", "content": text}]}
     if endpoint == RERANK:
         return {"query": text, "documents": [text]}
+    if endpoint == IMAGES:
+        return {"prompt": text}
     return {_PROMPTS[endpoint]: text}

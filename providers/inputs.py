@@ -12,6 +12,8 @@ from common.errors import InvalidRequest, UnsupportedParameter
 from common.numbers import is_whole
 
 MOST_RANKED = 1_000_000
+MOST_PICTURES = 10
+_LONGEST_WORD = 40
 _MODERATED = "a string, an array of strings, or an array of parts of the types 'text' and 'image_url'"
 
 
@@ -63,6 +65,21 @@ def check_reranked(body: Mapping[str, Any]) -> None:
 def repeated_bytes(body: Mapping[str, Any]) -> int:
     """A query is read with each of the documents, and stands in a body that `check_reranked` has found right once."""
     return len(body["query"].encode(errors="replace")) * (len(body["documents"]) - 1)
+
+
+def check_picture(body: Mapping[str, Any]) -> None:
+    """Source: https://platform.openai.com/docs/api-reference/images/create"""
+    refuse_stream(body)
+    if not isinstance(body.get("prompt"), str) or not body["prompt"]:
+        raise InvalidRequest("'prompt' must be a non-empty string.", param="prompt")
+    if body.get("n") is not None and not is_whole(body["n"], 1, MOST_PICTURES):
+        raise InvalidRequest(f"'n' must be an integer from 1 to {MOST_PICTURES}.", param="n")
+    for name in ("size", "quality"):
+        value = body.get(name)
+        if value is not None and not (isinstance(value, str) and 0 < len(value) <= _LONGEST_WORD):
+            raise InvalidRequest(f"'{name}' must be a word, such as 'auto'.", param=name)
+    if body.get("response_format") not in (None, "url", "b64_json"):
+        raise InvalidRequest("'response_format' must be 'url' or 'b64_json'.", param="response_format")
 
 
 def refuse_stream(body: Mapping[str, Any]) -> None:

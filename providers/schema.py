@@ -18,8 +18,8 @@ from common.tracing import Trace
 from providers.endpoints import CHAT as CHAT
 from providers.endpoints import COMPLETIONS as COMPLETIONS
 from providers.endpoints import EMBEDDINGS as EMBEDDINGS
-from providers.endpoints import KIND_OF_ENDPOINT, MODERATIONS, RERANK, STREAMED, USUAL_MODELS
-from providers.inputs import check_moderated, check_reranked, repeated_bytes, sees_pictures
+from providers.endpoints import IMAGES, KIND_OF_ENDPOINT, MODERATIONS, RERANK, STREAMED, USUAL_MODELS
+from providers.inputs import check_moderated, check_picture, check_reranked, repeated_bytes, sees_pictures
 
 BYTES_PER_TOKEN = 4
 """An estimate for prompts: no refusal rests on it alone unless the prompt is far too long."""
@@ -222,6 +222,7 @@ _CHECK_INPUT = {
     EMBEDDINGS: _check_embedding_input,
     MODERATIONS: check_moderated,
     RERANK: check_reranked,
+    IMAGES: check_picture,
 }
 
 

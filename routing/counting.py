@@ -15,9 +15,9 @@ from providers.targets import Target
 from routing.upper_bounds import images_in
 
 
-def counted_usage(call: Call, text: str) -> TokenUsage:
+def counted_usage(call: Call, text: str, unworded_tokens: int = 0) -> TokenUsage:
     """What the gateway itself counts, for an upstream that reported nothing believable."""
-    return TokenUsage(prompt_tokens(call), count_tokens(text), 0, COUNTED)
+    return TokenUsage(prompt_tokens(call), count_tokens(text) + unworded_tokens, 0, COUNTED)
 
 
 def recount_of(call: Call, target: Target, said: TokenUsage, text: Callable[[], str]) -> Recount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
@@ -20,7 +21,7 @@ from routing.cache import Cache
 from routing.cache_keys import wanted
 from routing.checkpoints import Note, nothing_noted
 from routing.continuation import Continuation, continuation_of
-from routing.failover import Answered, Attempt, Failover, OpenedStream, RejectedUpstream, Trail
+from routing.failover import LARGE_BYTES, Answered, Attempt, Failover, OpenedStream, RejectedUpstream, Trail
 from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
 from routing.hedging import Hedger
@@ -209,7 +210,7 @@ class Gateway:
         if attempt.target.place == GUEST and self._recounts is not None:
             self._recounts.note(attempt.target, recount, attempt.ttft_s or 0.0)
         if call.wants_trace:
-            body = with_trace(body, trace_of(plan, trail.attempts))
+            body = await _traced(body, trace_of(plan, trail.attempts))
         headers = answer_headers(
             call.request_id,
             attempt.target.name,
@@ -229,7 +230,7 @@ class Gateway:
         said, text = completion.usage, completion.text
         try:
             if said is None:
-                return await settlement.count(text), None
+                return await settlement.count(text, completion.unworded_tokens), None
             recount = await settlement.recount(attempt.target, said, partial(text_of, completion.body))
         except asyncio.CancelledError:
             settlement.settle_counted(
@@ -239,6 +240,7 @@ class Gateway:
                 billing_reason=COMPLETED,
                 finish_reason=completion.finish_reason,
                 error_code="",
+                unworded_tokens=completion.unworded_tokens,
             )
             raise
         return recount.believed, recount
@@ -259,6 +261,12 @@ class Gateway:
         headers = [(b"x-shareai-target", in_header(target)), tried, *settlement.limit_headers]
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
         return error_reply(error, call.request_id, headers, trace)
+
+
+async def _traced(body: bytes, trace: dict[str, Any]) -> bytes:
+    if len(body) <= LARGE_BYTES:
+        return with_trace(body, trace)
+    return await asyncio.to_thread(with_trace, body, trace)
 
 
 def check_models(call: Call, caller: Caller) -> None:

@@ -10,6 +10,7 @@ urlpatterns = [
     path("v1/embeddings", views.EmbeddingsView.as_view()),
     path("v1/moderations", views.ModerationsView.as_view()),
     path("v1/rerank", views.RerankView.as_view()),
+    path("v1/images/generations", views.ImagesView.as_view()),
     path("v1/responses", views.ResponsesView.as_view()),
     path("v1/responses/<path:response>", views.ResponseView.as_view()),
     path("v1/messages", views.MessagesView.as_view()),

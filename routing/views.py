@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from accounts.authentication import INFERENCE, Caller
 from common.errors import InvalidRequest, NotFound, ShareAIError
 from common.jsongate import loads
-from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RERANK
+from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RERANK
 from providers.schema import parse
 from routing.asgi import GatewayRequest
 from routing.authentication import caller_of
@@ -150,6 +150,10 @@ class ModerationsView(CallView):
 
 class RerankView(CallView):
     endpoint = RERANK
+
+
+class ImagesView(CallView):
+    endpoint = IMAGES
 
 
 class ResponsesView(CallView):

@@ -12,7 +12,7 @@ from pathlib import Path
 from console.embedded.wishes import HOST
 
 CHAT, EMBEDDING, TINY = "demo-chat", "demo-embed", "tiny-llama"
-OTHERS = ("demo-moderation", "demo-rerank")
+OTHERS = ("demo-moderation", "demo-rerank", "demo-image")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import msgspec
 
 from accounts.models import Organization
 from console.smoke.bench import Bench, Skipped
-from providers.endpoints import CHAT, ENDPOINT_OF_KIND
+from providers.endpoints import CHAT, COSTLY_KINDS, ENDPOINT_OF_KIND
 from providers.targets import Target
 from routing.snapshots import RouteRecord
 from routing.sources import load_routes
@@ -42,7 +42,7 @@ def subjects_of(organization: Organization) -> list[Subject]:
             of_model.setdefault(target.model_id, target)
     kinds = {route.name: _kind_of_route(route, targets, of_model) for route in load_routes(organization.pk)}
     kinds = kinds or {model: target.kind for model, target in of_model.items()}
-    return [Subject(name, ENDPOINT_OF_KIND[kind]) for name, kind in sorted(kinds.items())]
+    return [Subject(name, ENDPOINT_OF_KIND[kind]) for name, kind in sorted(kinds.items()) if kind not in COSTLY_KINDS]
 
 
 def _kind_of_route(route: RouteRecord, by_name: Mapping[str, Target], of_model: Mapping[str, Target]) -> str:

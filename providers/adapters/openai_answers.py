@@ -13,7 +13,7 @@ import orjson
 
 from providers.adapters.base import Completion
 from providers.adapters.openai_usage import Usage, usage_of
-from providers.endpoints import MODERATIONS, RERANK
+from providers.endpoints import IMAGES, MODERATIONS, PICTURE_TOKENS, RERANK
 from providers.failures import Kind, UpstreamFailure
 from providers.inputs import results_wanted
 from providers.schema import Call
@@ -72,6 +72,35 @@ def _ranking(call: Call, body: bytes) -> Completion:
     return Completion(body, usage_of(usage), "")
 
 
+class _PicturesUsage(Usage):
+    """OpenAI names tokens otherwise here than in chats."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class _Picture(msgspec.Struct):
+    b64_json: str | None = None
+    url: str | None = None
+
+
+class _Pictures(_Answer):
+    usage: _PicturesUsage | None = None
+    data: list[_Picture] | None = None
+
+
+def _pictures(call: Call, body: bytes) -> Completion:
+    answer = _read(body, _Pictures)
+    if not answer.data:
+        raise UpstreamFailure(Kind.EMPTY, "no pictures in the answer")
+    if not all(picture.b64_json or picture.url for picture in answer.data):
+        raise UpstreamFailure(Kind.MALFORMED, "a picture that is neither there nor elsewhere")
+    usage = answer.usage
+    if usage is not None and usage.input_tokens is not None:
+        usage.prompt_tokens, usage.completion_tokens = usage.input_tokens, usage.output_tokens
+    return Completion(body, usage_of(usage), "", unworded_tokens=PICTURE_TOKENS * len(answer.data))
+
+
 def _read(body: bytes, form: type[_Form]) -> _Form:
     """Raises: UpstreamFailure: no answer of this form, or an error inside a 200."""
     try:
@@ -106,4 +135,8 @@ def _without_usage(body: bytes, form: type[_Form], error: Exception) -> _Form:
         raise UpstreamFailure(Kind.MALFORMED, "not an answer in the form of its endpoint") from error
 
 
-READERS: dict[str, Callable[[Call, bytes], Completion]] = {MODERATIONS: _moderation, RERANK: _ranking}
+READERS: dict[str, Callable[[Call, bytes], Completion]] = {
+    MODERATIONS: _moderation,
+    RERANK: _ranking,
+    IMAGES: _pictures,
+}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from demo.answers import Reply, Voice, answer
 from providers.adapters import ADAPTERS, Adapter
 from providers.adapters.base import TokenUsage
-from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RERANK
+from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RERANK
 from providers.failures import Kind, Step, UpstreamFailure
 from providers.schema import Call, parse
 from providers.targets import Credential, Target
@@ -32,6 +32,7 @@ BODIES = {
     EMBEDDINGS: {"input": "hello there"},
     MODERATIONS: {"input": "hello there"},
     RERANK: {"query": "hello", "documents": ["hello there"]},
+    IMAGES: {"prompt": "hello there"},
 }
 NAMES = st.sampled_from(
     [
@@ -50,7 +51,7 @@ NAMES = st.sampled_from(
 )
 """Of fields that an adapter looks at: what is in them may be anything."""
 STREAMED = (CHAT, COMPLETIONS)
-ANSWERED_IN = {EMBEDDINGS: "data", MODERATIONS: "results", RERANK: "results"}
+ANSWERED_IN = {EMBEDDINGS: "data", MODERATIONS: "results", RERANK: "results", IMAGES: "data"}
 PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=10)
 
 
@@ -309,6 +310,7 @@ def finish_of(reply: Reply) -> str:
 
 def reported(reply: Reply) -> TokenUsage | None:
     usage = reply.usage
-    return usage and TokenUsage(
-        usage.get("prompt_tokens", usage["total_tokens"]), usage.get("completion_tokens", 0), 0, "reported"
-    )
+    if usage is None:
+        return None
+    read = usage.get("prompt_tokens", usage.get("input_tokens", usage["total_tokens"]))
+    return TokenUsage(read, usage.get("completion_tokens", usage.get("output_tokens", 0)), 0, "reported")

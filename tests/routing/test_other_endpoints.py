@@ -75,6 +75,15 @@ ENDPOINTS = [
         "documents",
         source="reported",
     ),
+    Endpoint(
+        "/v1/images/generations",
+        "image",
+        {"prompt": SENTINEL, "n": 2, "response_format": "url"},
+        lambda reply: [one["url"][-4:] for one in reply.json()["data"]] == [".png", ".png"],
+        (5, 2 * 272),
+        "prompt",
+        source="reported",
+    ),
 ]
 
 

@@ -11,7 +11,12 @@ from hypothesis import HealthCheck, settings
 from schemathesis.core import NOT_SET
 
 MODEL = "sim-chat"
-OF_PATH = {"/v1/embeddings": "embedding", "/v1/moderations": "moderation", "/v1/rerank": "rerank"}
+OF_PATH = {
+    "/v1/embeddings": "embedding",
+    "/v1/moderations": "moderation",
+    "/v1/rerank": "rerank",
+    "/v1/images/generations": "image",
+}
 """Models of other kinds bear their names."""
 SCHEMA = schemathesis.openapi.from_wsgi("/api/v1/schema", get_wsgi_application()).include(path_regex="^/v1/")
 OURS = {400, 401, 402, 403, 404, 405, 409, 413, 415, 422}

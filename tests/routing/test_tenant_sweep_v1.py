@@ -43,6 +43,7 @@ CASES: dict[str, Ask] = {
     "v1/embeddings": Ask("POST", "/v1/embeddings", {"input": "Hello"}),
     "v1/moderations": Ask("POST", "/v1/moderations", {"input": "Hello"}),
     "v1/rerank": Ask("POST", "/v1/rerank", {"query": "Hello", "documents": ["Hello"]}),
+    "v1/images/generations": Ask("POST", "/v1/images/generations", {"prompt": "Hello"}),
     "v1/responses": Ask("POST", "/v1/responses", {"input": "Hello"}),
     "v1/messages": Ask("POST", "/v1/messages", CHAT | {"max_tokens": 9}),
     "v1/messages/count_tokens": Ask("POST", "/v1/messages/count_tokens", CHAT),
@@ -51,7 +52,7 @@ CASES: dict[str, Ask] = {
 }
 """Those that name an object."""
 
-KIND_MARKS = {"/v1/embeddings": "-e", "/v1/moderations": "-m", "/v1/rerank": "-r"}
+KIND_MARKS = {"/v1/embeddings": "-e", "/v1/moderations": "-m", "/v1/rerank": "-r", "/v1/images/generations": "-i"}
 """How the rival's model for an address is called, beside what chats."""
 
 SEVERAL = "v1/compare"
@@ -89,6 +90,7 @@ def rival(acme, upstreams) -> Tenant:
         {"id": OWN + "-e", "kind": "embedding", "upstream_id": "sim-embed"},
         {"id": OWN + "-m", "kind": "moderation", "upstream_id": "sim-chat"},
         {"id": OWN + "-r", "kind": "rerank", "upstream_id": "sim-chat"},
+        {"id": OWN + "-i", "kind": "image", "upstream_id": "sim-chat"},
     ]
     rival.connect(upstreams.b.base_url, kinds)
     return rival

@@ -85,6 +85,7 @@ class DemoUpstream:
 _OTHERS = {
     "demo-moderation": DemoModel("0.01", "0", kind="moderation"),
     "demo-rerank": DemoModel("0.02", "0", kind="rerank"),
+    "demo-image": DemoModel("5", "40", kind="image"),
 }
 _SIMULATED_MODELS = ("demo-chat", "demo-embed", *_OTHERS)
 UPSTREAMS = {
