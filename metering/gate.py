@@ -28,6 +28,7 @@ from metering.shares import Charge, Place, Shares, Verdict
 LEASE_S = 6.0
 ANSWER_S = 1.0
 RETRY_S = 1.0
+CONNECT_S = 3.0
 TELL_S = 0.005
 """For so long a release or a correction waits for a request that takes it along."""
 FEWER_AFTER_S = 10.0
@@ -172,7 +173,9 @@ class Gate:
         return self._shares.admit(charges, self._place(), _now_us())
 
     def _place(self) -> Place:
-        """Known only where all processes are on this host."""
+        """Its rank is known only where all processes are on this host."""
+        if self._line is not None:
+            self._lose(ConnectionError("Redis went away"))  # while nothing was asked, so that nobody has said so yet
         return Place(self._processes, self._rank if self._here == self._processes else None)
 
     def _tell(self, operation: tuple[Any, ...]) -> None:
@@ -294,10 +297,8 @@ class Gate:
     async def _connect(self) -> None:
         """Redis hears first what it missed: what was charged meanwhile, and the slots that are held."""
         try:
-            line = await open_line(self._url)
-            await line.ask(b"SCRIPT", b"LOAD", SCRIPT)
-            await line.ask(b"SET", LIFE, secrets.token_bytes(8), b"NX")
-            life = await line.ask(b"GET", LIFE)
+            async with asyncio.timeout(CONNECT_S):
+                line, life = await self._greeted()
         except _AWAY as error:
             logger.info("limits: Redis cannot be reached: %s", error)
             return
@@ -307,6 +308,17 @@ class Gate:
         self._told = [*((_MISSED, *entry) for entry in missed), *((_HOLD, *entry) for entry in slots)]
         self._line = line
         self._call_soon()
+
+    async def _greeted(self) -> tuple[RedisLine, bytes]:
+        """A line whose other end knows the script, and the life that it is in."""
+        line = await open_line(self._url)
+        try:
+            await line.ask(b"SCRIPT", b"LOAD", SCRIPT)
+            await line.ask(b"SET", LIFE, secrets.token_bytes(8), b"NX")
+            return line, await line.ask(b"GET", LIFE)
+        except BaseException:
+            line.close()
+            raise
 
 
 def _answer_in(found: bytes | Exception) -> list[Any]:

@@ -364,8 +364,10 @@ class Treasury:
             if budget.when_reached == BLOCK or waiting.is_patient:
                 if not waiting.is_refused(refusal, now_s):
                     continue
-            elif now_s - refusal.at_s > DRY_S or self.left_of(budget) >= bound:
+            elif now_s - refusal.at_s > DRY_S:
                 continue
+            if self.left_of(budget) >= bound:
+                continue  # given back between PostgreSQL's refusal and how it said that things stand
             stands[budget.name] = known.stand
         if stands:
             return Short(stands)

@@ -135,6 +135,15 @@ async def test_redis_away_each_admits_its_share(own_redis):
         assert [await admitted(gate, charges, 20) for gate in three] == [4, 4, 4]
 
 
+async def test_who_has_come_since_the_last_look_has_a_share_too(own_redis):
+    here = 1
+    async with gates(1, own_redis.url, count_here=lambda: here) as (gate,):
+        here = 2
+        own_redis.kill()
+        await until(lambda: not gate.is_connected)
+        assert await admitted(gate, charged(bounds(rpm=12)), 20) == 6
+
+
 async def test_what_was_admitted_before_and_during_an_outage_counts_after_it(own_redis):
     found = bounds(rpm=12, concurrency=24)
     charges = charged(found)
@@ -150,6 +159,21 @@ async def test_what_was_admitted_before_and_during_an_outage_counts_after_it(own
         await asyncio.sleep(0.1)
         total = 4 + during + await admitted(there, charges, 20) + await admitted(here, charges, 20)
         assert total == 12
+
+
+async def test_what_accepts_and_then_says_nothing_holds_nobody_up(own_redis):
+    async with gates(1, own_redis.url) as (gate,):
+        own_redis.kill()
+        caught: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        silent = await asyncio.start_server(
+            lambda _, writer: caught.put_nowait(writer),
+            *own_redis.url.removesuffix("/0").rpartition("//")[2].split(":"),
+        )
+        writer = await caught.get()
+        silent.close()
+        own_redis.start()
+        await until(lambda: gate.is_connected)
+        writer.close()
 
 
 async def test_while_redis_is_gone_from_the_start_the_settings_say_the_share():

@@ -73,6 +73,23 @@ class Carries:
         return granted(todo)
 
 
+class FreesLate(Remembers):
+    """Refuses so many asks; each time others give back a moment later, before the round looks how things stand."""
+
+    def __init__(self, refusals: int, balance: int) -> None:
+        super().__init__()
+        self._refusals = refusals
+        self._stand = Stand(ACCOUNT, 1000, 0, balance, 0)
+
+    def run(self, todo: Round) -> Answers:
+        answers = super().run(todo)
+        if self._refusals and answers.granted:
+            self._refusals -= 1
+            answers.granted = [(ask, 0) for ask, _ in answers.granted]
+            answers.stands = {ACCOUNT: self._stand}
+        return answers
+
+
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     monkeypatch.setattr(treasury, "AWAY_S", 0.1)
@@ -93,6 +110,15 @@ async def test_rounds_that_take_long_are_waited_for(journal):
 
 async def test_one_that_broke_off_is_tried_again_first(journal):
     assert isinstance(await held(journal, 1), Holding)
+
+
+@pytest.mark.parametrize(("balance", "given"), [(10, Holding), (9, Short)])
+async def test_nobody_is_refused_who_would_hear_that_enough_is_left(journal, balance, given):
+    money = Treasury(FreesLate(40, balance), journal)
+    try:
+        assert isinstance(await money.hold_or_wait([(BUDGET, 10)]), given)
+    finally:
+        await money.aclose(is_settled=True)
 
 
 async def test_when_none_succeeds_postgresql_is_away(journal):
