@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from billing.earnings.models import MOST_DONATED_PERCENT, PROGRAMMES, Case, Caus
 from billing.earnings.programmes import LONGEST_PUBLIC_NAME
 from common.money import MAX_NANOS
 from console.api.fields import Body, Flag, Kind, Query, Shown, Text, UsdOfNanos
-from nodes.models import NodeModel
+from nodes.models import NodeDoubt, NodeModel
 
 _NANOS = UsdOfNanos()
 
@@ -136,7 +137,10 @@ class CaseShown(Shown):
 
     @extend_schema_field(DoubtShown(many=True))
     def get_doubts(self, case: Case) -> Any:
-        return DoubtShown(cases.doubts_behind(case.lot), many=True).data
+        return DoubtShown(self.doubts_of(case), many=True).data
+
+    def doubts_of(self, case: Case) -> Collection[NodeDoubt]:
+        return list(cases.doubts_behind(case.lot))
 
 
 class Answer(Body):

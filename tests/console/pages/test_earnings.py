@@ -219,9 +219,14 @@ def test_staff_add_change_and_close_causes(staff, db):
     assert staff.post(reverse("causes-new"), sent | {"website": "javascript:alert(1)"}).status_code == 422
     staff.post(reverse("causes-edit", args=["clean-water"]), sent | {"summary": "Mends pumps."})
     assert "Mends pumps." in text_of(staff, "causes-detail", "clean-water")
-    staff.post(reverse("causes-close", args=["clean-water"]))
+    for wish in ("close", "close"):  # pressed twice
+        staff.post(reverse("causes-close", args=["clean-water"]), {"wish": wish})
+        assert Cause.objects.get().closed_at is not None
+    assert (
+        "Nothing was done" in staff.post(reverse("causes-close", args=["clean-water"]), follow=True).content.decode()
+    )
     assert Cause.objects.get().closed_at is not None
-    staff.post(reverse("causes-close", args=["clean-water"]))
+    staff.post(reverse("causes-close", args=["clean-water"]), {"wish": "reopen"})
     assert Cause.objects.get().closed_at is None
 
 
@@ -238,6 +243,16 @@ def test_staff_note_what_was_paid_to_a_cause_once(staff, served, chosen, cause):
     assert staff.post(address, {"amount_usd": "0.0001", "reference": "T-1"}).status_code == 422
     total = causes.total_of(cause)
     assert (total.given, total.paid_out, total.owed) == (2_100_000, 2_000_000, 100_000)
+
+
+@pytest.mark.parametrize("wish", ["", "maybe", "UPHOLD"])
+def test_a_case_is_decided_by_a_button_alone(staff, case, wish):
+    """Enter in the field of the reason presses none."""
+    assert '<button type="submit" disabled hidden>' in text_of(staff, "causes-review")
+    late = staff.post(reverse("causes-decide", args=[case.public_id]), {"note": "Hm", "wish": wish})
+    assert late.status_code == 422
+    assert "press one of the buttons" in late.content.decode()
+    assert Case.objects.get().is_pending
 
 
 @pytest.mark.parametrize(
