@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
 import orjson
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit_values import storable
@@ -134,6 +135,27 @@ def digest(event: Noted) -> bytes:
 
 def events_of(organization: Organization | None) -> QuerySet[Any]:
     return OperatorEvent.objects.all() if organization is None else AuditEvent.objects.of(organization)
+
+
+def matching(
+    organization: Organization | None,
+    *,
+    words: str = "",
+    object_type: str = "",
+    since: datetime | None = None,
+    before: datetime | None = None,
+) -> QuerySet[Any]:
+    """Events of a trail, the newest first. Args: words: of who did it, what was done, or what to."""
+    found = events_of(organization).order_by("-sequence")
+    if object_type:
+        found = found.filter(object_type=object_type)
+    if words:
+        found = found.filter(
+            Q(actor_label__icontains=words) | Q(object_label__icontains=words) | Q(action__icontains=words)
+        )
+    if since is not None:
+        found = found.filter(at__gte=since)
+    return found if before is None else found.filter(at__lt=before)
 
 
 def verify(organization: Organization | None) -> VerifyReport:

@@ -231,20 +231,22 @@ def main() -> None:
     given = options.parse_args()
     with ExitStack() as stack:
         os.environ |= {"SECRET_KEY": "bench", "DJANGO_SETTINGS_MODULE": "console.settings", "ALLOWED_HOSTS": "*"}
-        if "DATABASE_URL" not in os.environ:
-            os.environ["DATABASE_URL"] = _embedded(stack)
+        _embed_what_is_missing(stack)
         import django
 
         django.setup()
         run(given.rows, given.days, given.keys, given.entries, filled=given.filled, prove=given.prove)
 
 
-def _embedded(stack: ExitStack) -> str:
+def _embed_what_is_missing(stack: ExitStack) -> None:
     from console.embedded.postgres import postgres
+    from console.embedded.redis import redis
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shareai-bench-")))
     folder.chmod(0o711)
-    return stack.enter_context(postgres(folder / "postgres")).url
+    for name, engine in (("DATABASE_URL", postgres), ("REDIS_URL", redis)):
+        if name not in os.environ:
+            os.environ[name] = stack.enter_context(engine(folder / engine.__name__)).url
 
 
 if __name__ == "__main__":

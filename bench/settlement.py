@@ -169,13 +169,15 @@ def main() -> None:
     from django.core.management import call_command
 
     from console.embedded.postgres import postgres
+    from console.embedded.redis import redis
 
     with tempfile.TemporaryDirectory(prefix="shareai-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        with postgres(folder / "postgres") as engine:
+        with postgres(folder / "postgres") as engine, redis(folder / "redis") as news:
             os.environ |= {
                 "DATABASE_URL": engine.url,
+                "REDIS_URL": news.url,
                 "SECRET_KEY": "bench",
                 "DJANGO_SETTINGS_MODULE": "console.settings",
             }

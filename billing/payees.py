@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import orjson
@@ -25,7 +26,7 @@ from common.secrets import KeyRing
 
 ACTION = "payout_destination.changed"
 READ = "payout_destination.read"
-CHANGING = "one_is_open"
+CHANGING, OTHER = "one_is_open", "another_bank"
 LONGEST = {"holder": 120, "account": 60, "bank": 120}
 AT_ONCE = 100
 
@@ -158,9 +159,20 @@ def agree_account(stripe_id: str) -> bool:
     return True
 
 
-def verify(organization: Organization, actor: Actor, *, is_right: bool, problem: str = "") -> Payee | None:
-    """The operator has checked the bank."""
-    return _judge(organization, Payee.READY if is_right else Payee.INCOMPLETE, problem, actor)
+def seen_of(payee: Payee) -> str:
+    """Names these very details, for who has read them: a judgement is of them and of no others."""
+    return hashlib.sha256(orjson.dumps([payee.org.public_id, *asdict(bank_of(payee)).values()])).hexdigest()[:32]
+
+
+def verify(
+    organization: Organization, actor: Actor, *, is_right: bool, problem: str = "", seen: str | None = None
+) -> Payee | None:
+    """The operator has checked the bank. Raises: PayoutRefused: it is another than was `seen`."""
+    with transaction.atomic():
+        payee = Payee.objects.of(organization).select_for_update().first()
+        if seen is not None and (payee is None or payee.sealed is None or seen_of(payee) != seen):
+            raise PayoutRefused(OTHER, _("This is not the bank that you have read. Look at it again."))
+        return _judge(organization, Payee.READY if is_right else Payee.INCOMPLETE, problem, actor)
 
 
 def doubt(org_id: int) -> None:

@@ -37,8 +37,8 @@ def _by_charges(transfer: Transfer) -> str:
 
 
 def _by_split(transfer: Transfer) -> str:
-    """Of the settlement that its id names, `split:<settlement>:<owner>`."""
-    settlement = transfer.business_id.removeprefix("split:").rpartition(":")[0]
+    """Of the settlement that its id names, `split:<settlement>:<owner>:<kind>`; older ids end before the kind."""
+    settlement = transfer.business_id.removeprefix("split:").removesuffix(f":{transfer.kind}").rpartition(":")[0]
     return _LOTS if Transfer.objects.filter(business_id=settlement).exists() else ""
 
 

@@ -14,18 +14,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import DecimalField, F, Q, QuerySet, Sum
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.audit import Actor
 from accounts.errors import InvalidField
+from accounts.fields import cleaned_expiry, cleaned_name
 from accounts.models import AuditEvent, Membership, Organization
+from billing.client import CENT_NANOS
 from billing.errors import VoucherRefused
 from billing.models import Voucher, VoucherUse
 from common.ids import new_id
-from common.money import MAX_NANOS, format_usd
+from common.money import NANOS_PER_USD, format_usd
 from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
@@ -37,6 +40,8 @@ REDEEMED, TRIED = "billing.voucher_redeemed", "billing.voucher_refused"
 UNKNOWN, EXPIRED, USED_UP, WITHDRAWN, USED_HERE, TOO_OFTEN = (
     "unknown", "expired", "used_up", "withdrawn", "used_here", "too_often",
 )  # fmt: skip
+OPEN = "open"
+STATES = (OPEN, USED_UP, EXPIRED, WITHDRAWN)
 MOST_TRIES, TRIES_OVER = 10, timedelta(hours=1)
 ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 CODE = re.compile(r"[A-Z0-9]{6,40}")
@@ -51,6 +56,9 @@ class Made:
 
 
 MOST_AT_ONCE = 1_000
+MOST_USES = 1_000_000
+MOST_USD = 100_000
+LONGEST_REASON = 120
 
 
 class MadeAlready(Exception):
@@ -107,19 +115,32 @@ def make(
 def _made(
     nanos: int, actor: Actor, uses: int, reason: str, expires_at: datetime | None, *, code: str, batch: str = ""
 ) -> Made:
+    about = _cleaned(nanos, uses, reason, expires_at)
     if not CODE.fullmatch(normal(code)):
         raise InvalidField.one("code", _("A code has 6 to 40 letters and digits."))
-    if not 0 < nanos <= MAX_NANOS or not 0 < uses <= 1_000_000 or not reason.strip():
-        raise InvalidField.one("amount_usd", _("A voucher needs an amount, a number of uses and a reason."))
     try:
         with transaction.atomic():
             voucher = Voucher.objects.create(
-                public_id=new_id("vou"), digest=_digest(code), hint=normal(code)[-4:], nanos=nanos, uses=uses,
-                reason=reason.strip()[:120], made_by=actor.label[:120], expires_at=expires_at, batch=batch,
+                public_id=new_id("vou"), digest=_digest(code), hint=normal(code)[-4:],
+                made_by=actor.label[:120], batch=batch, **about,
             )  # fmt: skip
     except IntegrityError:
         raise InvalidField.one("code", _("There is a voucher with this code already.")) from None
     return Made(voucher, code)
+
+
+def _cleaned(nanos: int, uses: int, reason: str, expires_at: datetime | None) -> dict[str, Any]:
+    if not 0 < nanos <= MOST_USD * NANOS_PER_USD or nanos % CENT_NANOS:
+        most = {"most": format_usd(MOST_USD * NANOS_PER_USD)}
+        raise InvalidField.one("amount_usd", _("Give each whole cents, more than none and at most %(most)s.") % most)
+    if not 0 < uses <= MOST_USES:
+        raise InvalidField.one("uses", _("Give 1 to %(most)d uses.") % {"most": MOST_USES})
+    if not reason.strip():
+        raise InvalidField.one("reason", _("Say why: whoever redeems a code reads it."))
+    return {
+        "nanos": nanos, "uses": uses, "reason": cleaned_name(reason, longest=LONGEST_REASON, field="reason"),
+        "expires_at": cleaned_expiry(expires_at, timezone.now()),
+    }  # fmt: skip
 
 
 def _by_chance() -> str:
@@ -131,6 +152,46 @@ def _about(voucher: Voucher) -> dict[str, Any]:
         "amount_usd": format_usd(voucher.nanos), "uses": voucher.uses, "reason": voucher.reason,
         "expires_at": voucher.expires_at,
     }  # fmt: skip
+
+
+def found(words: str = "", state: str = "") -> QuerySet[Voucher]:
+    """What staff look for, the newest first.
+
+    Args:
+        words: of a reason or its maker; a batch, a voucher, or a code, of which the last four letters are known.
+        state: one of `STATES`; any where it is none.
+    """
+    rows = Voucher.objects.order_by("-pk")
+    if words:
+        rows = rows.filter(
+            Q(reason__icontains=words) | Q(made_by__icontains=words) | Q(hint=normal(words)[-4:]) | Q(public_id=words)
+            | Q(batch=words)
+        )  # fmt: skip
+    gone = Q(expires_at__lte=timezone.now(), expires_at__isnull=False)
+    unspent = Q(withdrawn_at=None, used__lt=F("uses"))
+    narrowed = {
+        OPEN: unspent & ~gone,
+        EXPIRED: unspent & gone,
+        USED_UP: Q(withdrawn_at=None, used__gte=F("uses")),
+        WITHDRAWN: Q(withdrawn_at__isnull=False),
+    }
+    return rows.filter(narrowed.get(state, Q()))
+
+
+def state_of(voucher: Voucher) -> str:
+    if voucher.withdrawn_at is not None:
+        return WITHDRAWN
+    if voucher.used >= voucher.uses:
+        return USED_UP
+    if voucher.expires_at is not None and voucher.expires_at <= timezone.now():
+        return EXPIRED
+    return OPEN
+
+
+def redeemed_nanos() -> int:
+    """Of all of them together."""
+    exact = DecimalField(max_digits=40, decimal_places=0)  # BIGINT may hold each, and not their sum
+    return int(Voucher.objects.aggregate(sum=Sum(Cast("nanos", exact) * Cast("used", exact)))["sum"] or 0)
 
 
 def withdraw(public_id: str, actor: Actor) -> bool:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.earnings.models import EXCHANGE, MISSION, REWARDS
+from billing.earnings.models import EXCHANGE, MISSION, MIXED, REWARDS, Programme
 
-PROGRAMMES: dict[str, Promise] = {REWARDS: _("Rewards"), EXCHANGE: _("Exchange"), MISSION: _("Mission")}
+PROGRAMMES: dict[str, Promise] = {
+    REWARDS: _("Rewards"),
+    EXCHANGE: _("Exchange"),
+    MISSION: _("Mission"),
+    MIXED: _("Mixed"),
+}
 PROGRAMME_TEXTS: dict[str, Promise] = {
     REWARDS: _("Your share waits in escrow, for 14 days mostly, and is then yours to be paid out."),
     EXCHANGE: _("Your share becomes tokens at once, which your own organisation spends on requests."),
     MISSION: _("You give a tenth of your share or more to causes that you choose. The rest is treated as Rewards."),
+}
+PART_TEXTS: dict[str, Promise] = {
+    REWARDS: _("What the others leave. It waits in escrow, for 14 days mostly, and is then yours to be paid out."),
+    EXCHANGE: _("Becomes tokens at once, which your own organisation spends on requests."),
+    MISSION: _("Goes to causes that you choose: a tenth of your share or more, or 0 for nothing."),
 }
 DOUBTS: dict[str, Promise] = {
     "more_than_bytes": _("It counted more output tokens than the answer had bytes, which no vocabulary explains."),
@@ -42,3 +53,15 @@ BADGES: dict[str, tuple[str, Promise, Promise]] = {
     "trusted": ("badge-check", _("Trusted"), _("Enough requests, and hardly a doubt in 30 days.")),
     "giver": ("heart-handshake", _("Giver"), _("Gives a part of its earnings to causes.")),
 }
+
+
+def programme_text(programme: Programme) -> str:
+    """What it does with the share; of a mix, how much for each."""
+    if programme.kind != MIXED:
+        return str(PROGRAMME_TEXTS[programme.kind])
+    parts = (
+        (gettext("%(percent)d %% as rewards"), programme.rewarded_percent),
+        (gettext("%(percent)d %% as tokens at once"), programme.exchanged_percent),
+        (gettext("%(percent)d %% to causes"), programme.donated_percent),
+    )
+    return " · ".join(text % {"percent": percent} for text, percent in parts if percent)

@@ -29,10 +29,15 @@ _MOST_REMEMBERED = 4096
 _PRICE_STEP = Decimal("0.000001")
 _REQUEST_STEP = Decimal("0.000000001")
 
-_EMBEDDING_WORDS = ("embed", "bge-", "e5-", "gte-")
+_KIND_WORDS = {
+    "rerank": ("rerank",),
+    "embedding": ("embed", "bge-", "e5-", "gte-"),
+    "moderation": ("moderation",),
+    "image": ("dall-e", "gpt-image", "imagen"),
+}
 _OTHER_WORDS = (
-    "whisper", "tts", "transcribe", "speech", "audio", "dall-e", "image", "imagen", "flux", "sora", "veo",
-    "moderation", "rerank", "realtime", "ocr", "guard", "video",
+    "whisper", "tts", "transcribe", "speech", "audio", "image", "flux", "sora", "veo",
+    "realtime", "ocr", "guard", "video",
 )  # fmt: skip
 
 
@@ -130,7 +135,7 @@ def forget() -> None:
 
 
 def suggest_models(preset_id: str, listed_ids: Iterable[str]) -> tuple[SuggestedModel, ...]:
-    """Which of a vendor's listed models to offer, under which names: chat and embeddings, in the vendor's order."""
+    """Which of a vendor's listed models to offer, under which names, in the vendor's order."""
     preset = PRESETS[preset_id]
     listed = [model_id for model_id in listed_ids if kind_of(model_id) is not None]
     prices = find_prices(preset_id, listed)
@@ -141,10 +146,11 @@ def suggest_models(preset_id: str, listed_ids: Iterable[str]) -> tuple[Suggested
 
 
 def kind_of(model_id: str) -> str | None:
-    """`chat` or `embedding` by the name, None for what the gateway does not serve (speech, pictures, …)."""
+    """One of `providers.endpoints.KINDS` by the name, None for what the gateway does not serve (videos, …)."""
     lowered = model_id.lower()
-    if any(word in lowered for word in _EMBEDDING_WORDS):
-        return "embedding"
+    for kind, words in _KIND_WORDS.items():
+        if any(word in lowered for word in words):
+            return kind
     return None if any(word in lowered for word in _OTHER_WORDS) else "chat"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection as database
@@ -16,6 +17,7 @@ from accounts.changes import changing as changing_organization
 from accounts.errors import NotPermitted
 from accounts.models import Organization, User
 from accounts.roles import Permission
+from common.numbers import plain
 from providers.models import Connection, ConnectionKey, ServedModel
 from providers.tiers import KIND_PRICES
 
@@ -136,5 +138,6 @@ def said_of_models(models: list[ServedModel]) -> dict[str, Any]:
     return {model.model_id: said_of_model(model) for model in models}
 
 
-def _said(value: object) -> str | None:
-    return None if value is None else str(value)
+def _said(price: Decimal | None) -> str | None:
+    """Alike for 7 that was typed and 7.000000 that is kept: saying a price once more changes nothing."""
+    return None if price is None else plain(price)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +16,19 @@ from common.sse import SSEDecoder
 from providers import diagnosis
 from providers.catalog import kind_of
 from providers.diagnosis import Failure
+from providers.endpoints import COSTLY_KINDS, ENDPOINT_OF_KIND
 from providers.presets import Preset, key_headers
 
 _MOST_LIST_BYTES = 8 << 20
 _MOST_ANSWER_BYTES = 256 << 10
 _MOST_MODELS = 2000
 _NO_LIST = (404, 405, 501)
+_QUESTIONS: dict[str, tuple[Mapping[str, Any], str]] = {
+    "embedding": ({"input": "hi"}, "data"),
+    "moderation": ({"input": "hi"}, "results"),
+    "rerank": ({"query": "hi", "documents": ["hi"]}, "results"),
+}
+"""The least that models without a chat can be asked, and where their answer stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +84,14 @@ class Conversation:
 
     def speak(self, model: str, kind: str = "") -> None:
         """Asks for the least that a model can answer: one token, or one vector."""
+        kind = kind or kind_of(model) or "chat"
+        if kind in COSTLY_KINDS:
+            if "list" not in self._found.capabilities:
+                raise Failure("no_models", _("The server lists no models, and a picture costs too much for a test."))
+            return
         self._found.model = model
-        if (kind or kind_of(model)) == "embedding":
-            self._embed(model)
+        if (question := _QUESTIONS.get(kind)) is not None:
+            self._ask_whole(model, kind, *question)
         else:
             self._chat(model)
 
@@ -127,17 +139,17 @@ class Conversation:
         if self._found.first_token_ms is None:
             raise Failure("empty", _("The answer has no text in it."))
 
-    def _embed(self, model: str) -> None:
-        url, started = self._line.url("/embeddings"), time.monotonic()
-        with self._answer("POST", url, self._line.headers(), {"model": model, "input": "hi"}) as response:
+    def _ask_whole(self, model: str, kind: str, asked: Mapping[str, Any], answered_in: str) -> None:
+        url, started = self._line.url(f"/{ENDPOINT_OF_KIND[kind]}"), time.monotonic()
+        with self._answer("POST", url, self._line.headers(), {"model": model, **asked}) as response:
             body = self._read(response, _MOST_ANSWER_BYTES)
         failure = diagnosis.of_answer(response.status_code, response.headers, body, self._line.key, url)
         if failure is not None:
             raise failure
-        if not isinstance(_parsed(body).get("data"), list):
+        if not isinstance(_parsed(body).get(answered_in), list):
             raise _not_the_api()
         self._found.first_token_ms = _ms_since(started)
-        self._found.capabilities.append("embedding")
+        self._found.capabilities.append(kind)
 
     def _read_stream(self, response: httpx.Response, started: float) -> None:
         """One token is the proof; after it the stream is read on for its usage only as far as that is cheap."""

@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.utils.translation import gettext as _
 
+from providers.endpoints import KIND_OF_ENDPOINT
+from providers.endpoints import KINDS as KINDS
 from providers.errors import InvalidConnection, UnknownPreset
 from providers.prefill import PREFILL
 from providers.presets import PRESETS, Preset
@@ -21,7 +23,6 @@ from providers.schema import NEVER_DROPPED
 from providers.targets import DATA_COLLECTION, DROPPED_PARAMS, QUANTIZATION, QUANTIZATIONS
 from providers.tiers import KIND_PRICES, MOST_TIERS, TIER_PRICES, PriceTier, tier_of
 
-KINDS = ("chat", "embedding")
 CAPABILITIES = frozenset(
     {"tools", "json_mode", "json_schema", "vision", "audio", "reasoning", "logprobs", "seed", PREFILL}
 )
@@ -43,7 +44,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 _LONGEST_URL = 1000
 """Of what may become shorter in its canonical spelling."""
 _COUNT = re.compile(r"0*[1-9][0-9]{0,11}")
-_ENDPOINT_PATHS = ("/chat/completions", "/completions", "/embeddings", "/models")
+_ENDPOINT_PATHS = (*(f"/{endpoint}" for endpoint in KIND_OF_ENDPOINT), "/models")
 _FORBIDDEN_AUTH_HEADERS = frozenset(
     {"host", "content-length", "content-type", "connection", "transfer-encoding", "accept-encoding", "cookie"}
 )

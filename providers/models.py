@@ -84,7 +84,7 @@ class ServedModel(OwnedModel):
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="served_models")
     model_id = models.CharField(_("public model"), max_length=200)
     upstream_id = models.CharField(_("model name upstream"), max_length=200)
-    kind = models.CharField(max_length=20, default="chat")  # chat, embedding
+    kind = models.CharField(max_length=20, default="chat")  # of providers.endpoints.KINDS
     enabled = models.BooleanField(_("enabled"), default=True)
     weight = models.PositiveIntegerField(_("weight"), default=1)
     input_price = models.DecimalField(_("input price"), max_digits=16, decimal_places=6, null=True, blank=True)

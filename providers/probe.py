@@ -50,7 +50,7 @@ class ConnectionDraft:
 class TestReport:
     """What a test found. `models` are the vendor's own names; times are None for what was not reached.
 
-    `capabilities` are what was seen to work: `list`, `chat` or `embedding`, `stream`, `usage`.
+    `capabilities` are what was seen to work: `list`, the kind of the model that answered, `stream`, `usage`.
     """
 
     ok: bool

@@ -87,7 +87,8 @@ def _listen(conversation: Conversation, question: Question, round_: _Round) -> H
     is_useful = listed is None or listed.code == "limited"
     asked = question.doubted if is_useful else (question.doubted or question.others[:1])
     if not asked:
-        return round_.heard(is_useful, listed)
+        # Without a list, and with nothing that may be asked, whoever answers at all lives.
+        return round_.heard(is_useful or (listed is not None and listed.code == "no_models"), listed)
     failures = [failure for model in asked if (failure := _speak(conversation, model, round_)) is not None]
     if is_useful or round_.spoke:
         return round_.heard(True, failures[0] if failures else None)

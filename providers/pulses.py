@@ -24,6 +24,7 @@ from metering.evidence import answered_since
 from providers import keypool
 from providers.alerts import raise_alert, resolve_alerts
 from providers.breakers import OPEN, PROBE, Subject, announce_change, breakers_of, close_breakers, release_over
+from providers.endpoints import COSTLY_KINDS
 from providers.models import Alert, Connection, ConnectionKey, HealthChange, ProbeDay, Pulse, ServedModel
 from providers.probe import Patience, line_to
 from providers.pulse import Asked, Heard, Question, ask
@@ -113,7 +114,7 @@ def _claim_due() -> list[Claim]:
 def _served_by(pulses: list[Pulse]) -> dict[int, list[ServedModel]]:
     served: dict[int, list[ServedModel]] = {}
     rows = ServedModel.objects.filter(connection__in=[pulse.connection_id for pulse in pulses], enabled=True)
-    for row in rows.order_by("kind", "pk"):  # chat before embedding: any vendor answers to it
+    for row in rows.order_by("kind", "pk"):  # chat first: any vendor answers to it
         served.setdefault(row.connection_id, []).append(row)
     return served
 
@@ -122,7 +123,7 @@ def _claimed(
     pulse: Pulse, models: list[ServedModel], seen: dict[int, datetime], doubted: set[int], now: datetime
 ) -> Claim | None:
     """None for a connection that is proven already or that cannot be asked; its next time is set."""
-    in_doubt = [model for model in models if model.pk in doubted]
+    in_doubt = [model for model in models if model.pk in doubted and model.kind not in COSTLY_KINDS]
     proven = max((seen[model.pk] for model in models if model.pk in seen), default=None)
     if proven is not None and not in_doubt:
         _revive(pulse, TRAFFIC, proven)
@@ -138,7 +139,7 @@ def _claimed(
         line_to(pulse.connection, opened),
         patience(),
         doubted=tuple(Asked(model.upstream_id, model.kind) for model in in_doubt[:MOST_DOUBTED]),
-        others=tuple(Asked(model.upstream_id, model.kind) for model in models[:1]),
+        others=tuple(Asked(model.upstream_id, model.kind) for model in models if model.kind not in COSTLY_KINDS)[:1],
     )
     return Claim(pulse, until, tuple(models), key, question)
 

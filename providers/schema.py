@@ -15,9 +15,11 @@ import msgspec
 from common.errors import InvalidRequest
 from common.numbers import is_number, is_whole
 from common.tracing import Trace
-
-CHAT, COMPLETIONS, EMBEDDINGS = "chat/completions", "completions", "embeddings"
-KIND_OF_ENDPOINT = {CHAT: "chat", COMPLETIONS: "chat", EMBEDDINGS: "embedding"}
+from providers.endpoints import CHAT as CHAT
+from providers.endpoints import COMPLETIONS as COMPLETIONS
+from providers.endpoints import EMBEDDINGS as EMBEDDINGS
+from providers.endpoints import IMAGES, KIND_OF_ENDPOINT, MODERATIONS, RERANK, STREAMED, USUAL_MODELS
+from providers.inputs import check_moderated, check_picture, check_reranked, repeated_bytes, sees_pictures
 
 BYTES_PER_TOKEN = 4
 """An estimate for prompts: no refusal rests on it alone unless the prompt is far too long."""
@@ -112,10 +114,10 @@ def parse(
     Raises:
         InvalidRequest: with `param` naming the field.
     """
-    name = _first_name(body)
+    name = _first_name(endpoint, body)
     _CHECK_INPUT[endpoint](body)
     _check_choices(body)
-    stream = _flag(body, "stream") if endpoint != EMBEDDINGS else False
+    stream = _flag(body, "stream") if endpoint in STREAMED else False
     bare, suffix = _split_suffix(name)
     preferences = _preferences(body.get("provider"), _SUFFIX_SORTS.get(suffix or ""))
     return Call(
@@ -127,7 +129,7 @@ def parse(
         stream=stream,
         include_usage=_include_usage(body, stream),
         max_tokens=_max_tokens(body),
-        prompt_bytes=body_bytes,
+        prompt_bytes=body_bytes if endpoint != RERANK else body_bytes + repeated_bytes(body),
         requires=_requires(endpoint, body),
         preferences=preferences,
         place=suffix if suffix in _PLACE_SUFFIXES else None,
@@ -172,11 +174,14 @@ def _required_text(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _first_name(body: Mapping[str, Any]) -> str:
+def _first_name(endpoint: str, body: Mapping[str, Any]) -> str:
     """`models` alone is enough, as with OpenRouter: its first is the one to try first."""
-    more = body.get("models")
-    if body.get("model") is None and isinstance(more, list) and more:
-        return _required_text({"models": more[0]}, "models")
+    if body.get("model") is None:
+        more = body.get("models")
+        if isinstance(more, list) and more:
+            return _required_text({"models": more[0]}, "models")
+        if (usual := USUAL_MODELS.get(endpoint)) is not None:
+            return usual
     return _required_text(body, "model")
 
 
@@ -211,7 +216,14 @@ def _check_embedding_input(body: Mapping[str, Any]) -> None:
         raise InvalidRequest("'input' must be a non-empty string or array.", param="input")
 
 
-_CHECK_INPUT = {CHAT: _check_messages, COMPLETIONS: _check_prompt, EMBEDDINGS: _check_embedding_input}
+_CHECK_INPUT = {
+    CHAT: _check_messages,
+    COMPLETIONS: _check_prompt,
+    EMBEDDINGS: _check_embedding_input,
+    MODERATIONS: check_moderated,
+    RERANK: check_reranked,
+    IMAGES: check_picture,
+}
 
 
 def _split_suffix(name: str) -> tuple[str, str | None]:
@@ -272,7 +284,7 @@ def _check_choices(body: Mapping[str, Any]) -> None:
 def _requires(endpoint: str, body: Mapping[str, Any]) -> frozenset[str]:
     """What a target must be able to do to answer this body."""
     if endpoint != CHAT:
-        return _NOTHING
+        return _SEES if endpoint == MODERATIONS and sees_pictures(body["input"]) else _NOTHING
     needed = set()
     if body.get("tools"):
         needed.add("tools")
@@ -289,6 +301,7 @@ def _requires(endpoint: str, body: Mapping[str, Any]) -> frozenset[str]:
 
 
 _NOTHING: frozenset[str] = frozenset()
+_SEES = frozenset(("vision",))
 
 
 def _preferences(value: Any, suffix_sort: str | None) -> Preferences:

@@ -70,20 +70,24 @@ def store_models(
     return rows
 
 
-def update_model(model: ServedModel, actor: Actor, given: Mapping[str, Any]) -> ServedModel:
+def update_model(
+    model: ServedModel, actor: Actor, given: Mapping[str, Any], *, seen_version: int | None = None
+) -> ServedModel:
     """Changes some fields. New prices are the person's own; both prices empty means the catalogue's again.
 
     Args:
         given: fields of `ModelDraft`, `id` being the public name; what is not there stays.
+        seen_version: of the price that the wish was made in sight of; with another in force, nothing changes.
     """
     for name in given.keys() - _CHANGEABLE:
         raise InvalidConnection(name, _("There is no field of this name."))
-    wanted = drafts.clean_model(_merged(model, given))
-    _check_prices(wanted)
-    listed = catalog_prices(model.connection.preset, [wanted]).get(wanted.model_id)
+    _wanted(model, given)  # what is wrong is said, and the catalogue read, before anything is locked
     connection = model.connection
     with changes.changing(connection.org, actor):
         row = ServedModel.objects.get(pk=model.pk)
+        if seen_version is not None and seen_version != row.price_version:
+            raise InvalidConnection("price_version", _("Somebody has changed its price meanwhile. Look at it again."))
+        wanted, listed = _wanted(row, given)  # whoever changed another field in between has changed it
         if connection.served_models.filter(model_id=wanted.model_id).exclude(pk=row.pk).exists():
             raise InvalidConnection("id", _("“%(id)s” is listed twice.") % {"id": wanted.model_id})
         before = changes.said_of_model(row)
@@ -94,6 +98,12 @@ def update_model(model: ServedModel, actor: Actor, given: Mapping[str, Any]) -> 
         if now:
             changes.record(connection, actor, "model.updated", before={"model": model.model_id, **was}, after=now)
     return row
+
+
+def _wanted(model: ServedModel, given: Mapping[str, Any]) -> tuple[ModelDraft, CatalogPrice | None]:
+    wanted = drafts.clean_model(_merged(model, given))
+    _check_prices(wanted)
+    return wanted, catalog_prices(model.connection.preset, [wanted]).get(wanted.model_id)
 
 
 def apply_price(row: ServedModel, price: CatalogPrice | None) -> bool:

@@ -13,18 +13,23 @@ from metering.admission import Hold, charges_of, headers_of, refusal_of
 from metering.bounds import Bound, Limits
 from metering.gate import Gate
 from metering.shares import Charge, Verdict
-from providers.schema import BYTES_PER_TOKEN, EMBEDDINGS, Call
+from providers.endpoints import IMAGES, PICTURE_TOKENS, WRITES
+from providers.schema import BYTES_PER_TOKEN, Call
 from providers.targets import Target
 from routing.failover import Enter
 from routing.plans import Candidate, Plan, Rejected
 from routing.settlement import Settlement
+from routing.upper_bounds import choices_of
 
 USUAL_OUTPUT_TOKENS = 256
 
 
 def estimated_tokens(call: Call) -> int:
     """In and out; what was used in fact is charged when it is known."""
-    output = 0 if call.endpoint == EMBEDDINGS else call.max_tokens or USUAL_OUTPUT_TOKENS
+    if call.endpoint in WRITES:
+        output = call.max_tokens or USUAL_OUTPUT_TOKENS
+    else:
+        output = PICTURE_TOKENS * choices_of(call) if call.endpoint == IMAGES else 0
     return -(-call.prompt_bytes // BYTES_PER_TOKEN) + output
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from metering.usage import UsageRecord
 from providers.adapters.base import TokenUsage
+from providers.endpoints import KEPT_WHOLE
 
 MOST_ENTRY_BYTES = 1 << 20
 _PACKED_LEVEL = 1
@@ -45,7 +46,7 @@ def may_be_kept(entry: Entry, endpoint: str) -> bool:
     may come out otherwise the next time."""
     if len(entry.body) > MOST_ENTRY_BYTES or entry.finish_reason in ("content_filter", "error"):
         return False
-    return bool(entry.finish_reason) or endpoint == "embeddings"
+    return bool(entry.finish_reason) or endpoint in KEPT_WHOLE
 
 
 def packed(entry: Entry) -> bytes:

@@ -9,7 +9,8 @@ import msgspec
 import orjson
 
 from accounts.authentication import Caller
-from providers.schema import CHAT, Call
+from providers.endpoints import CHAT, NEVER_SHARED
+from providers.schema import Call
 from providers.targets import OWN
 from routing.cache_rules import CacheRule
 from routing.canary_draw import CANARY
@@ -71,7 +72,7 @@ def wanted(call: Call, caller: Caller, plan: Plan, snapshot: OrgSnapshot) -> Wan
     it forgotten; it carries results of tools, which are of one moment, or is too large."""
     name = plan.route or call.models[0]
     rule = snapshot.cache.find(plan.route, call.models[0], caller.key_public_id)
-    if rule is None or call.prompt_bytes > MOST_PROMPT_BYTES or _holds_results(call):
+    if rule is None or call.endpoint in NEVER_SHARED or call.prompt_bytes > MOST_PROMPT_BYTES or _holds_results(call):
         return None
     if leaves_nothing(call, snapshot.routes):
         return None

@@ -9,14 +9,15 @@ import orjson
 from metering.tokens import count_tokens
 from nodes.recount import Recount
 from providers.adapters.base import COUNTED, TokenUsage
-from providers.schema import CHAT, Call
+from providers.endpoints import CHAT, RERANK
+from providers.schema import Call
 from providers.targets import Target
 from routing.upper_bounds import images_in
 
 
-def counted_usage(call: Call, text: str) -> TokenUsage:
+def counted_usage(call: Call, text: str, unworded_tokens: int = 0) -> TokenUsage:
     """What the gateway itself counts, for an upstream that reported nothing believable."""
-    return TokenUsage(prompt_tokens(call), count_tokens(text), 0, COUNTED)
+    return TokenUsage(prompt_tokens(call), count_tokens(text) + unworded_tokens, 0, COUNTED)
 
 
 def recount_of(call: Call, target: Target, said: TokenUsage, text: Callable[[], str]) -> Recount:
@@ -49,6 +50,9 @@ def _beside_text(call: Call) -> str:
 
 def prompt_tokens(call: Call) -> int:
     """Blocks for as long as counting takes."""
+    if call.endpoint == RERANK:
+        documents = call.body["documents"]
+        return count_tokens(call.body["query"]) * len(documents) + count_tokens(_flat(documents))
     return count_tokens(_prompt_text(call))
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from common.errors import ShareAIError
+from common.errors import InvalidRequest, ShareAIError
 from common.money import NANOS_PER_USD, usd_text
+from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, ENDPOINT_OF_KIND, KINDS, made_up
 from providers.prefill import can_go_on
-from providers.schema import BYTES_PER_TOKEN, CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
+from providers.schema import BYTES_PER_TOKEN, Call, parse
 from routing.canary_draw import without_canaries
 from routing.filters import REASONS
 from routing.health import Health
@@ -123,16 +124,28 @@ def imagined(
 ) -> Call:
     """The call that this body would be; what it lacks to be one is made up, so that `{"model": …}` is enough.
 
+    `kind` says for which kind of model it is, where its fields do not.
+
     Raises:
         InvalidRequest: with `param` naming the field.
     """
-    if "input" in body:
+    kind = body.get("kind")
+    if kind is not None:
+        endpoint, body = _endpoint_of(kind), {name: value for name, value in body.items() if name != "kind"}
+        body = made_up(endpoint) | body
+    elif "input" in body:
         endpoint = EMBEDDINGS
     elif "prompt" in body:
         endpoint = COMPLETIONS
     else:
         endpoint, body = CHAT, {"messages": [{"role": "user", "content": ""}]} | body
     return parse(endpoint, body, request_id=request_id, body_bytes=body_bytes, headers=headers)
+
+
+def _endpoint_of(kind: Any) -> str:
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise InvalidRequest(f"'kind' must be one of: {', '.join(KINDS)}.", param="kind")
+    return ENDPOINT_OF_KIND[kind]
 
 
 class Marks(msgspec.Struct, frozen=True):
@@ -152,14 +165,16 @@ def imagined_of_kind(
     marks: Marks | None = None,
 ) -> Call:
     """A call of so many tokens for targets that can do so much."""
-    body: dict[str, Any] = {"model": model} | ({"input": "…"} if kind == "embedding" else {})
+    body: dict[str, Any] = {"model": model}
     headers: list[tuple[bytes, bytes]] = []
     if marks is not None:
         body["metadata"] = {"tags": ",".join(marks.tags)} | (
             {"data_class": marks.data_class} if marks.data_class else {}
         )
         headers = [(name.lower().encode(), value.encode()) for name, value in marks.headers.items()]
-    call = imagined(body, prompt_tokens * BYTES_PER_TOKEN, headers=headers)
+    endpoint = ENDPOINT_OF_KIND[kind]
+    body |= made_up(endpoint)
+    call = parse(endpoint, body, request_id=NO_REQUEST, body_bytes=prompt_tokens * BYTES_PER_TOKEN, headers=headers)
     return msgspec.structs.replace(call, max_tokens=max_tokens, requires=needs)
 
 

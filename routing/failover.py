@@ -33,6 +33,8 @@ from routing.health import Health, Speed
 from routing.plans import Candidate, Plan
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+LARGE_BYTES = 1 << 20
+"""A longer answer, of pictures mostly, is read in a thread: it takes milliseconds, which others would wait."""
 MAX_ERROR_BYTES = 64 * 1024
 MAX_UNCOMMITTED_BYTES = 1 << 20
 LEAST_CONCURRENT_RETRIES = 64
@@ -255,7 +257,9 @@ class Failover:
             body = await response.read(MAX_ANSWER_BYTES)
         finally:
             response.close()
-        return Answered(attempt, adapter.completion(call, body))
+        if len(body) <= LARGE_BYTES:
+            return Answered(attempt, adapter.completion(call, body))
+        return Answered(attempt, await asyncio.to_thread(adapter.completion, call, body))
 
     async def _open(self, call: Call, attempt: Attempt, deadlines: Deadlines) -> OpenedStream:
         response, adapter = await self._send(call, attempt, deadlines)

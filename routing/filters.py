@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.rates import tiers_within
+from providers.endpoints import prompts_in
 from providers.prefill import PREFILL
 from providers.schema import BYTES_PER_TOKEN, NO_PREFERENCES, Call, Preferences, dropped_of
 from providers.targets import DATA_COLLECTION, OWN, QUANTIZATION, UNKNOWN, Target
@@ -90,7 +91,8 @@ def reject_parameters(call: Call, target: Target) -> str | None:
 def reject_context(call: Call, target: Target) -> str | None:
     if target.context_tokens is None or call.prompt_bytes < target.context_tokens * BYTES_PER_TOKEN * 2:
         return None
-    return "context_too_short"
+    most_bytes = target.context_tokens * BYTES_PER_TOKEN * 2 * prompts_in(call.endpoint, call.body)
+    return None if call.prompt_bytes < most_bytes else "context_too_short"
 
 
 def reject_preferences(call: Call, target: Target) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from accounts.authentication import Caller
 from common.errors import ModelNotAllowed, ShareAIError, TemporarilyUnavailable
 from metering.usage import HIT
 from nodes.recount import Recount, Recounts, text_of
 from providers.adapters.base import Completion, TokenUsage
+from providers.endpoints import TELLS_USAGE
 from providers.schema import Call, dropped_of
 from providers.targets import GUEST
 from routing.admission import Admission
@@ -19,7 +21,7 @@ from routing.cache import Cache
 from routing.cache_keys import wanted
 from routing.checkpoints import Note, nothing_noted
 from routing.continuation import Continuation, continuation_of
-from routing.failover import Answered, Attempt, Failover, OpenedStream, RejectedUpstream, Trail
+from routing.failover import LARGE_BYTES, Answered, Attempt, Failover, OpenedStream, RejectedUpstream, Trail
 from routing.flights import Flight, Flights, record_of_ended
 from routing.health import Health
 from routing.hedging import Hedger
@@ -194,7 +196,8 @@ class Gateway:
         usage, body, recount = completion.usage, completion.body, None
         if usage is None or attempt.target.place == GUEST:
             usage, recount = await self._counted(attempt, completion, settlement)
-            body = with_usage(body, usage) if usage is not completion.usage else body
+            is_told = usage is not completion.usage and call.endpoint in TELLS_USAGE
+            body = with_usage(body, usage) if is_told else body
         if attempt.ttft_s is not None:
             attempt.speed.note(attempt.ttft_s, usage.output_tokens, attempt.ttft_s)
         cost_nanos = settlement.settle(
@@ -207,7 +210,7 @@ class Gateway:
         if attempt.target.place == GUEST and self._recounts is not None:
             self._recounts.note(attempt.target, recount, attempt.ttft_s or 0.0)
         if call.wants_trace:
-            body = with_trace(body, trace_of(plan, trail.attempts))
+            body = await _traced(body, trace_of(plan, trail.attempts))
         headers = answer_headers(
             call.request_id,
             attempt.target.name,
@@ -227,7 +230,7 @@ class Gateway:
         said, text = completion.usage, completion.text
         try:
             if said is None:
-                return await settlement.count(text), None
+                return await settlement.count(text, completion.unworded_tokens), None
             recount = await settlement.recount(attempt.target, said, partial(text_of, completion.body))
         except asyncio.CancelledError:
             settlement.settle_counted(
@@ -237,6 +240,7 @@ class Gateway:
                 billing_reason=COMPLETED,
                 finish_reason=completion.finish_reason,
                 error_code="",
+                unworded_tokens=completion.unworded_tokens,
             )
             raise
         return recount.believed, recount
@@ -257,6 +261,12 @@ class Gateway:
         headers = [(b"x-shareai-target", in_header(target)), tried, *settlement.limit_headers]
         trace = trace_of(settlement.plan, trail.attempts) if call.wants_trace else None
         return error_reply(error, call.request_id, headers, trace)
+
+
+async def _traced(body: bytes, trace: dict[str, Any]) -> bytes:
+    if len(body) <= LARGE_BYTES:
+        return with_trace(body, trace)
+    return await asyncio.to_thread(with_trace, body, trace)
 
 
 def check_models(call: Call, caller: Caller) -> None:

@@ -15,6 +15,7 @@ from common.money import format_usd, usd_text
 from metering.budgets import Budget, Budgets
 from metering.holdings import Wish
 from metering.rounds import Stand
+from providers.endpoints import WRITES
 from providers.schema import Call
 from providers.targets import Target
 from routing.plans import Candidate, Plan, Rejected
@@ -42,6 +43,11 @@ class Wanted(msgspec.Struct):
     @property
     def targets(self) -> list[Target]:
         return [candidate.target for candidate in self.plan.candidates]
+
+    @property
+    def may_be_shorter(self) -> bool:
+        """Of pictures nobody can ask for fewer tokens."""
+        return self.call.endpoint in WRITES
 
     @property
     def size(self) -> Size:
@@ -82,10 +88,11 @@ def pay_otherwise(wanted: Wanted, payer: Budget, bound: int, stand: Stand | None
         wanted.plan = only(wanted.plan, affordable, "balance_short")
         return
     tokens = output_within(payer, has, size, choices_of(wanted.call), wanted.targets)
-    if LEAST_TOKENS <= tokens < wanted.max_tokens:
+    if wanted.may_be_shorter and LEAST_TOKENS <= tokens < wanted.max_tokens:
         wanted.max_tokens, wanted.is_clamped = tokens, True
         return
-    raise refusal_of(payer, bound_of(payer, size, wanted.targets), has, stand, top_up_url)
+    advice = "Lower max_tokens" if wanted.may_be_shorter else "Ask for less at a time"
+    raise refusal_of(payer, bound_of(payer, size, wanted.targets), has, stand, top_up_url, advice)
 
 
 def serve_free(wanted: Wanted) -> bool:
@@ -102,12 +109,14 @@ def only(plan: Plan, kept: Iterable[Candidate], reason: str) -> Plan:
     return msgspec.structs.replace(plan, candidates=kept, rejected=(*plan.rejected, *dropped))
 
 
-def refusal_of(payer: Budget, bound: int, has: int, stand: Stand | None, top_up_url: str) -> InsufficientBalance:
+def refusal_of(
+    payer: Budget, bound: int, has: int, stand: Stand | None, top_up_url: str, advice: str
+) -> InsufficientBalance:
     """With what is left, and where there is more."""
     held = 0 if stand is None else stand.held
     message = (
         f"The balance does not cover this request: {format_usd(has)} are left, and the request can cost"
-        f" {format_usd(bound)}. Lower max_tokens, or top up{f' at {top_up_url}' if top_up_url else ''}."
+        f" {format_usd(bound)}. {advice}, or top up{f' at {top_up_url}' if top_up_url else ''}."
     )
     about = {
         "account": payer.subject,

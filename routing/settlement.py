@@ -217,13 +217,21 @@ class Settlement:
         call = self._parts.call or self._call
         return await asyncio.get_running_loop().run_in_executor(None, recount_of, call, target, said, text)
 
-    async def count(self, text: str) -> TokenUsage:
+    async def count(self, text: str, unworded_tokens: int = 0) -> TokenUsage:
         """What the gateway itself counts of the prompt and `text`, off the loop."""
         call = self._parts.call or self._call
-        return await asyncio.get_running_loop().run_in_executor(None, counted_usage, call, text)
+        return await asyncio.get_running_loop().run_in_executor(None, counted_usage, call, text, unworded_tokens)
 
     def settle_counted(
-        self, text: str, *, attempt: Attempt, status: int, billing_reason: str, finish_reason: str, error_code: str
+        self,
+        text: str,
+        *,
+        attempt: Attempt,
+        status: int,
+        billing_reason: str,
+        finish_reason: str,
+        error_code: str,
+        unworded_tokens: int = 0,
     ) -> None:
         """As `settle`, after counting the prompt and `text` off the loop."""
         if self._done:
@@ -237,7 +245,7 @@ class Settlement:
                 status=status,
                 billing_reason=billing_reason,
                 attempt=attempt,
-                usage=await successor.count(text),
+                usage=await successor.count(text, unworded_tokens),
                 finish_reason=finish_reason,
                 error_code=error_code,
             )

@@ -19,7 +19,8 @@ from common.errors import ModelNotFound
 from common.money import request_cost_nanos
 from common.rates import TokenDetails
 from nodes.fleet import Fleet, Presence
-from providers.schema import BYTES_PER_TOKEN, CHAT, EMBEDDINGS, Call
+from providers.endpoints import CHAT, KIND_OF_ENDPOINT
+from providers.schema import BYTES_PER_TOKEN, Call
 from providers.targets import Target
 from providers.transport import Deadlines
 from routing.facts import minute_of
@@ -270,7 +271,7 @@ class Simulator:
     def _call(self, past: Past) -> Call:
         return Call(
             request_id="",
-            endpoint=past.endpoint if past.endpoint == EMBEDDINGS else CHAT,
+            endpoint=past.endpoint if KIND_OF_ENDPOINT.get(past.endpoint, "chat") != "chat" else CHAT,
             body={},
             model=self._name,
             models=(self._name,),

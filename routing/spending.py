@@ -109,7 +109,7 @@ class Spending:
         """To what is left, or past the model whose budget it is, or not at all."""
         available = 0 if stand is None else stand.balance - stand.held
         tokens = output_within(budget, available, wanted.size, choices_of(wanted.call), wanted.targets)
-        if LEAST_TOKENS <= tokens < wanted.max_tokens:
+        if wanted.may_be_shorter and LEAST_TOKENS <= tokens < wanted.max_tokens:
             wanted.max_tokens, wanted.is_clamped = tokens, True
             return
         if budget.scope == MODEL:
@@ -162,7 +162,9 @@ def _stay_home(wanted: Wanted, budget: Budget, bound: int, stand: Stand | None) 
 def _bounded(wanted: Wanted) -> Call:
     """The call as it is sent: a limit that the caller did not give, or a smaller one, is written into its body."""
     call = wanted.call
-    if wanted.max_tokens in (0, call.max_tokens) or not any(bound for _, bound in wishes_of(wanted)):
+    if wanted.max_tokens in (0, call.max_tokens) or not wanted.may_be_shorter:
+        return call
+    if not any(bound for _, bound in wishes_of(wanted)):
         return call
     names = [name for name in TOKEN_LIMITS if call.body.get(name) is not None] or ["max_tokens"]
     body = {**call.body, **dict.fromkeys(names, wanted.max_tokens)}

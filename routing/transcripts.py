@@ -13,6 +13,7 @@ import msgspec
 from accounts.authentication import Caller
 from common.errors import ShareAIError
 from metering.content_log import Heard
+from metering.transcripts import MOST_SIDE_BYTES, bounded
 from providers.schema import Call
 from routing.asked import Serves
 from routing.cache_keys import freshness_of
@@ -48,7 +49,10 @@ class Transcripts:
         if isinstance(reply, StreamReply):
             reply.source = Overheard(reply.source, heard, self._keep)
         else:
-            self._keep(msgspec.structs.replace(heard, answer=reply.body))
+            said, is_cut = reply.body, len(reply.body) > MOST_HEARD_BYTES
+            if is_cut:  # pictures, of which nobody could read anything
+                said = bounded(said, MOST_SIDE_BYTES // 2)[0].encode()
+            self._keep(msgspec.structs.replace(heard, answer=said, is_whole=not is_cut))
         return reply
 
     def _is_forgotten(self, call: Call, caller: Caller) -> bool:

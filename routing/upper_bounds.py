@@ -13,11 +13,14 @@ from accounts.scopes import MODEL, TOKENS
 from common.rates import FinerRates, tiers_within
 from metering.budgets import PURSE, Budget
 from providers.adapters.base import BOUNDED, TokenUsage, cut
-from providers.schema import COMPLETIONS, EMBEDDINGS, Call
+from providers.endpoints import COMPLETIONS, IMAGES, MODERATIONS, WRITES, prompts_in
+from providers.schema import Call
 from providers.targets import OWN, Price, Target
 from routing.plans import Candidate
 
 TOKENS_OF_AN_IMAGE = 50_000
+TOKENS_OF_A_MADE_PICTURE = 8_192
+"""The largest of those in the best quality takes three quarters of it. No body could ask for less."""
 UNSTATED_TOKENS = 4_096
 """What a request may write that does not say, of a model that does not say either: all of them can that much."""
 _MILLION = 1_000_000
@@ -25,15 +28,17 @@ _UNSAID = (None, None)
 
 
 class Size(msgspec.Struct, frozen=True, gc=False):
-    """`prompt_tokens` before the model's context bounds them; `output_tokens` of all choices together."""
+    """`prompt_tokens` before the model's context bounds them; `output_tokens` of all choices together. Each of the
+    `prompts` has the context for itself."""
 
     prompt_tokens: int
     output_tokens: int
+    prompts: int = 1
 
     def of(self, target: Target) -> int:
-        """The prompt, as far as this target takes it."""
+        """The prompts, as far as this target takes them."""
         context = target.context_tokens
-        return self.prompt_tokens if context is None else min(self.prompt_tokens, context)
+        return self.prompt_tokens if context is None else min(self.prompt_tokens, context * self.prompts)
 
 
 def is_unpriced(target: Target) -> bool:
@@ -53,20 +58,23 @@ def is_sold(target: Target, org_id: int) -> bool:
 
 def output_limit(call: Call, candidates: Iterable[Candidate]) -> int:
     """Of one choice: the caller's own limit, else what every candidate can write."""
-    if call.endpoint == EMBEDDINGS:
-        return 0
+    if call.endpoint not in WRITES:
+        return TOKENS_OF_A_MADE_PICTURE if call.endpoint == IMAGES else 0
     if call.max_tokens is not None:
         return call.max_tokens
     return min((_can_write(candidate.target) for candidate in candidates), default=UNSTATED_TOKENS)
 
 
 def size_of(call: Call, max_tokens: int) -> Size:
-    return Size(call.prompt_bytes + TOKENS_OF_AN_IMAGE * images_in(call), max_tokens * choices_of(call))
+    prompt_tokens = call.prompt_bytes + TOKENS_OF_AN_IMAGE * images_in(call)
+    return Size(prompt_tokens, max_tokens * choices_of(call), prompts_in(call.endpoint, call.body))
 
 
 def images_in(call: Call) -> int:
     if "vision" not in call.requires:
         return 0
+    if call.endpoint == MODERATIONS:
+        return _images_in(call.body["input"])
     return sum(_images_in(message.get("content")) for message in call.body["messages"])
 
 
@@ -74,13 +82,7 @@ def choices_of(call: Call) -> int:
     """Answers to all its prompts: of several, each is answered as often as was asked for."""
     counts = call.body.get("n"), call.body.get("best_of")
     choices = 1 if counts == _UNSAID else max(1, *(count or 1 for count in counts))
-    return choices * _prompts_of(call)
-
-
-def _prompts_of(call: Call) -> int:
-    """A list of numbers is one prompt, in tokens."""
-    prompt = call.body.get("prompt") if call.endpoint == COMPLETIONS else None
-    return max(1, sum(not isinstance(one, int) for one in prompt)) if isinstance(prompt, list) else 1
+    return choices * prompts_in(COMPLETIONS, call.body) if call.endpoint == COMPLETIONS else choices
 
 
 def bound_of(budget: Budget, size: Size, targets: Iterable[Target]) -> int:

@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 from accounts.authentication import INFERENCE, Caller
 from common.errors import InvalidRequest, NotFound, ShareAIError
 from common.jsongate import loads
-from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, parse
+from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RERANK
+from providers.schema import parse
 from routing.asgi import GatewayRequest
 from routing.authentication import caller_of
 from routing.catalogue import key_of, model_of, models_of, near_of
@@ -141,6 +142,18 @@ class CompletionsView(CallView):
 
 class EmbeddingsView(CallView):
     endpoint = EMBEDDINGS
+
+
+class ModerationsView(CallView):
+    endpoint = MODERATIONS
+
+
+class RerankView(CallView):
+    endpoint = RERANK
+
+
+class ImagesView(CallView):
+    endpoint = IMAGES
 
 
 class ResponsesView(CallView):

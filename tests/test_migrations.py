@@ -12,7 +12,14 @@ from django.db import connection as default
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
+from accounts.models import Organization
+
 FRESH = "fresh"
+CHOSEN_AT_0003 = """
+INSERT INTO earnings_programme (org_id, kind, donated_percent, is_public, public_name, changed_at)
+VALUES (%s, %s, %s, false, '', now())
+"""
+READ_CHOSEN = "SELECT o.slug, {} FROM earnings_programme p JOIN accounts_organization o ON o.id = p.org_id"
 OURS = (
     "console_api",
     "console",
@@ -115,6 +122,23 @@ def test_each_application_goes_back_to_nothing_and_comes_back_the_same(migrated)
     after = schema()
     for kind in SCHEMA:
         assert after[kind] == before[kind], kind
+
+
+def test_every_programme_that_was_chosen_stays_so_there_and_back(migrated):
+    kinds = {"rewards": (0, 0), "exchange": (100, 0), "mission": (0, 40)}
+    with connections[FRESH].cursor() as cursor:
+        migrate("earnings", "0003")
+        for number, (kind, (_exchanged, donated)) in enumerate(kinds.items(), start=1):
+            org = Organization.objects.using(FRESH).create(public_id=f"org_{number}", name=kind, slug=kind)
+            cursor.execute(CHOSEN_AT_0003, (org.pk, kind, donated))
+        migrate("earnings")
+        cursor.execute(READ_CHOSEN.format("p.exchanged_percent, p.donated_percent"))
+        assert {slug: parts for slug, *parts in cursor.fetchall()} == {kind: [*kinds[kind]] for kind in kinds}
+        migrate("earnings", "0003")
+        cursor.execute(READ_CHOSEN.format("p.kind"))
+        assert dict(cursor.fetchall()) == {kind: kind for kind in kinds}
+        migrate("earnings")
+        cursor.execute("DELETE FROM earnings_programme; DELETE FROM accounts_organization")
 
 
 def test_no_migration_is_missing(db):

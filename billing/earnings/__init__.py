@@ -1,8 +1,8 @@
 """What machines earn for their owners: how it is divided, when it is theirs, what is taken back of it.
 
     settlement ─► owner's share ─► rewards_escrow ─┬─(Rewards)── after 14 days and with trust ─► rewards_available
-                                                   ├─(Exchange)─ at once ─► tokens
-                                                   └─(Mission)── 10–100 % at once ─► ngo_payable of each cause
+                                                   ├─(Exchange)─ 0–100 % at once ─► tokens
+                                                   └─(Mission)── none or 10–100 % at once ─► ngo_payable of each cause
 
     splitting   the arithmetic, pure        sharing    the hand that settlement lends us
     programmes  what an owner chose         maturity   from escrow to what may be paid out

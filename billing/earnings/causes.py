@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.text import slugify
@@ -21,11 +21,12 @@ from accounts.audit import Actor
 from accounts.audit_values import differences
 from accounts.errors import InvalidField
 from accounts.fields import cleaned_name
-from billing.earnings.models import MISSION, Cause, CauseChoice
+from billing.earnings.models import Cause, CauseChoice
 from common.money import format_usd
 from ledger import kinds
 from ledger.chart import ensure_account
 from ledger.drafts import Draft
+from ledger.errors import NotCovered
 from ledger.history import stands_at
 from ledger.models import Account, Entry, Transfer
 from ledger.posting import Posted
@@ -34,6 +35,9 @@ from ledger.transfers import REVERSAL, post
 OPERATOR = Actor.system("operator")
 CAUSE_PAYOUT = "cause_payout"
 _LONGEST = {"name": 120, "summary": 240, "about": 4000, "website": 300}
+_NOT_SLUGS = {"new", "review"}
+"""Pages of other things lie where pages of such causes would."""
+
 _IS_WEB = URLValidator(schemes=["https", "http"])
 
 
@@ -62,14 +66,13 @@ def totals() -> dict[int, Total]:
         int(account.reference): (account.balance + paid.get(pk, 0), paid.get(pk, 0))
         for pk, account in accounts.items()
     }
-    chosen = CauseChoice.objects.filter(programme__kind=MISSION)
-    owners = dict(chosen.values_list("cause").annotate(count=Count("programme")))
+    owners = dict(CauseChoice.objects.values_list("cause").annotate(count=Count("programme")))
     return {id: Total(*moved.get(id, (0, 0)), owners.get(id, 0)) for id in moved.keys() | owners.keys()}
 
 
 def givers() -> int:
     """Owners who give to a cause now."""
-    return CauseChoice.objects.filter(programme__kind=MISSION).values("programme").distinct().count()
+    return CauseChoice.objects.values("programme").distinct().count()
 
 
 def total_of(cause: Cause) -> Total:
@@ -105,7 +108,7 @@ def _months(since: datetime, until: datetime) -> list[datetime]:
 def pay(cause: Cause, nanos: int, reference: str, actor: Actor = OPERATOR) -> Posted:
     """Notes that the operator has paid so much to a cause, by its bank; once for each reference.
 
-    Raises: InvalidField. NotCovered: it is owed less. BusinessIdReused: another amount was noted for this reference.
+    Raises: InvalidField: also where it is owed less. BusinessIdReused: another amount was noted for this reference.
     """
     reference = cleaned_name(reference, longest=80, field="reference")
     if nanos <= 0:
@@ -114,16 +117,20 @@ def pay(cause: Cause, nanos: int, reference: str, actor: Actor = OPERATOR) -> Po
     bank = ensure_account(kinds.BANK_CLEARING)
     moves = {payable.pk: -nanos, bank.pk: nanos}
     with transaction.atomic():
-        posted = post(Draft(f"cause:{cause.slug}:{reference}", CAUSE_PAYOUT, moves, reason=reference))
+        try:
+            posted = post(Draft(f"cause:{cause.slug}:{reference}", CAUSE_PAYOUT, moves, reason=reference))
+        except NotCovered:
+            raise InvalidField.one("amount_usd", _("More than is owed to it.")) from None
         if posted.is_new:
             _note(cause, actor, "cause.paid", after={"amount_usd": format_usd(nanos), "reference": reference})
     return posted
 
 
 def add(given: Mapping[str, Any], actor: Actor = OPERATOR) -> Cause:
-    """Raises: InvalidField."""
+    """Raises: InvalidField: also where there is one of this name, for a wish that arrives twice is one."""
     said = _cleaned(given)
     with transaction.atomic():
+        _refuse_second(said["name"])
         cause = Cause(**said)
         cause.slug = _free_slug(cause.name)
         cause.save()
@@ -132,36 +139,53 @@ def add(given: Mapping[str, Any], actor: Actor = OPERATOR) -> Cause:
 
 
 def edit(cause: Cause, given: Mapping[str, Any], actor: Actor = OPERATOR) -> Cause:
-    """The short name stays, for links to it. Raises: InvalidField."""
-    said = _cleaned(given)
+    """What is not given stays, the short name too, for links to it. Raises: InvalidField."""
     with transaction.atomic():
-        before, after = differences({name: getattr(cause, name) for name in said}, said)
-        for name, value in said.items():
-            setattr(cause, name, value)
-        cause.save()
+        row = _locked(cause)
+        kept = {name: getattr(row, name) for name in _LONGEST}
+        before, after = differences(kept, _cleaned(kept | dict(given)))
+        if "name" in after:
+            _refuse_second(after["name"], row)
+        for name, value in after.items():
+            setattr(row, name, value)
         if after:
-            _note(cause, actor, "cause.updated", before=before, after=after)
-    return cause
+            row.save(update_fields=[*after])
+            _note(row, actor, "cause.updated", before=before, after=after)
+    return row
 
 
 def close(cause: Cause, actor: Actor = OPERATOR) -> Cause:
     """Nothing more goes to it from the next settled request on; what it was given stays its own, its page too."""
-    if cause.closed_at is None:
-        _set_closed(cause, timezone.now(), actor, "cause.closed")
-    return cause
+    return _set_closed(cause, timezone.now(), actor, "cause.closed")
 
 
 def reopen(cause: Cause, actor: Actor = OPERATOR) -> Cause:
-    if cause.closed_at is not None:
-        _set_closed(cause, None, actor, "cause.reopened")
-    return cause
+    return _set_closed(cause, None, actor, "cause.reopened")
 
 
-def _set_closed(cause: Cause, at: datetime | None, actor: Actor, action: str) -> None:
+def _set_closed(cause: Cause, at: datetime | None, actor: Actor, action: str) -> Cause:
+    """Whoever wishes the same at the same time finds it done."""
     with transaction.atomic():
-        before, cause.closed_at = cause.closed_at, at
-        cause.save(update_fields=["closed_at"])
-        _note(cause, actor, action, before={"closed_at": before}, after={"closed_at": at})
+        row = _locked(cause)
+        if (row.closed_at is None) is (at is None):
+            return row
+        before, row.closed_at = row.closed_at, at
+        row.save(update_fields=["closed_at"])
+        _note(row, actor, action, before={"closed_at": before}, after={"closed_at": at})
+    return row
+
+
+def _locked(cause: Cause) -> Cause:
+    return Cause.objects.select_for_update().get(pk=cause.pk)
+
+
+def _refuse_second(name: str, cause: Cause | None = None) -> None:
+    """Until the transaction ends nobody else takes this name, nor the short name made of it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('billing.causes', 0))")
+    named = Cause.objects.filter(name__iexact=name)
+    if (named.exclude(pk=cause.pk) if cause else named).exists():
+        raise InvalidField.one("name", _("There is a cause of this name already."))
 
 
 def _note(cause: Cause, actor: Actor, action: str, **changes: Mapping[str, Any]) -> None:
@@ -197,4 +221,6 @@ def _free_slug(name: str) -> str:
     stem = slugify(name)[:50].strip("-") or "cause"
     taken = set(Cause.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
     numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
-    return stem if stem not in taken else next(slug for slug in numbered if slug not in taken)
+    if stem not in taken and stem not in _NOT_SLUGS:
+        return stem
+    return next(slug for slug in numbered if slug not in taken)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from accounts.audit import Actor
 from accounts.models import Organization
-from billing.earnings.models import MISSION, Programme
+from billing.earnings.models import Programme
 from billing.earnings.programmes import programme_of
 from billing.earnings.trust import Trust, trust_of
 from nodes import changes
@@ -39,8 +39,7 @@ def exposure_with(trust: Trust, programme: Programme) -> int:
     """The same of what is known already."""
     if not settings.EARNINGS_EXPOSURE:
         return PLAIN
-    given = programme.donated_percent if programme.kind == MISSION else 0
-    return exposure_percent(is_trusted=trust.suffices, donated_percent=given)
+    return exposure_percent(is_trusted=trust.suffices, donated_percent=programme.donated_percent)
 
 
 def refresh(now: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts.tenancy import TenantModel
 from nodes.models import Node
 
-REWARDS, EXCHANGE, MISSION = "rewards", "exchange", "mission"
+REWARDS, EXCHANGE, MISSION, MIXED = "rewards", "exchange", "mission", "mixed"
 PROGRAMMES = (REWARDS, EXCHANGE, MISSION)
+"""The plain ones, that can be chosen by their name; any other division is mixed."""
 LEAST_DONATED_PERCENT, MOST_DONATED_PERCENT = 10, 100
 MOST_WEIGHT = 100
 
@@ -35,13 +36,14 @@ class Cause(models.Model):
 class Programme(TenantModel):
     """What becomes of an owner's share, from the next settled request on. Without a row it is Rewards.
 
+    So many percent of it are exchanged and given; the rest is rewards.
     `public_name` stands on the leaderboard only while `is_public`.
     """
 
     org = models.OneToOneField("accounts.Organization", on_delete=models.CASCADE, related_name="+")
-    kind = models.CharField(max_length=10, default=REWARDS)
+    exchanged_percent = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
     donated_percent = models.PositiveSmallIntegerField(
-        default=0, validators=[MinValueValidator(0), MaxValueValidator(MOST_DONATED_PERCENT)]
+        default=0, validators=[MaxValueValidator(MOST_DONATED_PERCENT)]
     )
     is_public = models.BooleanField(default=False)
     public_name = models.CharField(max_length=60, blank=True)
@@ -50,15 +52,26 @@ class Programme(TenantModel):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind=MISSION, donated_percent__gte=10, donated_percent__lte=100)
-                | (~Q(kind=MISSION) & Q(donated_percent=0)),
-                name="earnings_programme_percent",
+                condition=(Q(donated_percent=0) | Q(donated_percent__gte=LEAST_DONATED_PERCENT))
+                & Q(exchanged_percent__gte=0, exchanged_percent__lte=100 - F("donated_percent")),
+                name="earnings_programme_divided",
             ),
             models.CheckConstraint(condition=Q(is_public=False) | ~Q(public_name=""), name="earnings_public_named"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.org_id}"
+
+    @property
+    def rewarded_percent(self) -> int:
+        return 100 - self.exchanged_percent - self.donated_percent
+
+    @property
+    def kind(self) -> str:
+        """One of PROGRAMMES, or MIXED."""
+        if not self.exchanged_percent:
+            return MISSION if self.donated_percent else REWARDS
+        return EXCHANGE if self.exchanged_percent == 100 else MIXED
 
 
 class CauseChoice(TenantModel):

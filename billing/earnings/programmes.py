@@ -17,10 +17,8 @@ from accounts.models import Organization
 from accounts.roles import Permission
 from billing.earnings.models import (
     LEAST_DONATED_PERCENT,
-    MISSION,
     MOST_DONATED_PERCENT,
     MOST_WEIGHT,
-    PROGRAMMES,
     Cause,
     CauseChoice,
     Programme,
@@ -48,10 +46,11 @@ def programme_of(organization: Organization) -> Programme:
 
 def choice_of(programme: Programme) -> Choice:
     """As it divides now: closed causes get nothing."""
-    if programme.pk is None or programme.kind != MISSION:
-        return Choice(programme.kind)
+    if not programme.donated_percent:
+        return Choice(programme.exchanged_percent)
     chosen = programme.choices.filter(cause__closed_at=None).order_by("cause_id")
-    return Choice(programme.kind, programme.donated_percent, tuple(chosen.values_list("cause_id", "weight")))
+    weights = tuple(chosen.values_list("cause_id", "weight"))
+    return Choice(programme.exchanged_percent, programme.donated_percent, weights)
 
 
 def weights_of(programme: Programme) -> dict[str, int]:
@@ -70,18 +69,21 @@ def preview(choice: Choice, paid: int) -> Preview:
 def cleaned_choice(given: Mapping[str, Any]) -> tuple[Choice, dict[int, Cause]]:
     """
     Args:
-        given: `kind`, and for Mission `donated_percent` and `causes`, weights by short names.
+        given: `exchanged_percent` and `donated_percent`, nothing of it being 0, and with the latter `causes`, weights
+            by short names.
 
     Raises: InvalidField.
     """
-    kind = given.get("kind")
-    if kind not in PROGRAMMES:
-        raise InvalidField.one("kind", _("Choose one of: %(names)s.") % {"names": ", ".join(PROGRAMMES)})
-    if kind != MISSION:
-        return Choice(kind), {}
-    percent, causes = _cleaned_percent(given.get("donated_percent")), _cleaned_causes(given.get("causes"))
+    exchanged = _cleaned_percent(given, "exchanged_percent", least=0)
+    if not given.get("donated_percent"):
+        return Choice(exchanged), {}
+    donated = _cleaned_percent(given, "donated_percent", least=LEAST_DONATED_PERCENT)
+    if exchanged + donated > 100:
+        message = _("Together with what you give it comes to %(sum)d %%, which is more than there is.")
+        raise InvalidField.one("exchanged_percent", message % {"sum": exchanged + donated})
+    causes = _cleaned_causes(given.get("causes"))
     weights = tuple(sorted((cause.pk, weight) for cause, weight in causes))
-    return Choice(kind, percent, weights), {cause.pk: cause for cause, _weight in causes}
+    return Choice(exchanged, donated, weights), {cause.pk: cause for cause, _weight in causes}
 
 
 def choose(organization: Organization, actor: Actor, given: Mapping[str, Any]) -> Programme:
@@ -91,7 +93,7 @@ def choose(organization: Organization, actor: Actor, given: Mapping[str, Any]) -
         choice, causes = cleaned_choice(given)
         row = programme_of(held)
         before = _said(row)
-        row.kind, row.donated_percent = choice.kind, choice.donated_percent
+        row.exchanged_percent, row.donated_percent = choice.exchanged_percent, choice.donated_percent
         row.save()
         row.choices.all().delete()
         CauseChoice.objects.bulk_create(
@@ -123,14 +125,17 @@ def recognise(organization: Organization, actor: Actor, *, is_public: bool, publ
 
 
 def _said(row: Programme) -> dict[str, Any]:
-    return {"kind": row.kind, "donated_percent": row.donated_percent, "causes": weights_of(row)}
+    parts = {"exchanged_percent": row.exchanged_percent, "donated_percent": row.donated_percent}
+    return parts | {"causes": weights_of(row)}
 
 
-def _cleaned_percent(value: Any) -> int:
+def _cleaned_percent(given: Mapping[str, Any], name: str, least: int) -> int:
+    value = given.get(name) or 0
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not is_whole or not LEAST_DONATED_PERCENT <= value <= MOST_DONATED_PERCENT:
-        limits = {"least": LEAST_DONATED_PERCENT, "most": MOST_DONATED_PERCENT}
-        raise InvalidField.one("donated_percent", _("Give a whole number from %(least)d to %(most)d.") % limits)
+    if not is_whole or not least <= value <= MOST_DONATED_PERCENT:
+        plain = _("Give a whole number from %(least)d to %(most)d.")
+        message = _("Give a whole number from %(least)d to %(most)d, or 0 for nothing.") if least else plain
+        raise InvalidField.one(name, message % {"least": least, "most": MOST_DONATED_PERCENT})
     return int(value)
 
 

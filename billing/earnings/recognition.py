@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Sum
 
 from accounts.models import Organization
-from billing.earnings.models import MISSION, Donation, Lot, Programme
+from billing.earnings.models import Donation, Lot, Programme
 from billing.earnings.trust import Record, Trust, records_of, trusts_of
 
 OVER = timedelta(days=30)
@@ -42,7 +42,7 @@ def badges_of(organization: Organization, now: datetime) -> tuple[str, ...]:
 
 def badges_of_all(org_ids: Collection[int], now: datetime) -> dict[int, tuple[str, ...]]:
     records = records_of(org_ids, now)
-    givers = set(Programme.objects.filter(org__in=org_ids, kind=MISSION).values_list("org_id", flat=True))
+    givers = set(Programme.objects.filter(org__in=org_ids, donated_percent__gt=0).values_list("org_id", flat=True))
     trusts = trusts_of(org_ids, now, records)
     return {org_id: badges_for(records[org_id], trusts[org_id], gives=org_id in givers) for org_id in org_ids}
 

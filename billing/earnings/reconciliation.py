@@ -51,6 +51,11 @@ INVARIANTS = (
         ) e ON e.reference = d.cause_id::text
         WHERE d.given <> coalesce(e.given, 0)
         UNION ALL
+        SELECT 'lot ' || l.id, 'gave ' || l.donated || ', its gifts say ' || coalesce(d.given, 0)
+        FROM earnings_lot l LEFT JOIN (
+            SELECT lot_id, sum(nanos) AS given FROM earnings_donation GROUP BY 1
+        ) d ON d.lot_id = l.id WHERE l.donated <> coalesce(d.given, 0)
+        UNION ALL
         SELECT 'case ' || c.public_id, 'organisation ' || p.org_id || ' got nano-USD '
             || coalesce(e.nanos, 0) || ' back, not ' || p.nanos
         FROM earnings_case c JOIN earnings_lot l ON l.id = c.lot_id

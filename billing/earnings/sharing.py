@@ -5,11 +5,10 @@ All of it happens in the transaction that records the usage. A batch without an 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from billing.earnings.models import EXCHANGE, MISSION
 from billing.earnings.splitting import Choice, Split, split
 from ledger import kinds
 from ledger.accounts import AccountIds, Wanted
@@ -19,9 +18,9 @@ from ledger.posting import Cursor
 if TYPE_CHECKING:
     from billing.settlement import Part
 
-DONATION = "donation"
+EXCHANGE, DONATION = "exchange", "donation"
 READ = """
-SELECT p.org_id, p.kind, p.donated_percent, c.id, h.weight FROM earnings_programme p
+SELECT p.org_id, p.exchanged_percent, p.donated_percent, c.id, h.weight FROM earnings_programme p
 LEFT JOIN earnings_causechoice h ON h.programme_id = p.id
 LEFT JOIN earnings_cause c ON c.id = h.cause_id AND c.closed_at IS NULL
 WHERE p.org_id = ANY(%s) ORDER BY p.org_id, c.id
@@ -80,26 +79,30 @@ class Sharing:
         if not owners:
             return {}
         self._choices = choices_of(cursor, owners)
-        swappers = [org for org, choice in self._choices.items() if choice.kind == EXCHANGE]
+        swappers = [org for org, choice in self._choices.items() if choice.exchanged_percent]
         ids = self._ids.ensure(cursor, [(kinds.TOKENS, org) for org in swappers])
         causes = {cause for choice in self._choices.values() for cause, _ in choice.causes}
         return ids | {(kinds.NGO_PAYABLE, cause): id for cause, id in cause_accounts(cursor, causes).items()}
 
     def drafts(self, settlement: str, parts: Iterable[Part], ids: Mapping[Wanted, int]) -> list[Draft]:
-        """What goes on from the escrow at once. Posted after the settlement that fills it: drafts are posted in the
-        order of their ids, and `split:` comes after `settlement:`."""
-        moves: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+        """What goes on from the escrow at once: to tokens by one transfer, to causes by another. Posted after the
+        settlement that fills it: drafts are posted in the order of their ids, and `split:` comes after `settlement:`.
+        """
+        moves: defaultdict[tuple[int, str], Counter[int]] = defaultdict(Counter)
         for part in parts:
             if part.owner and part.owner_id in self._choices:
-                divided = self._split(part)
-                onward = {ids[kinds.NGO_PAYABLE, cause]: nanos for cause, nanos in divided.donated.items()}
+                divided, owner = self._split(part), part.owner_id
                 if divided.exchanged:
-                    onward[ids[kinds.TOKENS, part.owner_id]] = divided.exchanged
-                for account, nanos in onward.items():
-                    moves[part.owner_id][account] += nanos
-                    moves[part.owner_id][ids[kinds.REWARDS_ESCROW, part.owner_id]] -= nanos
+                    moves[owner, EXCHANGE][ids[kinds.TOKENS, owner]] += divided.exchanged
+                for cause, nanos in divided.donated.items():
+                    moves[owner, DONATION][ids[kinds.NGO_PAYABLE, cause]] += nanos
         return [
-            Draft(f"split:{settlement}:{owner}", self._kind(owner), dict(moved)) for owner, moved in moves.items()
+            Draft(
+                f"split:{settlement}:{owner}:{kind}",
+                kind,
+                {ids[kinds.REWARDS_ESCROW, owner]: -onward.total(), **onward},
+            )
+            for (owner, kind), onward in moves.items()
         ]
 
     def keep(self, cursor: Cursor, posted: Iterable[tuple[int, Sequence[Part]]]) -> None:
@@ -125,18 +128,14 @@ class Sharing:
     def _split(self, part: Part) -> Split:
         return split(part.owner, self._choices.get(part.owner_id, Choice()))
 
-    def _kind(self, owner: int) -> str:
-        return EXCHANGE if self._choices[owner].kind == EXCHANGE else DONATION
-
 
 def choices_of(cursor: Cursor, owners: Collection[int]) -> dict[int, Choice]:
     """Of those who chose anything."""
     cursor.execute(READ, (list(owners),))
     found: dict[int, Choice] = {}
-    for org_id, kind, percent, cause, weight in cursor.fetchall():
+    for org_id, exchanged, donated, cause, weight in cursor.fetchall():
         earlier = found.get(org_id, Choice()).causes
-        causes = (*earlier, (cause, weight)) if cause is not None and kind == MISSION else earlier
-        found[org_id] = Choice(kind, percent, causes)
+        found[org_id] = Choice(exchanged, donated, earlier if cause is None else (*earlier, (cause, weight)))
     return found
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from billing.earnings.models import EXCHANGE, MISSION, REWARDS
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A programme as it divides. `causes` are open causes with their weights, in the order of their ids."""
+    """A programme as it divides: what neither percentage takes is rewards, and the two come to no more than 100.
+    `causes` are open causes with their weights, in the order of their ids."""
 
-    kind: str = REWARDS
+    exchanged_percent: int = 0
     donated_percent: int = 0
     causes: Sequence[tuple[int, int]] = ()
 
@@ -31,16 +30,16 @@ class Split:
 
 
 def split(nanos: int, choice: Choice) -> Split:
-    """What is given is rounded down once; the rest stays the owner's. Without an open cause nothing is given.
+    """What is given and what is exchanged are each rounded down once, and what that leaves is rewards; of who wants
+    no rewards at all it is exchanged. Without an open cause nothing is given: that part is rewards.
 
     Args: nanos: an owner's share of one request, not negative.
     """
-    if choice.kind == EXCHANGE:
-        return Split(exchanged=nanos)
-    if choice.kind != MISSION or not choice.causes:
-        return Split(escrow=nanos)
-    given = nanos * choice.donated_percent // 100
-    return Split(escrow=nanos - given, donated=_by_weight(given, choice.causes))
+    percent = choice.donated_percent if choice.causes else 0
+    given = nanos * percent // 100
+    has_rewards = choice.exchanged_percent + percent < 100
+    exchanged = nanos * choice.exchanged_percent // 100 if has_rewards else nanos - given
+    return Split(nanos - given - exchanged, exchanged, _by_weight(given, choice.causes) if given else {})
 
 
 def _by_weight(nanos: int, causes: Sequence[tuple[int, int]]) -> dict[int, int]:

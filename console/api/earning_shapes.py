@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from billing.earnings.models import MOST_DONATED_PERCENT, PROGRAMMES, Case, Caus
 from billing.earnings.programmes import LONGEST_PUBLIC_NAME
 from common.money import MAX_NANOS
 from console.api.fields import Body, Flag, Kind, Query, Shown, Text, UsdOfNanos
-from nodes.models import NodeModel
+from nodes.models import NodeDoubt, NodeModel
 
 _NANOS = UsdOfNanos()
 
@@ -85,11 +86,12 @@ class RecognitionWishes(Body):
 
 
 class PreviewQuery(Query):
-    kind = serializers.ChoiceField(PROGRAMMES, default=PROGRAMMES[0])
-    donated_percent = serializers.IntegerField(required=False, min_value=10, max_value=MOST_DONATED_PERCENT)
+    exchange = serializers.IntegerField(required=False, min_value=0, max_value=100, help_text="Percent of the share.")
+    donated_percent = serializers.IntegerField(required=False, min_value=0, max_value=MOST_DONATED_PERCENT)
     causes = serializers.CharField(
         required=False, allow_blank=True, max_length=1000, help_text="`slug:weight`, divided by commas."
     )
+    kind = serializers.ChoiceField(PROGRAMMES, required=False, help_text="Instead of `exchange`.")
     amount_nanos = serializers.IntegerField(
         required=False, min_value=0, max_value=MAX_NANOS // 1_000_000, help_text="1e-9 USD; a dollar without it."
     )
@@ -136,7 +138,10 @@ class CaseShown(Shown):
 
     @extend_schema_field(DoubtShown(many=True))
     def get_doubts(self, case: Case) -> Any:
-        return DoubtShown(cases.doubts_behind(case.lot), many=True).data
+        return DoubtShown(self.doubts_of(case), many=True).data
+
+    def doubts_of(self, case: Case) -> Collection[NodeDoubt]:
+        return list(cases.doubts_behind(case.lot))
 
 
 class Answer(Body):

@@ -26,7 +26,7 @@ from console.api.earning_shapes import (
 )
 from console.api.frame import ResourceView
 from console.api.openapi import described, list_of
-from console.api.programme_shapes import ProgrammeShown, ProgrammeWishes, chosen
+from console.api.programme_shapes import ProgrammeShown, ProgrammeWishes, divided
 
 _SEE, _MANAGE = (Permission.VIEW_EARNINGS,), (Permission.MANAGE_EARNINGS,)
 
@@ -72,11 +72,11 @@ class ProgrammeView(_EarningsView):
         "Choose a programme",
         body=ProgrammeWishes,
         answer=ProgrammeShown,
-        sent={"rewards": 75, "mission": [{"cause": "trees-for-all", "share": 25}]},
+        sent={"rewards": 45, "exchange": 30, "mission": [{"cause": "trees-for-all", "share": 25}]},
     )
     def put(self, request: Request) -> Response:
         """It counts from the next settled request on."""
-        programmes.choose(self.organization, self.actor, chosen(self.read(ProgrammeWishes)))
+        programmes.choose(self.organization, self.actor, self.read(ProgrammeWishes))
         return self._shown()
 
     def _shown(self) -> Response:
@@ -89,9 +89,10 @@ class PreviewView(_EarningsView):
     def get(self, request: Request) -> Response:
         """What of an amount goes where, exactly as settlement would divide one request of that price."""
         query = self.query(PreviewQuery)
-        given = {"kind": query["kind"], "donated_percent": query.get("donated_percent")}
-        choice, found = programmes.cleaned_choice(given | {"causes": _weights(query.get("causes", ""))})
-        shown = programmes.preview(choice, query.get("amount_nanos", NANOS_PER_USD))
+        amount, weights = query.pop("amount_nanos", NANOS_PER_USD), _weights(query.pop("causes", ""))
+        said = query | ({"causes": weights} if weights else {})
+        choice, found = programmes.cleaned_choice(divided(said or {"rewards": 100}))
+        shown = programmes.preview(choice, amount)
         donated = {found[id].slug: nanos for id, nanos in shown.share.donated.items()}
         return Response(PreviewShown(shown, context={"donated": donated}).data)
 

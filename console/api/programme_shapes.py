@@ -1,4 +1,4 @@
-"""A programme as the API says it: by its kind, or by what of the share goes where: the same said otherwise."""
+"""A programme as the API says it: by percentages of the share, or by the name of a plain one."""
 
 from __future__ import annotations
 
@@ -10,32 +10,18 @@ from rest_framework import serializers
 from accounts.errors import InvalidField
 from billing.earnings.models import (
     EXCHANGE,
-    LEAST_DONATED_PERCENT,
     MISSION,
+    MIXED,
     MOST_DONATED_PERCENT,
     MOST_WEIGHT,
     PROGRAMMES,
-    REWARDS,
     Programme,
 )
 from console.api.fields import Body, Kind, Shown, Text, Whole
 
 _PERCENT = "Percent of the share."
-
-
-class ProgrammeChoice(Body):
-    kind = serializers.ChoiceField(PROGRAMMES)
-    donated_percent = Whole(
-        required=False,
-        min_value=LEAST_DONATED_PERCENT,
-        max_value=MOST_DONATED_PERCENT,
-        help_text="With `kind`, for mission only.",
-    )
-    causes = serializers.DictField(
-        child=Whole(min_value=1, max_value=MOST_WEIGHT),
-        required=False,
-        help_text="With `kind`, for mission: weights by id.",
-    )
+_PARTS = {"rewards", "exchange", "mission"}
+_HOW = "Say `rewards`, `exchange` and `mission`"
 
 
 class GiftWish(Body):
@@ -43,36 +29,67 @@ class GiftWish(Body):
     share = Whole(min_value=1, max_value=100, help_text=_PERCENT)
 
 
-class ProgrammeWishes(ProgrammeChoice):
-    """Either `kind`, or some of `rewards`, `exchange` and `mission`, which come to 100 together."""
+class ProgrammeWishes(Body):
+    """Some of `rewards`, `exchange` and what is given, which come to 100 together; or a plain programme's `kind`.
 
-    kind = serializers.ChoiceField(PROGRAMMES, required=False)
+    What is given is said by `mission`, or by `donated_percent` and `causes`: 10 to 100 % in all, or nothing.
+    """
+
     rewards = Whole(required=False, min_value=0, max_value=100, help_text=f"{_PERCENT} What the others leave.")
-    exchange = Whole(required=False, min_value=0, max_value=100, help_text=f"{_PERCENT} All of it, or nothing.")
+    exchange = Whole(required=False, min_value=0, max_value=100, help_text=f"{_PERCENT} Becomes tokens at once.")
     mission = GiftWish(many=True, required=False)
+    donated_percent = Whole(
+        required=False,
+        min_value=0,
+        max_value=MOST_DONATED_PERCENT,
+        help_text="Instead of `mission`: percent of the share, divided among `causes`.",
+    )
+    causes = serializers.DictField(
+        child=Whole(min_value=1, max_value=MOST_WEIGHT),
+        required=False,
+        help_text="With `donated_percent`: weights by id.",
+    )
+    kind = serializers.ChoiceField(
+        PROGRAMMES, required=False, help_text="All of the share for one; mission with `donated_percent` and `causes`."
+    )
+
+    def validate(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Whichever way it was said, one form: that of `programmes.choose`. Raises: InvalidField."""
+        return divided(said)
 
 
-def chosen(said: dict[str, Any]) -> dict[str, Any]:
+def divided(said: dict[str, Any]) -> dict[str, Any]:
     """As `programmes.choose` takes it. Raises: InvalidField."""
-    parts = said.keys() & {"rewards", "exchange", "mission"}
-    if not parts:
-        if "kind" not in said:
-            raise InvalidField.one("kind", "Say `kind`, or `rewards`, `exchange` and `mission`.")
-        return said
-    if "kind" in said or "causes" in said or "donated_percent" in said:
-        raise InvalidField.one("kind", "Say either `kind`, or `rewards`, `exchange` and `mission`, not both.")
+    if "kind" in said:
+        if said.keys() & _PARTS:
+            raise InvalidField.one("kind", f"{_HOW}, or `kind`, not both.")
+        return _plain(said["kind"], said)
+    if not said:
+        raise InvalidField.one("kind", f"{_HOW}, or `kind`.")
+    if "mission" in said and said.keys() & {"donated_percent", "causes"}:
+        raise InvalidField.one("mission", "Say either `mission`, or `donated_percent` and `causes`, not both.")
+    if said.get("causes") and not said.get("donated_percent"):
+        raise InvalidField.one("donated_percent", "Say how much the causes are given.")
     gifts = {gift["cause"]: gift["share"] for gift in said.get("mission", ())}
     if len(gifts) < len(said.get("mission", ())):
         raise InvalidField.one("mission", "Name each cause once.")
-    given, exchange = sum(gifts.values()), said.get("exchange", 0)
-    if exchange not in (0, 100):
-        raise InvalidField.one("exchange", "Exchange takes all of the share or nothing of it: 100 or 0.")
+    given, exchange = said.get("donated_percent", sum(gifts.values())), said.get("exchange", 0)
     rest = 100 - given - exchange
     if rest < 0 or said.get("rewards", rest) != rest:
         raise InvalidField.one("rewards", "Together they have to come to 100.")
-    if gifts:
-        return {"kind": MISSION, "donated_percent": given, "causes": gifts}
-    return {"kind": EXCHANGE if exchange else REWARDS}
+    return _choice(exchange, given, said.get("causes", gifts))
+
+
+def _plain(kind: str, said: dict[str, Any]) -> dict[str, Any]:
+    if kind != MISSION:
+        return _choice(100 if kind == EXCHANGE else 0)
+    if not said.get("donated_percent"):
+        raise InvalidField.one("donated_percent", "Say how much is given.")
+    return _choice(0, said["donated_percent"], said.get("causes"))
+
+
+def _choice(exchanged: int, donated: int = 0, causes: dict[str, int] | None = None) -> dict[str, Any]:
+    return {"exchanged_percent": exchanged, "donated_percent": donated, "causes": causes or {}}
 
 
 class GiftShown(Shown):
@@ -82,12 +99,12 @@ class GiftShown(Shown):
 
 class ProgrammeShown(Shown):
     object = Kind("earnings_programme")
-    kind = serializers.ChoiceField(PROGRAMMES)
-    donated_percent = serializers.IntegerField()
-    causes = serializers.SerializerMethodField()
-    rewards = serializers.SerializerMethodField(help_text=_PERCENT)
-    exchange = serializers.SerializerMethodField(help_text=_PERCENT)
-    mission = serializers.SerializerMethodField()
+    kind = serializers.ChoiceField([*PROGRAMMES, MIXED])
+    rewards = serializers.IntegerField(source="rewarded_percent", help_text=_PERCENT)
+    exchange = serializers.IntegerField(source="exchanged_percent", help_text=_PERCENT)
+    mission = serializers.SerializerMethodField(help_text="What each cause is given.")
+    donated_percent = serializers.IntegerField(help_text="All that is given.")
+    causes = serializers.SerializerMethodField(help_text="Weights by id.")
     is_public = serializers.BooleanField(help_text="Whether the leaderboard shows it.")
     public_name = serializers.CharField(allow_blank=True)
 
@@ -95,21 +112,10 @@ class ProgrammeShown(Shown):
     def get_causes(self, _programme: Programme) -> dict[str, int]:
         return dict(self.context["causes"])
 
-    def get_rewards(self, programme: Programme) -> int:
-        return 0 if programme.kind == EXCHANGE else 100 - self._given(programme)
-
-    def get_exchange(self, programme: Programme) -> int:
-        return 100 if programme.kind == EXCHANGE else 0
-
     @extend_schema_field(GiftShown(many=True))
     def get_mission(self, programme: Programme) -> list[dict[str, Any]]:
         weights = self.context["causes"]
-        given, all_weights = self._given(programme), sum(weights.values())
+        given, all_weights = programme.donated_percent, sum(weights.values())
         return [
-            {"cause": cause, "share": round(given * weight / all_weights, 4)}
-            for cause, weight in weights.items()
-            if given
+            {"cause": cause, "share": round(given * weight / all_weights, 4)} for cause, weight in weights.items()
         ]
-
-    def _given(self, programme: Programme) -> int:
-        return programme.donated_percent if programme.kind == MISSION else 0

@@ -13,6 +13,7 @@ from console.api.frame import ResourceView
 from console.api.idempotency import idempotent
 from console.api.openapi import described
 from console.api.routes import HedgeShown
+from providers.endpoints import KINDS
 from providers.schema import Call
 from providers.targets import CLOUD, GUEST, OWN
 from routing.drafts import explain_draft
@@ -27,7 +28,7 @@ NEEDS = ("tools", "json_schema", "vision")
 class ExplainWishes(Body):
     model = Text(max_length=300, help_text="A route, a model, `<provider>/<model>`, with a suffix or without.")
     draft = Flag(default=False, help_text="true: as if the draft of this route were live.")
-    kind = serializers.ChoiceField(["chat", "embedding"], default="chat")
+    kind = serializers.ChoiceField(list(KINDS), default="chat")
     prompt_tokens = Whole(min_value=0, max_value=MOST_TOKENS, default=100)
     max_tokens = Whole(min_value=1, max_value=MOST_TOKENS, required=False)
     needs = serializers.ListField(

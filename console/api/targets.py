@@ -14,6 +14,7 @@ from console.api.openapi import described, list_of
 from console.api.pages import page_of_list
 from console.api.provider_shapes import TIERS, PriceTierShown
 from console.api.target_health import CONDITIONS
+from providers.endpoints import KINDS
 from providers.states import Condition
 from providers.targets import CLOUD, GUEST, OWN
 
@@ -48,7 +49,7 @@ class TargetShown(Shown):
         help_text="`<provider>/<model>`, `node/<machine>/<model>`: what routes and callers name."
     )
     model = serializers.CharField()
-    kind = serializers.CharField(help_text="`chat` or `embedding`.")
+    kind = serializers.CharField(help_text="One of: " + ", ".join(KINDS) + ".")
     provider = serializers.CharField(help_text="The provider's `slug`.")
     provider_name = serializers.CharField()
     is_own = serializers.BooleanField(help_text="false: of the platform, or a machine of another organisation.")
@@ -73,7 +74,7 @@ class ModelShown(Shown):
     object = Kind("model")
     id = serializers.CharField(help_text="The name to ask for.")
     is_route = serializers.BooleanField()
-    kind = serializers.CharField(help_text="`chat` or `embedding`.")
+    kind = serializers.CharField(help_text="One of: " + ", ".join(KINDS) + ".")
     targets = serializers.ListField(child=serializers.CharField())
     price = PriceShown(allow_null=True, help_text="The cheapest target's.")
     context_tokens = serializers.IntegerField(allow_null=True, help_text="The largest target's.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from console.embedded.wishes import HOST
 
 CHAT, EMBEDDING, TINY = "demo-chat", "demo-embed", "tiny-llama"
+OTHERS = ("demo-moderation", "demo-rerank", "demo-image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Upstream:
 
 
 UPSTREAMS = (
-    Upstream("aurora", (CHAT, EMBEDDING), first_token_ms=60, tokens_per_second=120),
-    Upstream("borealis", (CHAT, EMBEDDING), first_token_ms=180, tokens_per_second=40),
+    Upstream("aurora", (CHAT, EMBEDDING, *OTHERS), first_token_ms=60, tokens_per_second=120),
+    Upstream("borealis", (CHAT, EMBEDDING, *OTHERS), first_token_ms=180, tokens_per_second=40),
     Upstream("llama", (TINY,), simulated=False),
 )
 

@@ -11,16 +11,11 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.earnings.cases import LONGEST_ANSWER
 from billing.earnings.models import (
-    LEAST_DONATED_PERCENT,
-    MISSION,
-    MOST_DONATED_PERCENT,
     MOST_WEIGHT,
-    REWARDS,
     Cause,
     Programme,
 )
 from billing.earnings.programmes import LONGEST_PUBLIC_NAME, weights_of
-from console.earning_words import PROGRAMMES
 from console.forms.base import ConsoleForm
 from console.forms.finer_prices import TIER_LABELS, TieredPriceForm
 
@@ -47,23 +42,19 @@ class EstimateForm(ConsoleForm):
             self.fields[name].widget.attrs |= {"inputmode": "decimal", "step": step}
 
 
+def _percent_field(label: Any) -> forms.IntegerField:
+    attrs = {"inputmode": "numeric", "step": "1", "class": "max-w-24"}
+    return forms.IntegerField(label=label, min_value=0, max_value=100, widget=forms.NumberInput(attrs))
+
+
 class ProgrammeForm(ConsoleForm):
-    """Each open cause has a field for its weight; none is chosen by 0 or nothing."""
+    """What the two percentages leave is rewards. Each open cause has a field for its weight; none is chosen by 0 or
+    nothing."""
 
     renames = {"causes": ""}
 
-    kind = forms.ChoiceField(
-        label=_("Programme"),
-        choices=list(PROGRAMMES.items()),
-        widget=forms.RadioSelect({"class": "radio radio-sm"}),
-    )
-    donated_percent = forms.IntegerField(
-        label=_("How much of your share you give, in percent"),
-        min_value=LEAST_DONATED_PERCENT,
-        max_value=MOST_DONATED_PERCENT,
-        required=False,
-        widget=forms.NumberInput(attrs={"inputmode": "numeric", "step": "1"}),
-    )
+    exchanged_percent = _percent_field(_("As tokens, in percent"))
+    donated_percent = _percent_field(_("To causes, in percent"))
 
     def __init__(self, *args: Any, causes: Iterable[Cause], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,8 +68,15 @@ class ProgrammeForm(ConsoleForm):
     @classmethod
     def of(cls, programme: Programme, causes: Iterable[Cause]) -> ProgrammeForm:
         weights = {_WEIGHT + slug: weight for slug, weight in weights_of(programme).items()}
-        percent = programme.donated_percent or 50
-        return cls(initial={"kind": programme.kind, "donated_percent": percent} | weights, causes=causes)
+        parts = {name: getattr(programme, name) for name in ("exchanged_percent", "donated_percent")}
+        return cls(initial=parts | weights, causes=causes)
+
+    @property
+    def rewarded_percent(self) -> int | None:
+        """What is left as the fields stand, if that can be said."""
+        parts = [str(self[name].value()) for name in ("exchanged_percent", "donated_percent")]
+        rest = 100 - sum(map(int, parts)) if all(part.isdecimal() and len(part) < 4 for part in parts) else -1
+        return rest if rest >= 0 else None
 
     @property
     def weights(self) -> list[tuple[Cause, forms.BoundField]]:
@@ -87,11 +85,12 @@ class ProgrammeForm(ConsoleForm):
     def given(self) -> Mapping[str, Any]:
         """For `billing.earnings.programmes.choose`."""
         said = self.cleaned_data
-        if said.get("kind") != MISSION:
-            return {"kind": said.get("kind", REWARDS)}
-        weights = {cause.slug: said.get(_WEIGHT + cause.slug) or 0 for cause in self.causes}
-        chosen = {slug: weight for slug, weight in weights.items() if weight}
-        return {"kind": MISSION, "donated_percent": said.get("donated_percent"), "causes": chosen}
+        weights = {cause.slug: said.get(_WEIGHT + cause.slug) for cause in self.causes}
+        return {
+            "exchanged_percent": said["exchanged_percent"],
+            "donated_percent": said["donated_percent"],
+            "causes": {slug: weight for slug, weight in weights.items() if weight},
+        }
 
 
 class RecognitionForm(ConsoleForm):

@@ -17,7 +17,12 @@ _TYPED: dict[str, Any] = {"min_value": 0, "max_digits": 16, "required": False}
 
 
 class PriceForm(FinerPriceForm):
-    """Nothing typed means the catalogue's price again, if it has one."""
+    """Nothing typed means the catalogue's price again, if it has one.
+
+    `price_version` is of the price that it was typed in sight of.
+    """
+
+    renames = {"price_version": ""}
 
     input_price = forms.DecimalField(label=_("Input"), decimal_places=6, **_TYPED)
     cached_input_price = forms.DecimalField(
@@ -25,6 +30,7 @@ class PriceForm(FinerPriceForm):
     )
     output_price = forms.DecimalField(label=_("Output"), decimal_places=6, **_TYPED)
     request_price = forms.DecimalField(label=_("Each request"), decimal_places=9, **_TYPED)
+    price_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     @classmethod
     def of(cls, model: ServedModel) -> Self:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from common.numbers import plain
 from console.forms.base import ConsoleForm, Lines
 from console.forms.finer_prices import FinerPriceForm, initial_of_finer
+from console.kind_words import CHOICES as KIND_CHOICES
 from providers.drafts import CAPABILITIES
 from providers.models import Connection, ServedModel
 from providers.presets import KeyNeed, Preset
@@ -121,7 +122,7 @@ class ModelForm(FinerPriceForm):
     upstream_id = forms.CharField(
         label=_("Name at the provider"), max_length=200, widget=forms.TextInput({"class": "input-code"})
     )
-    kind = forms.ChoiceField(label=_("Kind"), choices=(("chat", _("Chat")), ("embedding", _("Embeddings"))))
+    kind = forms.ChoiceField(label=_("Kind"), choices=KIND_CHOICES)
     enabled = forms.BooleanField(label=_("Enabled"), required=False)
     input_price = forms.CharField(label=_("Input price"), required=False, help_text=_PRICE_HELP)
     output_price = forms.CharField(label=_("Output price"), required=False)

@@ -10,13 +10,13 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ConsoleForm, Lines
+from console.kind_words import CHOICES as KIND_CHOICES
 from console.route_words import DATA_CLASSES
 from providers.schema import Call
 from routing.explanation import Marks, imagined_of_kind
 from routing.rules import MOST_TOKENS
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-KIND_CHOICES = (("chat", _("Chat")), ("embedding", _("Embeddings")))
 NEED_CHOICES = (("tools", _("Tools")), ("json_schema", _("JSON schema")), ("vision", _("Images")))
 
 

@@ -9,10 +9,8 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from billing.vouchers import MOST_AT_ONCE, new_batch
+from billing.vouchers import LONGEST_REASON, MOST_AT_ONCE, MOST_USD, MOST_USES, new_batch
 from console.forms.base import ConsoleForm
-
-MOST_USD = 100_000
 
 
 class VoucherBatchForm(ConsoleForm):
@@ -27,7 +25,7 @@ class VoucherBatchForm(ConsoleForm):
         help_text=_("Each has a code of its own, shown once, when they are made."),
     )  # fmt: skip
     uses = forms.IntegerField(
-        label=_("Uses of each code"), min_value=1, max_value=1_000_000, initial=1,
+        label=_("Uses of each code"), min_value=1, max_value=MOST_USES, initial=1,
         help_text=_("By so many organisations, once each."),
     )  # fmt: skip
     until = forms.DateField(
@@ -40,7 +38,7 @@ class VoucherBatchForm(ConsoleForm):
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "input-code"}),
     )  # fmt: skip
     reason = forms.CharField(
-        label=_("Reason"), max_length=120, help_text=_("One line. Whoever redeems a code reads it.")
+        label=_("Reason"), max_length=LONGEST_REASON, help_text=_("One line. Whoever redeems a code reads it.")
     )
     batch = forms.RegexField(
         r"^vob_[0-9a-f]{32}$", required=False, initial=new_batch, widget=forms.HiddenInput()

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from asgiref.sync import sync_to_async
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from accounts import audit, audit_export
+from accounts import audit
 from accounts.models import Noted, Organization
 from accounts.roles import Permission
-from common.cells import csv_line
+from console.trail_files import CSV, JSON_LINES, trail_file
 from console.visit import Visit, page, wants_fragment
 
 _PAGE = 50
 _LONGEST_SEQUENCE = 18
-_AT_ONCE = 500
-"""Events of an export are read so many at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,35 +87,8 @@ def verified(request: HttpRequest, trail: Trail) -> HttpResponse:
 
 
 def exported(request: HttpRequest, trail: Trail) -> StreamingHttpResponse:
-    found = _matching(trail, _asked(request))
-    as_json = request.GET.get("format") == "jsonl"
-    kind_of_text, ending = ("application/jsonl", "jsonl") if as_json else ("text/csv", "csv")
-    response = StreamingHttpResponse(_pieces(found, as_json), content_type=f"{kind_of_text}; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{trail.place}-{timezone.now():%Y-%m-%d}.{ending}"'
-    return response
-
-
-async def _pieces(found: QuerySet[Any], as_json: bool) -> AsyncIterator[str]:
-    """Read piece by piece as the client takes them: no process holds a whole trail, and none waits for a slow reader.
-
-    What is written meanwhile is newer than where it begins, and is left out.
-    """
-    read = sync_to_async(_piece)
-    if not as_json:
-        yield csv_line(audit_export.COLUMNS)
-    before: int | None = None
-    while piece := await read(found, as_json, before):
-        text, before = piece
-        yield text
-
-
-def _piece(found: QuerySet[Any], as_json: bool, before: int | None) -> tuple[str, int] | None:
-    """The next lines and where they end; None after the last."""
-    events = list((found if before is None else found.filter(sequence__lt=before))[:_AT_ONCE])
-    if not events:
-        return None
-    lines = audit_export.export_json_lines(events) if as_json else audit_export.csv_lines(events)
-    return "".join(lines), events[-1].sequence
+    kind = JSON_LINES if request.GET.get("format") == JSON_LINES else CSV
+    return trail_file(_matching(trail, _asked(request)), kind, trail.place)
 
 
 class Asked(NamedTuple):
@@ -137,19 +105,14 @@ def _asked(request: HttpRequest) -> Asked:
 
 
 def _matching(trail: Trail, asked: Asked) -> QuerySet[Any]:
-    found = trail.events.order_by("-sequence")
-    if asked.kind:
-        found = found.filter(object_type=asked.kind)
-    if words := asked.q:
-        found = found.filter(
-            Q(actor_label__icontains=words) | Q(object_label__icontains=words) | Q(action__icontains=words)
-        )
-    zone = ZoneInfo(trail.zone)
-    if (first := _day(asked.since)) is not None:
-        found = found.filter(at__gte=datetime.combine(first, time.min, zone))
-    if (last := _day(asked.until)) is not None:
-        found = found.filter(at__lt=datetime.combine(last + timedelta(days=1), time.min, zone))
-    return found
+    zone, first, last = ZoneInfo(trail.zone), _day(asked.since), _day(asked.until)
+    return audit.matching(
+        trail.of,
+        words=asked.q,
+        object_type=asked.kind,
+        since=None if first is None else datetime.combine(first, time.min, zone),
+        before=None if last is None else datetime.combine(last + timedelta(days=1), time.min, zone),
+    )
 
 
 def _day(text: str) -> date | None:

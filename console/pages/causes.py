@@ -14,8 +14,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import current
 from accounts.errors import InvalidField
@@ -29,10 +30,11 @@ from billing.earnings.splitting import Choice
 from common.money import NANOS_PER_USD, nanos_from_usd
 from console.forms.earnings import CauseForm, CausePaymentForm, DecisionForm
 from console.pages.earnings import badge_words, told_doubts
-from ledger.errors import BusinessIdReused, NotCovered
+from ledger.errors import BusinessIdReused
 
 Rest = ParamSpec("Rest")
 _MOST_PENDING = 100
+NO_WISH = gettext_lazy("Nothing was done: press one of the buttons.")
 
 
 def for_staff(view: Callable[Concatenate[HttpRequest, Rest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -95,8 +97,6 @@ def pay(request: HttpRequest, slug: str) -> HttpResponse:
             )
             messages.success(request, _("Noted.") if posted.is_new else _("This reference was noted before."))
             return redirect("causes-detail", slug)
-        except NotCovered:
-            form.add_error("amount_usd", _("More than is owed to it."))
         except (InvalidField, BusinessIdReused) as refusal:
             form.absorb(refusal)
     context = {"form": form, "cause": cause, "total": causes.total_of(cause)}
@@ -135,17 +135,20 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
     return _written(request, get_object_or_404(Cause, slug=slug))
 
 
-@require_http_methods(["POST"])
+@require_POST
 @for_staff
 def close(request: HttpRequest, slug: str) -> HttpResponse:
-    """Closes it, or opens it again."""
-    cause = get_object_or_404(Cause, slug=slug)
-    if cause.closed_at is None:
-        causes.close(cause, current.actor_of(request))
+    """Closes it, or opens it again, as the button says that was pressed: pressed twice, it is done once."""
+    cause, actor = get_object_or_404(Cause, slug=slug), current.actor_of(request)
+    wish = request.POST.get("wish")
+    if wish == "close":
+        causes.close(cause, actor)
         messages.success(request, _("Closed. Owners who gave to it alone keep their share from now on."))
-    else:
-        causes.reopen(cause, current.actor_of(request))
+    elif wish == "reopen":
+        causes.reopen(cause, actor)
         messages.success(request, _("Open again."))
+    else:
+        messages.error(request, NO_WISH)
     return redirect("causes-detail", slug)
 
 
@@ -163,9 +166,11 @@ def review(request: HttpRequest) -> HttpResponse:
 def decide(request: HttpRequest, public_id: str) -> HttpResponse:
     case = get_object_or_404(Case.objects.select_related("org", "lot"), public_id=public_id)
     form = DecisionForm(request.POST)
-    if not form.is_valid():
+    decision = {"uphold": cases.uphold, "dismiss": cases.dismiss}.get(request.POST.get("wish", ""))
+    if decision is None:
+        form.add_error(None, NO_WISH)
+    if decision is None or not form.is_valid():
         return _shown_review(request, (public_id, form), status=422)
-    decision = cases.uphold if request.POST.get("wish") == "uphold" else cases.dismiss
     try:
         decision(case, current.actor_of(request), form.cleaned_data["note"])
         messages.success(request, _("Decided. The owner reads the reason on its Earnings page."))

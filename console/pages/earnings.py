@@ -23,7 +23,7 @@ from accounts.errors import InvalidField
 from accounts.roles import Permission
 from billing.earnings import cases, causes, exposure, figures, programmes, recognition, trust
 from billing.earnings.errors import CaseClosed
-from billing.earnings.models import MISSION, Case, Cause
+from billing.earnings.models import Case, Cause
 from billing.earnings.splitting import Choice
 from common.money import NANOS_PER_USD, usd_from_nanos
 from console import earning_words as words
@@ -123,7 +123,7 @@ def programme(request: HttpRequest, visit: Visit) -> HttpResponse:
                 return redirect("earnings")
         except InvalidField as refusal:
             form.absorb(refusal)
-    context = {"form": form, "parts": dollar(choice), "texts": words.PROGRAMME_TEXTS, "causes": offered}
+    context = {"form": form, "parts": dollar(choice), "texts": words.PART_TEXTS, "causes": offered}
     return render(request, "earnings/programme.html", context, status=422 if form.errors else 200)
 
 
@@ -195,7 +195,7 @@ def dollar(choice: Choice) -> list[Part]:
     names = dict(Cause.objects.filter(pk__in=given).values_list("pk", "name")) if given else {}
     parts = [(_("The platform's fee"), shown.fee, "fill-base-300")]
     parts.append((_("Yours, in escrow first"), shown.share.escrow, "fill-primary"))
-    parts.append((_("Yours, as tokens at once"), shown.share.exchanged, "fill-info"))
+    parts.append((_("Yours, as tokens at once"), shown.share.exchanged, "fill-secondary"))
     parts += [(names[cause], nanos, "fill-success") for cause, nanos in shown.share.donated.items()]
     found, at = [], 0
     for label, nanos, tone in parts:
@@ -218,11 +218,11 @@ def _standing(visit: Visit, now: datetime) -> dict[str, Any]:
     org = visit.organization
     programme, record = programmes.programme_of(org), trust.records_of([org.pk], now)
     earned = trust.trusts_of([org.pk], now, record)[org.pk]
-    badges = recognition.badges_for(record[org.pk], earned, gives=programme.kind == MISSION)
+    badges = recognition.badges_for(record[org.pk], earned, gives=programme.donated_percent > 0)
     return {
         "programme": programme,
         "programme_name": words.PROGRAMMES[programme.kind],
-        "programme_text": words.PROGRAMME_TEXTS[programme.kind],
+        "programme_text": words.programme_text(programme),
         "parts": dollar(programmes.choice_of(programme)),
         "trust": earned,
         "exposure": exposure.exposure_with(earned, programme),

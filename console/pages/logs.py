@@ -27,6 +27,7 @@ from console.visit import Visit, page, wants_fragment
 from metering.contents import is_kept
 from metering.models import Usage
 from metering.queries import RequestFilters, get_request, list_requests, request_csv_rows
+from providers.endpoints import made_up
 
 _PAGE = 50
 _EXPORTED = 500
@@ -185,18 +186,12 @@ def _bar(attempt: dict[str, Any], whole: int) -> dict[str, float]:
 def _curl(usage: Usage) -> str:
     """The same call again. Prompts are not kept, so a placeholder stands in its place."""
     body: dict[str, Any] = {"model": usage.model}
-    if usage.endpoint == "embeddings":
-        body["input"] = "…"
-    elif usage.endpoint == "completions":
-        body["prompt"] = "…"
-    else:
-        body["messages"] = [{"role": "user", "content": "…"}]
+    body |= made_up(usage.endpoint)
     if usage.stream:
         body["stream"] = True
-    path = {"embeddings": "embeddings", "completions": "completions"}.get(usage.endpoint, "chat/completions")
     shown = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
     return (
-        f"curl {settings.PUBLIC_URL}/v1/{path} \\\n"
+        f"curl {settings.PUBLIC_URL}/v1/{usage.endpoint} \\\n"
         f'  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
         f'  -H "Content-Type: application/json" \\\n'
         f"  -d '{shown}'"

@@ -17,6 +17,7 @@ from accounts.models import Organization
 from accounts.roles import Permission
 from common.money import usd_from_nanos
 from console.availability import availability_of
+from console.kind_words import CHOICES
 from console.offers import machines_in_sight, served_in_sight
 from console.visit import Visit, page
 from metering.reports import UsageRow, usage_report
@@ -102,6 +103,7 @@ def index(request: HttpRequest, visit: Visit) -> HttpResponse:
         "has_any": bool(everything),
         "q": words,
         "kind": kind,
+        "kinds": CHOICES,
         "can": can,
         "capabilities": sorted({name for each in everything for name in each.capabilities}),
         "may_manage": visit.allows(Permission.MANAGE_PROVIDERS),

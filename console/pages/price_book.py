@@ -60,7 +60,8 @@ def edit(request: HttpRequest, public_id: str) -> HttpResponse:
     form = PriceForm(request.POST) if request.method == "POST" else PriceForm.of(model)
     if request.method == "POST" and form.is_valid():
         try:
-            services.update_model(model, current.actor_of(request), form.cleaned_data)
+            seen = form.cleaned_data.pop("price_version")
+            services.update_model(model, current.actor_of(request), form.cleaned_data, seen_version=seen)
             messages.success(request, _("Saved. The next request is priced so."))
             return redirect("price-book-model", public_id)
         except InvalidConnection as refusal:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -35,16 +36,20 @@ _ENDED = (Payout.PAID, Payout.RETURNED)
 @for_staff
 def index(request: HttpRequest) -> HttpResponse:
     by_bank = Payout.objects.filter(method=Payee.BANK, batch__frozen_at__isnull=False).select_related("org", "batch")
-    due = list(by_bank.filter(state__in=Payout.OPEN).order_by("pk")[:_SHOWN])
+    is_open = by_bank.filter(state__in=Payout.OPEN)
+    due = list(is_open.order_by("pk")[:_SHOWN])
     ended = list(by_bank.filter(state__in=_ENDED).order_by("-ended_at", "-pk")[:_SHOWN])
-    waiting = [one for one in due if one.state == Payout.WAITING]
+    sums = {
+        row["state"]: row for row in is_open.values("state").annotate(n=Count("pk"), cents=Sum("cents")).order_by()
+    }
+    waiting, at_bank = (sums.get(state, {"n": 0, "cents": 0}) for state in (Payout.WAITING, Payout.SENDING))
     context = {
         "due": [_row(one) for one in due],
         "ended": [_row(one) for one in ended],
-        "waiting": len(waiting),
-        "waiting_nanos": sum(one.cents for one in waiting) * CENT_NANOS,
-        "at_bank": len(due) - len(waiting),
-        "at_bank_nanos": sum(one.cents for one in due if one.state == Payout.SENDING) * CENT_NANOS,
+        "waiting": waiting["n"],
+        "waiting_nanos": waiting["cents"] * CENT_NANOS,
+        "at_bank": at_bank["n"],
+        "at_bank_nanos": at_bank["cents"] * CENT_NANOS,
         "banks": unchecked_banks(),
     }
     return render(request, "staff/payouts.html", context)
@@ -107,13 +112,19 @@ def bank(request: HttpRequest, organization_id: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         is_right = request.POST.get("wish") == "right"
         problem = "" if is_right else form.cleaned_data["problem"].strip()
-        if is_right or problem:
-            payees.verify(payee.org, current.actor_of(request), is_right=is_right, problem=problem)
-            messages.success(request, _("Noted."))
-            return redirect("staff-payouts")
-        form.add_error("problem", _("Say what is wrong: the organisation reads it."))
-    bank = payees.bank_of(payee) if form.is_bound else payees.read_bank(payee, current.actor_of(request))
-    context = {"payee": payee, "bank": bank, "form": form}
+        try:
+            if is_right or problem:
+                actor, seen = current.actor_of(request), request.POST.get("seen", "")
+                payees.verify(payee.org, actor, is_right=is_right, problem=problem, seen=seen)
+                messages.success(request, _("Noted."))
+                return redirect("staff-payouts")
+            form.add_error("problem", _("Say what is wrong: the organisation reads it."))
+        except PayoutRefused as refusal:
+            form.add_error(None, refusal.message)
+    seen = payees.seen_of(payee)
+    was_seen = request.POST.get("seen") == seen
+    bank = payees.bank_of(payee) if was_seen else payees.read_bank(payee, current.actor_of(request))
+    context = {"payee": payee, "bank": bank, "seen": seen, "form": form}
     return render(request, "staff/bank.html", context, status=422 if form.errors else 200)
 
 
@@ -138,8 +149,9 @@ def _confirm(public_id: str, form: forms.Form, actor: Actor) -> None:
 
 
 def _fail(public_id: str, form: forms.Form, actor: Actor) -> None:
-    was_paid = Payout.objects.filter(public_id=public_id, state=Payout.PAID).exists()
-    end = bank_payouts.came_back if was_paid else bank_payouts.send_back
+    """As it stood where it was told: what a colleague has booked as paid meanwhile is not taken back unseen."""
+    state = form.data.get("state") or Payout.objects.filter(public_id=public_id).values_list("state", flat=True).get()
+    end = bank_payouts.came_back if state == Payout.PAID else bank_payouts.send_back
     end(public_id, form.cleaned_data["reason"], actor)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.contrib import messages
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -30,8 +30,6 @@ from console.forms.staff import VoucherBatchForm
 from console.pages.causes import for_staff
 
 _SHOWN = 200
-OPEN, USED_UP, EXPIRED, WITHDRAWN = "open", "used_up", "expired", "withdrawn"
-STATES = (OPEN, USED_UP, EXPIRED, WITHDRAWN)
 _COLUMNS = (
     "voucher", "batch", "code_ends_with", "amount_usd", "uses", "used", "state", "reason", "made_by", "made_at",
     "expires_at", "withdrawn_at", "organization", "redeemed_at",
@@ -44,12 +42,11 @@ _COLUMNS = (
 def index(request: HttpRequest) -> HttpResponse:
     found, asked = _asked(request)
     context = {
-        "rows": [(voucher, state_of(voucher)) for voucher in found[:_SHOWN]],
+        "rows": [(voucher, vouchers.state_of(voucher)) for voucher in found[:_SHOWN]],
         "total": found.count(),
         "shown_most": _SHOWN,
         "has_any": Voucher.objects.exists(),
-        "states": STATES,
-        "given_nanos": sum(row["nanos"] * row["used"] for row in Voucher.objects.values("nanos", "used")),
+        "given_nanos": vouchers.redeemed_nanos(),
         **asked,
     }
     return render(request, "staff/vouchers.html", context)
@@ -103,7 +100,7 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponse:
     siblings = Voucher.objects.filter(batch=voucher.batch) if voucher.batch else Voucher.objects.none()
     context = {
         "voucher": voucher,
-        "state": state_of(voucher),
+        "state": vouchers.state_of(voucher),
         "uses": uses[:_SHOWN],
         "siblings": siblings.exclude(pk=voucher.pk).count(),
         "open_siblings": siblings.filter(withdrawn_at=None).count(),
@@ -148,16 +145,6 @@ def _csv_rows(found: QuerySet[Voucher]) -> Iterator[Iterable[object]]:
             yield _cells(voucher, redeemed)
 
 
-def state_of(voucher: Voucher) -> str:
-    if voucher.withdrawn_at is not None:
-        return WITHDRAWN
-    if voucher.used >= voucher.uses:
-        return USED_UP
-    if voucher.expires_at is not None and voucher.expires_at <= timezone.now():
-        return EXPIRED
-    return OPEN
-
-
 def _shown_once(request: HttpRequest, done: Sequence[Made]) -> HttpResponse:
     first = done[0].voucher.public_id
     shown_once.keep(request, first, [one.code for one in done])
@@ -173,30 +160,15 @@ def _make(said: dict[str, Any], actor: Actor) -> list[Made]:
 
 
 def _asked(request: HttpRequest) -> tuple[QuerySet[Voucher], dict[str, str]]:
-    """The newest first."""
     words, state = request.GET.get("q", "").strip()[:120], request.GET.get("state", "")
-    found = Voucher.objects.order_by("-pk")
-    if words:
-        ending = words.replace("-", "").upper()[-4:]
-        found = found.filter(
-            Q(reason__icontains=words) | Q(made_by__icontains=words) | Q(hint=ending) | Q(public_id=words)
-            | Q(batch=words)
-        )  # fmt: skip
-    gone = Q(expires_at__lte=timezone.now(), expires_at__isnull=False)
-    unspent = Q(withdrawn_at=None, used__lt=F("uses"))
-    narrowed = {
-        OPEN: unspent & ~gone,
-        EXPIRED: unspent & gone,
-        USED_UP: Q(withdrawn_at=None, used__gte=F("uses")),
-        WITHDRAWN: Q(withdrawn_at__isnull=False),
-    }
-    return found.filter(narrowed.get(state, Q())), {"q": words, "state": state if state in narrowed else ""}
+    state = state if state in vouchers.STATES else ""
+    return vouchers.found(words, state), {"q": words, "state": state}
 
 
 def _cells(voucher: Voucher, redeemed: VoucherUse | None) -> list[object]:
     whose = [redeemed.org.name, redeemed.used_at] if redeemed else [None, None]
     return [
         voucher.public_id, voucher.batch, voucher.hint, usd_text(voucher.nanos), voucher.uses, voucher.used,
-        state_of(voucher), voucher.reason, voucher.made_by, voucher.created_at, voucher.expires_at,
+        vouchers.state_of(voucher), voucher.reason, voucher.made_by, voucher.created_at, voucher.expires_at,
         voucher.withdrawn_at, *whose,
     ]  # fmt: skip

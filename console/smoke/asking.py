@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from common.money import nanos_from_usd
-from providers.schema import CHAT, EMBEDDINGS
+from providers.endpoints import CHAT, made_up
 
 TIMEOUT_S = 60.0
 ANEW = {"Cache-Control": "no-store"}
@@ -72,8 +72,8 @@ class Gateway:
 
 
 def body_for(model: str, prompt: str, endpoint: str = CHAT, max_tokens: int = 32) -> dict[str, Any]:
-    if endpoint == EMBEDDINGS:
-        return {"model": model, "input": prompt}
+    if endpoint != CHAT:
+        return {"model": model, **made_up(endpoint, prompt)}
     return {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens}
 
 

@@ -8,14 +8,13 @@ import msgspec
 
 from accounts.models import Organization
 from console.smoke.bench import Bench, Skipped
-from providers.schema import CHAT, EMBEDDINGS
+from providers.endpoints import CHAT, COSTLY_KINDS, ENDPOINT_OF_KIND
 from providers.targets import Target
 from routing.snapshots import RouteRecord
 from routing.sources import load_routes
 from routing.tester import targets_now
 
 MOST = 20
-_ENDPOINTS = {"chat": CHAT, "embedding": EMBEDDINGS}
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -43,7 +42,7 @@ def subjects_of(organization: Organization) -> list[Subject]:
             of_model.setdefault(target.model_id, target)
     kinds = {route.name: _kind_of_route(route, targets, of_model) for route in load_routes(organization.pk)}
     kinds = kinds or {model: target.kind for model, target in of_model.items()}
-    return [Subject(name, _ENDPOINTS[kind]) for name, kind in sorted(kinds.items()) if kind in _ENDPOINTS]
+    return [Subject(name, ENDPOINT_OF_KIND[kind]) for name, kind in sorted(kinds.items()) if kind not in COSTLY_KINDS]
 
 
 def _kind_of_route(route: RouteRecord, by_name: Mapping[str, Target], of_model: Mapping[str, Target]) -> str:

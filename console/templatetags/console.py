@@ -25,6 +25,7 @@ from billing.client import CENT_NANOS
 from console import figures, payment_words
 from console import words as vocabulary
 from console.earning_words import DOUBTS
+from console.kind_words import kind
 from console.passkeys import Obstacle, find_obstacle
 from metering.in_use import InUse
 from metering.reports import UsageRow
@@ -59,6 +60,7 @@ register.filter("payee_problem", payment_words.payee_problem)
 register.filter("rung", vocabulary.rung)
 register.filter("system", vocabulary.system)
 register.filter("runtime", vocabulary.runtime)
+register.filter("model_kind", kind)
 register.filter("speaker", vocabulary.speaker)
 register.filter("mode", vocabulary.mode)
 register.filter("visibility", vocabulary.visibility)

@@ -11,6 +11,9 @@ import orjson
 from demo.answers.chat import chat
 from demo.answers.completions import completions
 from demo.answers.embeddings import embeddings
+from demo.answers.images import images
+from demo.answers.moderations import moderations
+from demo.answers.rerank import rerank
 from demo.answers.shapes import Event, Refused, Reply, Stamp, Voice, model_of, unknown_model, wrong_key
 
 __all__ = [
@@ -29,7 +32,14 @@ __all__ = [
     "wrong_key",
 ]
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+ENDPOINTS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/moderations",
+    "/v1/rerank",
+    "/v1/images/generations",
+)
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -61,6 +71,12 @@ def answer(path: str, body: Mapping[str, Any], voice: Voice, stamp: Stamp | None
             return completions(body, voice, stamp)
         case "/v1/embeddings":
             return embeddings(body)
+        case "/v1/moderations":
+            return moderations(body, stamp)
+        case "/v1/images/generations":
+            return images(body, stamp)
+        case "/v1/rerank":
+            return rerank(body)
     raise Refused(f"Invalid URL (POST {path})", status=404)
 
 

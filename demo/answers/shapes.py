@@ -56,7 +56,7 @@ class Reply:
 
     @property
     def usage(self) -> Any:
-        return self.body["usage"]
+        return self.body.get("usage")
 
 
 class Refused(Exception):

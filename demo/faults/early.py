@@ -1,6 +1,7 @@
 """Faults that give no usable content: another target has to answer."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
@@ -121,7 +122,8 @@ def empty_stream(scene: Scene) -> Iterator[Step]:
 
 @fault("empty-done", whole=True)
 def no_choices(scene: Scene) -> Iterator[Step]:
-    yield Send(whole(200, orjson.dumps(scene.reply.body | {"choices": [], "data": []})), status=200)
+    emptied: dict[str, Any] = {name: [] for name, value in scene.reply.body.items() if isinstance(value, list)}
+    yield Send(whole(200, orjson.dumps(scene.reply.body | {"choices": [], "data": []} | emptied)), status=200)
 
 
 @fault("empty-done", streamed=True)

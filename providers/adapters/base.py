@@ -47,6 +47,8 @@ class Completion(msgspec.Struct, frozen=True):
     usage: TokenUsage | None
     finish_reason: str
     text: str = ""
+    unworded_tokens: int = 0
+    """What it counts beside its text where its upstream told no usage."""
 
 
 class StreamDecoder(ABC):

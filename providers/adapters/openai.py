@@ -14,24 +14,15 @@ from typing import Any
 import msgspec
 import orjson
 
-from common.rates import TokenDetails, details_within
-from providers.adapters.base import (
-    REPORTED,
-    Adapter,
-    Completion,
-    StreamDecoder,
-    TokenUsage,
-)
-from providers.adapters.cache_counts import ToldOfCache
+from providers.adapters.base import Adapter, Completion, StreamDecoder
+from providers.adapters.openai_answers import READERS, check_text
 from providers.adapters.openai_stream import OpenAIStreamDecoder
+from providers.adapters.openai_usage import Usage, usage_of
 from providers.failures import Kind, UpstreamFailure, kind_of_status
 from providers.prefill import how_to_go_on
 from providers.schema import CHAT, EMBEDDINGS, Call, upstream_body
 from providers.targets import LIMIT_NAME, Credential, Target
 from providers.transport import UpstreamRequest
-
-MOST_TOKENS = 50_000_000
-"""No answer of one request has more; a larger figure is a fault of the upstream and is not believed."""
 
 _LONGEST_RETRY_AFTER_S = 300.0
 _LIMITS = ("max_tokens", "max_completion_tokens")
@@ -42,28 +33,6 @@ _AGENT = ("User-Agent", "ShareAI/1")
 _IDENTITY = ("Accept-Encoding", "identity")
 _HEADERS_JSON = (_JSON, _ACCEPT_JSON, _AGENT, _IDENTITY)
 _HEADERS_STREAM = (_JSON, _ACCEPT_STREAM, _AGENT, _IDENTITY)
-
-
-class _Details(msgspec.Struct):
-    """Of a prompt; as far as they name the same, of an answer too."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-_NO_DETAILS = _Details()
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
 
 
 class _Message(msgspec.Struct):
@@ -90,33 +59,10 @@ class _Answer(msgspec.Struct):
     error: Any = None
     choices: list[_Choice] | None = None
     data: list[_Vector] | None = None
-    usage: _Usage | None = None
+    usage: Usage | None = None
 
 
 _decode_answer = msgspec.json.Decoder(_Answer, strict=True).decode
-
-
-def usage_of(usage: _Usage | None) -> TokenUsage | None:
-    """The reported usage, or None when there is none or it cannot be true.
-
-    Negative or absurd figures, and nothing at all, are not believed; the gateway then counts by itself.
-    """
-    if usage is None:
-        return None
-    input_, output = usage.prompt_tokens, usage.completion_tokens or 0
-    if input_ is None or not 0 <= input_ <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS or input_ == output == 0:
-        return None
-    prompt, answer = usage.prompt_tokens_details or _NO_DETAILS, usage.completion_tokens_details or _NO_DETAILS
-    told = ToldOfCache(
-        prompt.cached_tokens or usage.cache_read_input_tokens or 0,
-        prompt.cache_write_tokens or usage.cache_creation_input_tokens or 0,
-        is_beside=usage.cache_read_input_tokens is not None or usage.cache_creation_input_tokens is not None,
-    )
-    input_, cached, written = told.within(input_, output, usage.total_tokens)
-    figures = (written, prompt.audio_tokens, answer.reasoning_tokens, answer.audio_tokens)
-    details = TokenDetails(*(figure or 0 for figure in figures)) if any(figures) else None
-    kinds = details_within(input_ - cached, output, details) if details else None
-    return TokenUsage(input_, output, cached, REPORTED, kinds)
 
 
 def _rename_limit(body: dict[str, Any], name: str) -> None:
@@ -139,6 +85,8 @@ class OpenAIAdapter(Adapter):
         return UpstreamRequest(_path(call, target), headers, orjson.dumps(body))
 
     def completion(self, call: Call, body: bytes) -> Completion:
+        if (read := READERS.get(call.endpoint)) is not None:
+            return read(call, body)
         try:
             answer = _decode_answer(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -150,6 +98,7 @@ class OpenAIAdapter(Adapter):
         if call.endpoint == EMBEDDINGS:
             if not answer.data:
                 raise UpstreamFailure(Kind.EMPTY, "no embeddings in the answer")
+            check_text(body)
             return Completion(body, usage, "")
         if not answer.choices:
             raise UpstreamFailure(Kind.EMPTY, "no choices in the answer")

@@ -248,11 +248,18 @@ def wheel(folder: Path, version: str, spoil: bool = False) -> bytes:
     return file.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def empty_environment(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("empty") / "env"
+    venv.create(folder, with_pip=True)
+    return folder
+
+
 @pytest.fixture
-def environment(tmp_path: Path) -> Installation:
+def environment(empty_environment: Path, tmp_path: Path) -> Installation:
     """An environment with pip, whose dependencies are this one's."""
     folder = tmp_path / "env"
-    venv.create(folder, with_pip=True)
+    shutil.copytree(empty_environment, folder, symlinks=True)  # modules that are compiled stay so
     python = folder / "bin" / "python"
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "shared.pth").write_text(f"{Path(config.__file__).parents[0].parents[0] / 'none'}\n{_site_of_this()}\n")

@@ -5,9 +5,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.audit import Actor
+from accounts.models import User
 from billing.credits import give
 from billing.earnings import cases, causes, programmes
-from billing.earnings.models import MISSION, Case
+from billing.earnings.models import Case, Cause
 from common.ids import new_request_id
 from common.money import NANOS_PER_USD
 from nodes.models import COMMUNITY, Node, NodeDoubt, NodeModel
@@ -32,9 +33,12 @@ def earner(tenant):
     model.save()
     guest = make_tenant("Guest")
     give(guest.org, Actor.system("tests"), 10 * NANOS_PER_USD, purpose="welcome", reason="Welcome")
-    named = [causes.add({"name": name, "summary": "Does good."}) for name in ("Trees for All", "Clean Water")]
+    named = [
+        Cause.objects.filter(name=name).first() or causes.add({"name": name, "summary": "Does good."})
+        for name in ("Trees for All", "Clean Water")
+    ]
     weights = {cause.slug: weight for cause, weight in zip(named, (2, 1), strict=True)}
-    programmes.choose(tenant.org, tenant.actor, {"kind": MISSION, "donated_percent": 30, "causes": weights})
+    programmes.choose(tenant.org, tenant.actor, {"exchanged_percent": 20, "donated_percent": 30, "causes": weights})
     programmes.recognise(tenant.org, tenant.actor, is_public=True, public_name="The Shed")
     for _ in range(4):
         serve(guest, model)
@@ -74,13 +78,19 @@ def test_earnings_are_sound_with_something_in_them(page, sign_in, earner):
 def test_the_split_follows_what_is_typed_and_nothing_is_saved_until_one_says_so(page, sign_in, earner):
     sign_in()
     page.goto("/earnings/programme")
-    page.get_by_label("How much of your share you give, in percent").fill("100")
+    page.get_by_label("To causes, in percent").fill("100")
+    page.locator("#dollar").get_by_text("it comes to 120 %").wait_for()
+    page.get_by_label("As tokens, in percent").fill("0")
     page.locator("#dollar").get_by_text("$0.466666667").wait_for()
-    page.get_by_label("Exchange").check()
+    page.get_by_label("To causes, in percent").fill("40")
+    page.get_by_role("status").filter(has_text="60 %").wait_for()
+    page.locator("[data-slides=id_exchanged_percent]").fill("100")  # no further than there is
     page.locator("#dollar").get_by_text("Yours, as tokens at once").wait_for()
-    assert programmes.programme_of(earner.org).kind == MISSION
+    assert page.get_by_label("As tokens, in percent").input_value() == "60"
+    assert programmes.programme_of(earner.org).exchanged_percent == 20
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("heading", name="Programme: Exchange").wait_for()
+    page.get_by_text("60 % as tokens at once · 40 % to causes").wait_for()
+    page.get_by_role("heading", name="Programme: Mixed").wait_for()
 
 
 def test_an_owner_answers_what_is_doubted(page, sign_in, earner):
@@ -90,3 +100,20 @@ def test_an_owner_answers_what_is_doubted(page, sign_in, earner):
     page.get_by_label("Your answer").fill("We changed the vocabulary that day.")
     page.get_by_role("button", name="Answer").click()
     page.get_by_text("Answered, being decided").first.wait_for()
+
+
+def test_enter_in_the_reason_decides_no_case(page, sign_in, earner):
+    User.objects.filter(pk=earner.owner.pk).update(is_staff=True)
+    case = Case.objects.get(org=earner.org)
+    sign_in()
+    page.goto("/causes/review")
+    box = page.locator(f"article[aria-labelledby={case.public_id}]")
+    reason = box.get_by_label("Reason, which the owner reads")
+    reason.fill("Counted again")
+    reason.press("Enter")
+    assert Case.objects.get(pk=case.pk).is_pending
+    assert violations(page) == []
+    keep(page, "review of a case")
+    box.get_by_role("button", name="Nothing was wrong").click()
+    page.get_by_text("Decided.").first.wait_for()
+    assert Case.objects.get(pk=case.pk).state == Case.DISMISSED

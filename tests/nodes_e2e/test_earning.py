@@ -11,7 +11,7 @@ from accounts.audit import Actor
 from accounts.organizations import update_organization
 from billing.credits import give
 from billing.earnings import cases, figures, programmes
-from billing.earnings.models import EXCHANGE, Case
+from billing.earnings.models import Case
 from billing.statements import balance
 from common.money import NANOS_PER_USD
 from ledger.invariants import reconcile
@@ -49,7 +49,7 @@ def test_what_strangers_pay_is_earned_and_what_was_a_lie_goes_back(console, tena
         asked = statuses.count(200)
         until(lambda: served(tenant) == asked, what=lambda: f"{served(tenant)} of {asked}")
         assert figures.balances(tenant.org).escrow == asked * PAID_OF_TWO * 7 // 10
-        programmes.choose(tenant.org, tenant.actor, {"kind": EXCHANGE})
+        programmes.choose(tenant.org, tenant.actor, {"exchanged_percent": 100})
         with OpenAI(base_url=console.base_url, api_key=guest.api_key, max_retries=2, timeout=30) as client:
             told = client.chat.completions.create(model=name, **ASK).usage
         until(lambda: served(tenant) == asked + 1, what=lambda: f"{served(tenant)} of {asked + 1}")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from demo.answers import Reply, Voice, answer
 from providers.adapters import ADAPTERS, Adapter
 from providers.adapters.base import TokenUsage
+from providers.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RERANK
 from providers.failures import Kind, Step, UpstreamFailure
-from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse
+from providers.schema import Call, parse
 from providers.targets import Credential, Target
 from tests.providers.chunks import cut, fed
 from tests.providers.dialects import DIALECTS, Dialect
@@ -29,12 +30,28 @@ BODIES = {
     CHAT: {"messages": [{"role": "user", "content": "hello there"}]},
     COMPLETIONS: {"prompt": "hello there"},
     EMBEDDINGS: {"input": "hello there"},
+    MODERATIONS: {"input": "hello there"},
+    RERANK: {"query": "hello", "documents": ["hello there"]},
+    IMAGES: {"prompt": "hello there"},
 }
 NAMES = st.sampled_from(
-    ["choices", "usage", "error", "message", "delta", "content", "text", "data", "finish_reason", "prompt_tokens"]
+    [
+        "choices",
+        "usage",
+        "error",
+        "message",
+        "delta",
+        "content",
+        "text",
+        "data",
+        "results",
+        "finish_reason",
+        "prompt_tokens",
+    ]
 )
 """Of fields that an adapter looks at: what is in them may be anything."""
 STREAMED = (CHAT, COMPLETIONS)
+ANSWERED_IN = {EMBEDDINGS: "data", MODERATIONS: "results", RERANK: "results", IMAGES: "data"}
 PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=10)
 
 
@@ -140,7 +157,7 @@ class TestWholeAnswer:
         completion = spoken.adapter.completion(asked, spoken.dialect.whole(reply))
         said = orjson.loads(completion.body)
         assert said.keys() >= reply.body.keys() - {"system_fingerprint", "service_tier"}
-        if endpoint != EMBEDDINGS:
+        if endpoint in STREAMED:
             assert said["choices"][0]["finish_reason"] == completion.finish_reason == finish_of(reply)
             assert reply.text in completion.body.decode()
         assert completion.usage == reported(reply)
@@ -169,7 +186,7 @@ class TestWholeAnswer:
     def test_nothing_but_a_failure_is_raised(self, spoken, endpoint, body):
         with suppress(UpstreamFailure):
             said = orjson.loads(spoken.adapter.completion(call(endpoint), body).body)
-            assert said["data" if endpoint == EMBEDDINGS else "choices"]
+            assert said[ANSWERED_IN.get(endpoint, "choices")]
 
 
 class TestStream:
@@ -291,6 +308,9 @@ def finish_of(reply: Reply) -> str:
     return str(reply.body["choices"][0]["finish_reason"])
 
 
-def reported(reply: Reply) -> TokenUsage:
+def reported(reply: Reply) -> TokenUsage | None:
     usage = reply.usage
-    return TokenUsage(usage["prompt_tokens"], usage.get("completion_tokens", 0), 0, "reported")
+    if usage is None:
+        return None
+    read = usage.get("prompt_tokens", usage.get("input_tokens", usage["total_tokens"]))
+    return TokenUsage(read, usage.get("completion_tokens", usage.get("output_tokens", 0)), 0, "reported")

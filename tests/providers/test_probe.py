@@ -112,6 +112,23 @@ def test_an_embedding_model_is_asked_for_an_embedding(draft, upstream):
     assert upstream.log.last.path == "/v1/embeddings"
 
 
+@pytest.mark.parametrize(("model", "kind"), [("x-moderation", "moderation"), ("bge-reranker-x", "rerank")])
+def test_models_of_other_kinds_are_asked_what_they_answer(draft, upstream, model, kind):
+    upstream.models[:] = ["good", model]
+    report = probe.test_connection(draft(model=model))
+    upstream.models[:] = ["good"]
+    assert (report.ok, report.model, report.capabilities) == (True, model, ("list", kind))
+
+
+def test_no_picture_is_made_for_a_test(draft, upstream):
+    """A list is proof enough; without one there is nothing that may be asked."""
+    report = probe.test_connection(draft(model="dall-e-3"))
+    assert (report.ok, report.model, report.capabilities) == (True, "", ("list",))
+    upstream.models_status = 404
+    assert probe.test_connection(draft(model="dall-e-3")).error_code == "no_models"
+    assert not upstream.log.posts
+
+
 def test_a_server_without_a_list_still_proves_itself_by_a_token(draft, upstream):
     upstream.models_status = 404
     report = probe.test_connection(draft())

@@ -103,6 +103,17 @@ def test_where_the_list_says_nothing_useful_one_token_does(there, upstream, stat
     assert (pulse.state, pulse.proof) == (Pulse.UP, "token")
 
 
+@pytest.mark.parametrize(("status", "failures"), [(200, 0), (404, 0), (500, 1)])
+def test_no_picture_is_made_for_a_probe(connect, upstream, status, failures):
+    """Not even where there is no list, or where the model is in doubt: whoever answers lives."""
+    made = enlisted(connect(base_url=upstream.base_url, models=[{"id": "painter", "kind": "image"}]))
+    opened(made)
+    upstream.models_status = status
+    pulse = probe(made)
+    assert asked(upstream) == ["/v1/models"]
+    assert pulse.failures == failures
+
+
 def test_nobody_is_asked_before_the_time(there, upstream):
     Pulse.objects.update(next_at=timezone.now() + timedelta(seconds=1000))
     assert pulses.probe_due() == 0

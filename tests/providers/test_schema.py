@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
+from providers.endpoints import KIND_OF_ENDPOINT
 from providers.schema import CHAT, COMPLETIONS, EMBEDDINGS, Call, parse, upstream_body
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -31,7 +32,7 @@ def nested(inner: st.SearchStrategy) -> st.SearchStrategy:
 
 
 JSON = st.recursive(PLAIN, nested, max_leaves=8)
-ENDPOINTS = st.sampled_from((CHAT, COMPLETIONS, EMBEDDINGS))
+ENDPOINTS = st.sampled_from(tuple(KIND_OF_ENDPOINT))
 
 
 def read(body: dict, endpoint: str = CHAT) -> Call:

@@ -21,9 +21,12 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from providers.endpoints import KINDS
+
 MODEL, EMBED = "sim-chat", "sim-embed"
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "developer-guide.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S)
+OTHER_KINDS = set(KINDS) - {"chat", "embedding"}
 APIS = {"chat": OpenAIChatModel, "responses": OpenAIResponsesModel}
 
 
@@ -35,7 +38,8 @@ class City(BaseModel):
 @pytest.fixture
 def served(tenant, upstreams):
     for upstream in (upstreams.a, upstreams.b):
-        tenant.connect(upstream.base_url, [MODEL, {"id": EMBED, "kind": "embedding"}])
+        others = [{"id": f"sim-{kind}", "upstream_id": MODEL, "kind": kind} for kind in OTHER_KINDS]
+        tenant.connect(upstream.base_url, [MODEL, {"id": EMBED, "kind": "embedding"}, *others])
     upstreams.b.fail("500")
     return upstreams
 
@@ -107,7 +111,7 @@ async def test_texts_are_embedded(provider):
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_an_example_of_the_guide_runs_as_it_stands(gateway, tenant, served, example):
     told = os.environ | {"OPENAI_BASE_URL": gateway.base_url, "OPENAI_API_KEY": tenant.api_key}
-    script = example.replace("your-model", MODEL)
+    script = re.sub(r"your-(\w+)-model", r"sim-\1", example.replace("your-model", MODEL))
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=told)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip()

@@ -192,7 +192,7 @@ class TestConsole:
     [
         ("/v1/v1/chat/completions", "ends in /v1, once"),
         ("/v1/chat/completions/", "Leave out the slash"),
-        ("/v1/moderations", "/docs/api"),
+        ("/v1/files", "/docs/api"),
     ],
 )
 def test_an_address_that_is_none_comes_with_a_way_out(http, path, way_out):

@@ -41,6 +41,9 @@ CASES: dict[str, Ask] = {
     "v1/chat/completions": Ask("POST", "/v1/chat/completions", CHAT),
     "v1/completions": Ask("POST", "/v1/completions", {"prompt": "Hello"}),
     "v1/embeddings": Ask("POST", "/v1/embeddings", {"input": "Hello"}),
+    "v1/moderations": Ask("POST", "/v1/moderations", {"input": "Hello"}),
+    "v1/rerank": Ask("POST", "/v1/rerank", {"query": "Hello", "documents": ["Hello"]}),
+    "v1/images/generations": Ask("POST", "/v1/images/generations", {"prompt": "Hello"}),
     "v1/responses": Ask("POST", "/v1/responses", {"input": "Hello"}),
     "v1/messages": Ask("POST", "/v1/messages", CHAT | {"max_tokens": 9}),
     "v1/messages/count_tokens": Ask("POST", "/v1/messages/count_tokens", CHAT),
@@ -48,6 +51,9 @@ CASES: dict[str, Ask] = {
     "v1/models/<path:model>": Ask("GET", "/v1/models/<model>"),
 }
 """Those that name an object."""
+
+KIND_MARKS = {"/v1/embeddings": "-e", "/v1/moderations": "-m", "/v1/rerank": "-r", "/v1/images/generations": "-i"}
+"""How the rival's model for an address is called, beside what chats."""
 
 SEVERAL = "v1/compare"
 """Names several objects, and tells of each."""
@@ -82,6 +88,9 @@ def rival(acme, upstreams) -> Tenant:
     kinds = [
         {"id": OWN, "upstream_id": "sim-chat"},
         {"id": OWN + "-e", "kind": "embedding", "upstream_id": "sim-embed"},
+        {"id": OWN + "-m", "kind": "moderation", "upstream_id": "sim-chat"},
+        {"id": OWN + "-r", "kind": "rerank", "upstream_id": "sim-chat"},
+        {"id": OWN + "-i", "kind": "image", "upstream_id": "sim-chat"},
     ]
     rival.connect(upstreams.b.base_url, kinds)
     return rival
@@ -105,7 +114,7 @@ def test_every_url_has_a_case():
 
 @pytest.mark.parametrize("ask", CASES.values(), ids=CASES)
 def test_its_own_is_served(as_rival, ask):
-    own = OWN + "-e" if "embeddings" in ask.path else OWN
+    own = OWN + KIND_MARKS.get(ask.path, "")
     assert send(as_rival, ask.named(own)).status_code == 200
 
 

@@ -19,7 +19,6 @@ from accounts.roles import Permission
 from accounts.scopes import KEY, MEMBER, NODE
 from accounts.subjects import label_of
 from billing.earnings import programmes
-from billing.earnings.models import MISSION
 from console.api.cache import CachePolicyShown
 from console.api.configuration.shapes import ENTRIES, FORMAT, VERSION, NodeEntry, RouteEntry
 from console.api.node_shapes import NodeModelShown
@@ -72,9 +71,9 @@ def _settings(organization: Organization) -> Entry:
 
 def _earnings(organization: Organization) -> Entry:
     row = programmes.programme_of(organization)
-    programme: Entry = {"kind": row.kind}
-    if row.kind == MISSION:
-        programme |= {"donated_percent": row.donated_percent, "causes": dict(programmes.weights_of(row))}
+    programme: Entry = {"rewards": row.rewarded_percent, "exchange": row.exchanged_percent}
+    if row.donated_percent:
+        programme |= {"donated_percent": row.donated_percent, "causes": programmes.weights_of(row)}
     return {
         "programme": programme,
         "recognition": {"is_public": row.is_public, "public_name": row.public_name},

@@ -13,7 +13,7 @@ from console.api.keys import KeyChanges
 from console.api.limits import LimitWishes
 from console.api.node_shapes import NodeChanges
 from console.api.organization import OrganizationChanges
-from console.api.programme_shapes import ProgrammeChoice
+from console.api.programme_shapes import ProgrammeWishes
 from console.api.provider_shapes import NewProvider
 from console.api.routes import RouteWishes
 
@@ -70,7 +70,7 @@ class MemberEntry(Body):
 
 
 class EarningsEntry(Body):
-    programme = ProgrammeChoice()
+    programme = ProgrammeWishes()
     recognition = RecognitionWishes()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,14 +28,14 @@ class CasesView(StaffView):
         query = self.query(CasesQuery)
         rows = all_cases().filter(state=query["state"]) if "state" in query else all_cases()
         page = page_of_rows(rows, ["-opened_at", "-id"], query.get("cursor"), query["limit"], self.mark())
-        return self.answered(page, StaffCaseShown)
+        return self.answered(page, StaffCaseShown, **_doubts(page.rows))
 
 
 class CaseView(StaffView):
     methods = frozenset({"GET"})
 
     def get(self, request: Request, case_id: str) -> Response:
-        return Response(StaffCaseShown(self.find(all_cases(), public_id=case_id)).data)
+        return _answered(self.find(all_cases(), public_id=case_id))
 
 
 class CaseVerdictView(StaffView):
@@ -45,4 +48,12 @@ class CaseVerdictView(StaffView):
         said = self.read(Verdict)
         decide = cases.uphold if said["verdict"] == "uphold" else cases.dismiss
         decide(case, self.actor, said["note"])
-        return Response(StaffCaseShown(self.find(all_cases(), public_id=case_id)).data)
+        return _answered(self.find(all_cases(), public_id=case_id))
+
+
+def _answered(case: Case) -> Response:
+    return Response(StaffCaseShown(case, context=_doubts([case])).data)
+
+
+def _doubts(rows: Sequence[Case]) -> dict[str, Any]:
+    return {"doubts": cases.doubts_behind_all([case.lot for case in rows])}

@@ -101,7 +101,8 @@ class BankView(StaffView):
     def get(self, request: Request, organization_id: str) -> Response:
         """In full; the organisation finds in its audit log who has read it."""
         payee = self.find(banks(), org__public_id=organization_id)
-        return Response({**BankShown(payee).data, **asdict(payees.read_bank(payee, self.actor))})
+        details = asdict(payees.read_bank(payee, self.actor))
+        return Response({**BankShown(payee).data, **details, "seen": payees.seen_of(payee)})
 
 
 class BankJudgementView(StaffView):
@@ -112,5 +113,5 @@ class BankJudgementView(StaffView):
         payee = self.find(banks(), org__public_id=organization_id)
         said = self.read(Judgement)
         problem = "" if said["is_right"] else said["problem"].strip()
-        payees.verify(payee.org, self.actor, is_right=said["is_right"], problem=problem)
+        payees.verify(payee.org, self.actor, is_right=said["is_right"], problem=problem, seen=said.get("seen"))
         return Response(BankShown(self.find(banks(), org__public_id=organization_id)).data)

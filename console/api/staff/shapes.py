@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rest_framework import serializers
@@ -10,14 +12,25 @@ from billing import concerns
 from billing.earnings import cases
 from billing.earnings.models import Case
 from billing.models import Concern, Payee, Payout
-from common.money import usd_text
+from common.money import AmountInvalid, nanos_from_usd, usd_text
 from console.api.earning_shapes import CaseShown
 from console.api.fields import Body, Flag, Kind, PageQuery, Shown, Text, Usd, UsdOfNanos
 from console.api.provider_shapes import PriceTierWish, ProviderModelShown
+from nodes.models import NodeDoubt
 from providers.tiers import MOST_TIERS
 
 LONGEST_NOTE = 300
 LONGEST_REASON = 80
+
+
+class Nanos(Usd):
+    """An amount in US dollars, taken in nano-USD."""
+
+    def to_internal_value(self, data: Any) -> int:  # type: ignore[override]
+        try:
+            return nanos_from_usd(Decimal(super().to_internal_value(data)))
+        except (InvalidOperation, AmountInvalid):
+            self.fail("invalid")
 
 
 class SoldModelShown(ProviderModelShown):
@@ -64,11 +77,15 @@ class StaffCaseShown(CaseShown, Owned):
     at_stake_usd = serializers.SerializerMethodField()
     decided_by = serializers.CharField(allow_blank=True)
 
+    def doubts_of(self, case: Case) -> Collection[NodeDoubt]:
+        found: Mapping[int, Collection[NodeDoubt]] = self.context["doubts"]
+        return found[case.lot_id]
+
     def get_at_stake_usd(self, case: Case) -> str | None:
         """What upholding it would take of the owner's share; null once it is decided."""
         if not case.is_pending:
             return None
-        share = cases.share_at_stake(case.lot, list(cases.doubts_behind(case.lot)))
+        share = cases.share_at_stake(case.lot, self.doubts_of(case))
         return usd_text(case.lot.earned * share.numerator // share.denominator)
 
 
@@ -122,12 +139,17 @@ class BankShown(Owned):
 
 
 class Judgement(Body):
+    """`seen` is that of the details which were read; without it none can be found right."""
+
     is_right = Flag()
+    seen = Text(max_length=64, required=False)
     problem = Text(max_length=200, required=False, allow_blank=True, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs["is_right"] and not attrs["problem"].strip():
             raise serializers.ValidationError({"problem": ["Say what is wrong: the organisation reads it."]})
+        if attrs["is_right"] and "seen" not in attrs:
+            raise serializers.ValidationError({"seen": ["Give the `seen` of the details that you have read."]})
         return attrs
 
 

@@ -77,10 +77,17 @@ class DemoUpstream:
     def _given(self, name: str) -> dict[str, Any]:
         if self.embedding and "embed" in name:
             return self.embedding.as_given(name)
+        if name in _OTHERS:
+            return _OTHERS[name].as_given(name)
         return self.chat.as_given(name) | {"capabilities": self.capabilities}
 
 
-_SIMULATED_MODELS = ("demo-chat", "demo-embed")
+_OTHERS = {
+    "demo-moderation": DemoModel("0.01", "0", kind="moderation"),
+    "demo-rerank": DemoModel("0.02", "0", kind="rerank"),
+    "demo-image": DemoModel("5", "40", kind="image"),
+}
+_SIMULATED_MODELS = ("demo-chat", "demo-embed", *_OTHERS)
 UPSTREAMS = {
     "aurora": DemoUpstream(
         name="Aurora",

@@ -61,8 +61,10 @@ def cause(db) -> Cause:
 
 @pytest.fixture
 def chosen(rival, as_mallory) -> Callable[..., None]:
-    def chosen(kind: str, percent: int | None = None, **weights: int) -> None:
-        given = {"kind": kind, "donated_percent": percent, "causes": weights}
+    """Percent of its share; the rest is rewards."""
+
+    def chosen(exchanged: int = 0, donated: int = 0, **weights: int) -> None:
+        given = {"exchanged_percent": exchanged, "donated_percent": donated, "causes": weights}
         programmes.choose(rival, as_mallory, given)
 
     return chosen

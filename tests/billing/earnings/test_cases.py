@@ -12,7 +12,7 @@ from accounts.organizations import create_organization
 from billing.earnings import cases, causes, tasks
 from billing.earnings.errors import CaseClosed
 from billing.earnings.maturity import mature
-from billing.earnings.models import EXCHANGE, MISSION, Case, Donation, Lot
+from billing.earnings.models import Case, Donation, Lot
 from common.money import NANOS_PER_USD
 from ledger import kinds
 from ledger.chart import ensure_account
@@ -116,7 +116,7 @@ def test_nobody_answers_for_another_organisation(case, as_alice, as_carol):
 def test_of_exchanged_tokens_only_what_is_left_is_taken_and_the_platform_bears_the_rest(
     served, doubted, chosen, rival, balances
 ):
-    chosen(EXCHANGE)
+    chosen(exchanged=100)
     served()
     tokens, promo = ensure_account(kinds.TOKENS, rival), ensure_account(kinds.PROMO)
     post(Draft("spent", "test", {tokens.pk: 100 - SHARE, promo.pk: SHARE - 100}))
@@ -129,7 +129,7 @@ def test_of_exchanged_tokens_only_what_is_left_is_taken_and_the_platform_bears_t
 
 
 def test_gifts_are_taken_back_from_the_causes(served, doubted, chosen, cause):
-    chosen(MISSION, 50, **{cause.slug: 1})
+    chosen(donated=50, **{cause.slug: 1})
     served()
     doubted(TOO_FAST)
     cases.look(timezone.now())
@@ -138,6 +138,21 @@ def test_gifts_are_taken_back_from_the_causes(served, doubted, chosen, cause):
     assert causes.total_of(cause).given == 0
     gift = Donation.objects.get()
     assert gift.taken == gift.nanos
+
+
+def test_of_a_mix_each_part_is_taken_back_where_it_went(served, doubted, chosen, cause, balances):
+    chosen(exchanged=30, donated=20, **{cause.slug: 1})
+    served("req_1")
+    served("req_2")
+    doubted(TOO_FAST)
+    cases.look(timezone.now())
+    row = cases.uphold(Case.objects.get(), STAFF)
+    assert (row.taken, row.refunded) == (SHARE, PRICE)
+    left = balances()
+    assert (left["rival tokens"], left["rival rewards_escrow"]) == (SHARE * 30 // 100, SHARE * 50 // 100)
+    assert causes.total_of(cause).given == SHARE * 20 // 100
+    lot = Lot.objects.get()
+    assert (lot.taken, lot.taken_escrow) == (SHARE, SHARE * 50 // 100)
 
 
 def test_each_payer_gets_its_part_back(served, doubted, fund, make_user, case):

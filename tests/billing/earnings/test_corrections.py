@@ -91,13 +91,14 @@ def test_what_has_matured_stays_earned_and_the_platform_bears_it(served, machine
     assert lot() == (PRICE // 2, SHARE, 0, 0)
 
 
-@pytest.mark.parametrize("kind", ["exchange", "mission"])
-def test_what_was_exchanged_or_given_stays_so(served, machine, reprice, chosen, cause, balances, kind):
-    chosen(kind, **({} if kind == "exchange" else {"percent": 100, cause.slug: 1}))
+@pytest.mark.parametrize(("exchanged", "donated"), [(100, 0), (0, 100), (50, 50)])
+def test_what_was_exchanged_or_given_stays_so(served, machine, reprice, chosen, cause, balances, exchanged, donated):
+    chosen(exchanged, donated, **{cause.slug: 1})
     served()
     rerate(-machine.pk, reprice(0.5), *ALWAYS)
     held = balances()
-    assert held.get("rival tokens", held.get("ngo_payable")) == SHARE
+    assert held.get("rival tokens", 0) == SHARE * exchanged // 100
+    assert held.get("ngo_payable", 0) == SHARE * donated // 100
     assert held["acme wallet"] == TEN - PRICE // 2
     rerate(-machine.pk, machine.price_version - 1, *ALWAYS)
     assert lot()[:3] == (PRICE, SHARE, 0)

@@ -7,7 +7,6 @@ import pytest
 from django.utils import timezone
 
 from billing.earnings import exposure
-from billing.earnings.models import MISSION
 from nodes.models import Node
 from nodes.sources import load_targets
 from providers.schema import Call
@@ -34,7 +33,7 @@ def test_the_round_writes_it_to_machines_that_others_use_and_tells_them(
     settings.EARNINGS_TRUST_REQUESTS = 1
     acme.uses_community_nodes = True
     acme.save()
-    chosen(MISSION, 40, **{cause.slug: 1})
+    chosen(donated=40, **{cause.slug: 1})
     served()
     before = type(acme).objects.get(pk=acme.pk).version
     assert exposure.refresh(timezone.now()) == 1

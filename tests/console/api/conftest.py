@@ -84,6 +84,19 @@ def api_of(client_of) -> Callable[[User], Api]:
 
 
 @pytest.fixture
+def sam(make_user, join, rival) -> User:
+    """Of the operator's staff, in an organisation that has nothing to do with any of this."""
+    sam: User = make_user("sam@operator.test", is_staff=True)
+    join(rival, sam, "viewer")
+    return sam
+
+
+@pytest.fixture
+def staff(sam, api_of) -> Api:
+    return api_of(sam)
+
+
+@pytest.fixture
 def rival_api(rival, mallory) -> Api:
     return manager_of(rival, mallory)
 

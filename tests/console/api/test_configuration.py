@@ -119,6 +119,13 @@ def test_another_organisation_becomes_the_same(rival_api, rival, mallory, as_mal
     assert Connection.objects.of(rival).get().options[NEEDS_KEY]
 
 
+def test_a_file_that_names_a_programme_says_the_same_and_a_mix_is_told_whole(api, whole):
+    for programme, outcome in (({"kind": "exchange"}, "unchanged"), ({"rewards": 60, "exchange": 40}, "changed")):
+        earnings = whole["earnings"] | {"programme": programme}
+        assert brought_in(api, whole | {"earnings": earnings})["earnings", ""] == (outcome, "")
+    assert api.get("config").json()["earnings"]["programme"] == {"rewards": 60, "exchange": 40}
+
+
 SECTIONS = ("settings", "earnings", "providers", "nodes", "routes", "cache_policies", "keys", "limits")
 
 

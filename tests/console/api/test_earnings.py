@@ -4,6 +4,7 @@
 import pytest
 from django.utils import timezone
 
+from accounts.models import AuditEvent
 from billing.earnings import cases, causes
 from billing.earnings.models import Case
 from nodes.recount import TOO_FAST
@@ -54,7 +55,18 @@ def test_a_programme_is_chosen_and_previewed_to_the_last_unit(rival_api, cause):
         ({}, "kind"),
         ({"kind": "rewards", "rewards": 100}, "kind"),
         ({"rewards": 50}, "rewards"),
-        ({"rewards": 50, "exchange": 50}, "exchange"),
+        ({"rewards": 50, "exchange": 51}, "rewards"),
+        ({"rewards": -1, "exchange": 101}, "rewards"),
+        ({"exchange": 101}, "exchange"),
+        ({"exchange": 12.5}, "exchange"),
+        ({"exchange": 100, "kind": "exchange"}, "kind"),
+        ({"exchange": 60, "mission": [{"cause": "trees-for-all", "share": 41}]}, "rewards"),
+        ({"exchange": 60, "donated_percent": 41, "causes": {"trees-for-all": 1}}, "rewards"),
+        ({"exchange": 60, "donated_percent": 40}, "causes"),
+        ({"exchange": 60, "causes": {"trees-for-all": 1}}, "donated_percent"),
+        ({"donated_percent": 20, "mission": [{"cause": "trees-for-all", "share": 20}]}, "mission"),
+        ({"kind": "mixed"}, "kind"),
+        ({"kind": "mission", "donated_percent": 0, "causes": {"trees-for-all": 1}}, "donated_percent"),
         ({"exchange": 100, "rewards": 1}, "rewards"),
         ({"mission": [{"cause": "trees-for-all", "share": 20}], "rewards": 70}, "rewards"),
         ({"mission": [{"cause": "trees-for-all", "share": 9}]}, "donated_percent"),
@@ -82,6 +94,42 @@ def test_a_programme_is_also_said_by_what_goes_where(rival_api, cause):
     for wish, parts in (({"exchange": 100}, ("exchange", 0, 100)), ({"mission": []}, ("rewards", 100, 0))):
         said = rival_api.put("earnings/programme", wish).json()
         assert (said["kind"], said["rewards"], said["exchange"], said["mission"]) == (*parts, [])
+
+
+def test_a_share_is_divided_freely_and_told_all_three_ways(rival_api, cause):
+    gifts = [{"cause": cause.slug, "share": 25}]
+    said = rival_api.put("earnings/programme", {"rewards": 45, "exchange": 30, "mission": gifts}).json()
+    assert (said["kind"], said["rewards"], said["exchange"], said["mission"]) == ("mixed", 45, 30, gifts)
+    assert (said["donated_percent"], said["causes"]) == (25, {cause.slug: 25})
+    assert rival_api.get("earnings/programme").json() == said
+    wishes = {"exchange": 67, "donated_percent": 33, "causes": {cause.slug: 1}}
+    said = rival_api.put("earnings/programme", wishes).json()
+    assert (said["kind"], said["rewards"], said["exchange"], said["donated_percent"]) == ("mixed", 0, 67, 33)
+    said = rival_api.put("earnings/programme", {"exchange": 1}).json()
+    assert (said["kind"], said["rewards"], said["exchange"], said["mission"]) == ("mixed", 99, 1, [])
+
+
+def test_a_plain_programme_is_chosen_by_its_name_as_ever(rival_api, cause):
+    for kind, parts in (("exchange", (0, 100)), ("rewards", (100, 0))):
+        said = rival_api.put("earnings/programme", {"kind": kind}).json()
+        assert (said["kind"], said["rewards"], said["exchange"], said["mission"]) == (kind, *parts, [])
+
+
+def test_a_mix_is_previewed_to_the_last_unit(rival_api, cause):
+    given = {"exchange": 33, "donated_percent": 33, "causes": cause.slug}
+    preview = rival_api.get("earnings/preview", **given, amount_nanos=101).json()
+    assert (preview["escrow_usd"], preview["exchanged_usd"]) == ("0.000000024", "0.000000023")
+    assert preview["donated_usd"] == {cause.slug: "0.000000023"}
+    assert rival_api.get("earnings/preview", exchange=90, donated_percent=20).status_code == 400
+    assert rival_api.get("earnings/preview").json()["escrow_usd"] == "0.7"
+
+
+def test_who_chose_what_is_in_the_trail(rival, chosen, cause):
+    chosen(exchanged=100)
+    chosen(exchanged=40, donated=20, **{cause.slug: 3})
+    event = AuditEvent.objects.of(rival).filter(action="earnings.programme_chosen").latest("pk")
+    assert event.before == {"exchanged_percent": 100, "donated_percent": 0, "causes": {}}
+    assert event.after == {"exchanged_percent": 40, "donated_percent": 20, "causes": {cause.slug: 3}}
 
 
 @pytest.mark.parametrize("text", ["trees-for-all:x", "trees-for-all:-1", "trees-for-all:1000", "trees-for-all:0"])
@@ -112,7 +160,7 @@ def test_prices_with_their_history_and_bounds(rival_api, machine):
 
 
 def test_causes_and_what_they_were_given(api, served, chosen, cause):
-    chosen("mission", 100, **{cause.slug: 1})
+    chosen(donated=100, **{cause.slug: 1})
     served()
     shown = api.get(f"causes/{cause.slug}").json()
     assert (shown["id"], shown["given_usd"], shown["paid_usd"], shown["is_open"]) == (cause.slug, "0.0021", "0", True)

@@ -25,19 +25,6 @@ BANK = payees.Bank("Acme Ltd", "TH00 1234 5678 9012", "Bangkok Bank BKKBTHBK")
 
 
 @pytest.fixture
-def sam(make_user, join, rival):
-    """Of the operator's, in an organisation that has nothing to do with any of this."""
-    sam = make_user("sam@operator.test", is_staff=True)
-    join(rival, sam, "viewer")
-    return sam
-
-
-@pytest.fixture
-def staff(sam, api_of) -> Api:
-    return api_of(sam)
-
-
-@pytest.fixture
 def due(acme, as_alice) -> Payout:
     """$40, to a bank that was found right."""
     earn(acme, 40 * DOLLAR)
@@ -131,8 +118,33 @@ def test_a_bank_is_read_in_the_open_and_judged(staff, acme, as_alice):
     address = f"staff/banks/{acme.public_id}/judgement"
     assert refused(staff.post(address, {"is_right": False}), 400, "invalid_request", "problem")
     assert staff.post(address, {"is_right": False, "problem": "Another name"}).json()["problem"] == "Another name"
-    assert staff.post(address, {"is_right": True}).json()["state"] == "ready"
+    assert refused(staff.post(address, {"is_right": True}), 400, "invalid_request", "seen")
+    assert staff.post(address, {"is_right": True, "seen": read["seen"]}).json()["state"] == "ready"
     assert Payee.objects.get().state == Payee.READY
+
+
+def test_a_bank_that_was_put_in_the_place_of_the_one_that_was_read_is_not_found_right(staff, acme, as_alice):
+    payees.set_bank(acme, as_alice, BANK)
+    address = f"staff/banks/{acme.public_id}"
+    wish = {"is_right": True, "seen": staff.get(address).json()["seen"]}
+    payees.set_bank(acme, as_alice, payees.Bank(BANK.holder, "TH00 6666 6666 6666", BANK.bank))
+    assert refused(staff.post(f"{address}/judgement", wish), 409, "payout_refused")
+    assert Payee.objects.get().state == Payee.INCOMPLETE
+    assert "seen" not in staff.get("staff/banks").json()["data"][0]
+
+
+@pytest.mark.parametrize(
+    "path", ["prices", "cases", "payouts", "banks", "concerns", "vouchers", "causes", "audit-events"]
+)
+def test_no_list_is_read_by_what_is_no_page_of_it(staff, path):
+    for query in ({"limit": "0"}, {"limit": "-1"}, {"limit": "101"}, {"limit": "NaN"}, {"cursor": "x"}):
+        assert refused(staff.get(f"staff/{path}", **query), 400, "invalid_request", next(iter(query)))
+
+
+def test_ids_beyond_belief_are_those_of_nothing(staff):
+    for path in (f"concerns/{10**30}/done", "vouchers/vou_0/withdraw", "voucher-batches/vob_0/withdraw"):
+        assert refused(staff.post(f"staff/{path}", {}), 404, "not_found")
+    assert staff.client.post(f"/staff/needs-a-person/{10**30}").status_code == 302
 
 
 def test_money_on_its_way_out_asks_for_a_recent_proof(sam, client_of, due, acme):

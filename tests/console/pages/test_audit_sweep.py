@@ -108,7 +108,7 @@ CASES: dict[str, Case] = {
     "providers-model-health": of("target.held_open", CHANGED, "model", wish="hold"),
     "nodes-model-health": of("target.held_open", CHANGED, "node_model", wish="hold"),
     "drills-start": of("drill.started", NEW, target="aurora", seconds="60"),
-    "earnings-programme": of("earnings.programme_chosen", CHANGED, kind="exchange"),
+    "earnings-programme": of("earnings.programme_chosen", CHANGED, exchanged_percent="100", donated_percent="0"),
     "earnings-recognition": of("earnings.recognition_set", CHANGED, is_public="on", public_name="The Shed"),
     "earnings-answer": of("earnings.case_answered", CHANGED, "case", answer="A mistake."),
     "drills-end": of("drill.ended", GONE, "drill"),

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.earnings import cases, causes, programmes
-from billing.earnings.models import EXCHANGE, MISSION, REWARDS, Case, Cause
+from billing.earnings.models import MISSION, REWARDS, Case, Cause
 from common.money import NANOS_PER_USD
 from nodes.models import NodeModel
 from nodes.recount import TOO_FAST
@@ -112,7 +112,7 @@ def test_the_export_has_every_lot(client, served):
 
 
 def test_a_programme_is_chosen_and_told(client, rival, cause):
-    sent = {"kind": MISSION, "donated_percent": "40", f"weight-{cause.slug}": "1"}
+    sent = {"exchanged_percent": "0", "donated_percent": "40", f"weight-{cause.slug}": "1"}
     assert client.post(reverse("earnings-programme"), sent).status_code == 302
     row = programmes.programme_of(rival)
     assert (row.kind, row.donated_percent, programmes.weights_of(row)) == (MISSION, 40, {cause.slug: 1})
@@ -122,27 +122,50 @@ def test_a_programme_is_chosen_and_told(client, rival, cause):
     assert "$0.42</td>" in page
 
 
+def test_a_mix_is_chosen_and_told(client, rival, cause):
+    sent = {"exchanged_percent": "30", "donated_percent": "20", f"weight-{cause.slug}": "1"}
+    assert client.post(reverse("earnings-programme"), sent).status_code == 302
+    page = text_of(client, "earnings")
+    assert "Programme: Mixed" in page
+    assert "50 % as rewards · 30 % as tokens at once · 20 % to causes" in page
+    assert all(f"{amount}</td>" in page for amount in ("$0.30", "$0.35", "$0.21", "$0.14"))
+    assert '<output class="text-lg font-semibold tabular-nums"' in text_of(client, "earnings-programme")
+    assert ">50 %</output>" in text_of(client, "earnings-programme")
+
+
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("exchanged", "donated", "weight", "said"),
     [
-        ({"kind": MISSION, "donated_percent": "5", "weight-trees-for-all": "1"}, "greater than or equal to 10"),
-        ({"kind": MISSION, "donated_percent": "50"}, "Choose at least one cause"),
-        ({"kind": MISSION, "weight-trees-for-all": "1"}, "from 10 to 100"),
-        ({"kind": MISSION, "donated_percent": "50", "weight-trees-for-all": "101"}, "less than or equal to 100"),
-        ({"kind": "gold"}, "not one of the available choices"),
+        ("0", "5", "1", "from 10 to 100, or 0 for nothing"),
+        ("0", "50", "", "Choose at least one cause"),
+        ("0", "", "1", "This field is required"),
+        ("0", "50", "101", "less than or equal to 100"),
+        ("101", "0", "", "less than or equal to 100"),
+        ("-1", "0", "", "greater than or equal to 0"),
+        ("12.5", "0", "", "Enter a whole number"),
+        ("81", "20", "1", "it comes to 101 %"),
+        ("", "", "", "This field is required"),
     ],
 )
-def test_what_cannot_be_chosen_is_said_and_nothing_saved(client, rival, cause, sent, said):
+def test_what_cannot_be_chosen_is_said_kept_and_nothing_saved(client, rival, cause, exchanged, donated, weight, said):
+    sent = {"exchanged_percent": exchanged, "donated_percent": donated, "weight-trees-for-all": weight}
     response = client.post(reverse("earnings-programme"), sent)
     assert response.status_code == 422
-    assert said in response.content.decode()
+    page = response.content.decode()
+    assert said in page
+    assert all(f'name="{name}" value="{value}"' in page for name, value in sent.items() if value)
     assert programmes.programme_of(rival).kind == REWARDS
 
 
 def test_the_preview_saves_nothing(client, rival, cause):
-    sent = {"kind": MISSION, "donated_percent": "100", f"weight-{cause.slug}": "1"}
+    sent = {"exchanged_percent": "0", "donated_percent": "100", f"weight-{cause.slug}": "1"}
     assert "$0.70</td>" in text_of(client, "earnings-preview", **sent)
-    assert "Choose at least one cause" in text_of(client, "earnings-preview", kind=MISSION, donated_percent="50")
+    halves = {"exchanged_percent": "50", "donated_percent": "50"}
+    assert "Choose at least one cause" in text_of(client, "earnings-preview", **halves)
+    assert all(
+        f"{at_most}</td>" in text_of(client, "earnings-preview", **halves, **{f"weight-{cause.slug}": "1"})
+        for at_most in ("$0.30", "$0.35")
+    )
     response = client.post(reverse("earnings-programme"), sent | {"preview": "1"})
     assert "Trees for All" in response.content.decode()
     assert programmes.programme_of(rival).kind == REWARDS
@@ -204,7 +227,7 @@ def test_the_leaderboard_shows_who_wants_it_by_the_name_they_chose(client, clien
 
 
 def test_causes_are_public_with_totals_of_the_ledger(db, client, served, chosen, cause):
-    chosen(MISSION, 100, **{cause.slug: 1})
+    chosen(donated=100, **{cause.slug: 1})
     served()
     visitor = Client()
     assert "$0.0021" in text_of(visitor, "causes")
@@ -219,14 +242,19 @@ def test_staff_add_change_and_close_causes(staff, db):
     assert staff.post(reverse("causes-new"), sent | {"website": "javascript:alert(1)"}).status_code == 422
     staff.post(reverse("causes-edit", args=["clean-water"]), sent | {"summary": "Mends pumps."})
     assert "Mends pumps." in text_of(staff, "causes-detail", "clean-water")
-    staff.post(reverse("causes-close", args=["clean-water"]))
+    for wish in ("close", "close"):  # pressed twice
+        staff.post(reverse("causes-close", args=["clean-water"]), {"wish": wish})
+        assert Cause.objects.get().closed_at is not None
+    assert (
+        "Nothing was done" in staff.post(reverse("causes-close", args=["clean-water"]), follow=True).content.decode()
+    )
     assert Cause.objects.get().closed_at is not None
-    staff.post(reverse("causes-close", args=["clean-water"]))
+    staff.post(reverse("causes-close", args=["clean-water"]), {"wish": "reopen"})
     assert Cause.objects.get().closed_at is None
 
 
 def test_staff_note_what_was_paid_to_a_cause_once(staff, served, chosen, cause):
-    chosen(MISSION, 100, **{cause.slug: 1})
+    chosen(donated=100, **{cause.slug: 1})
     served()
     address = reverse("causes-pay", args=[cause.slug])
     for amount, said in (("0.0022", "More than is owed"), ("0", "greater than or equal"), ("x", "Enter a number")):
@@ -238,6 +266,16 @@ def test_staff_note_what_was_paid_to_a_cause_once(staff, served, chosen, cause):
     assert staff.post(address, {"amount_usd": "0.0001", "reference": "T-1"}).status_code == 422
     total = causes.total_of(cause)
     assert (total.given, total.paid_out, total.owed) == (2_100_000, 2_000_000, 100_000)
+
+
+@pytest.mark.parametrize("wish", ["", "maybe", "UPHOLD"])
+def test_a_case_is_decided_by_a_button_alone(staff, case, wish):
+    """Enter in the field of the reason presses none."""
+    assert '<button type="submit" disabled hidden>' in text_of(staff, "causes-review")
+    late = staff.post(reverse("causes-decide", args=[case.public_id]), {"note": "Hm", "wish": wish})
+    assert late.status_code == 422
+    assert "press one of the buttons" in late.content.decode()
+    assert Case.objects.get().is_pending
 
 
 @pytest.mark.parametrize(
@@ -257,6 +295,6 @@ def test_only_staff_write_causes_and_decide(client, case, cause, name):
 
 
 def test_exchange_shows_tokens(client, served, chosen):
-    chosen(EXCHANGE)
+    chosen(exchanged=100)
     served()
     assert "As tokens" in text_of(client, "earnings")

@@ -240,7 +240,7 @@ def test_the_audit_log_is_narrowed_to_days_of_the_organisation(as_browser, alice
 def test_a_file_of_the_audit_log_holds_all_of_it_and_is_read_piece_by_piece(
     as_browser, alice, acme, as_alice, monkeypatch
 ):
-    monkeypatch.setattr("console.pages.audit._AT_ONCE", 3)
+    monkeypatch.setattr("console.trail_files._AT_ONCE", 3)
     with transaction.atomic():
         for number in range(10):
             audit.record(acme, as_alice, "route.updated", "route", f"route_{number}")

@@ -7,7 +7,9 @@ import pytest
 from django.urls import reverse
 
 from accounts.audit import Actor
+from accounts.models import OperatorEvent
 from billing.models import PriceVersion
+from providers import services
 from providers.models import ServedModel
 from providers.services import create_connection
 
@@ -54,6 +56,31 @@ def test_a_new_price_is_a_new_version_and_the_old_one_is_remembered(staff, sold)
     assert all(words in page for words in ("$1.00", "$2.00", "$8.00", "$0.25"))
     lines = list(csv.DictReader(io.StringIO(shown(staff, "price-book-export"))))
     assert [line["input_usd"] for line in lines if line["model"] == "fast"] == ["1.000000000", "2.000000000"]
+
+
+def test_a_form_of_before_a_colleague_s_price_puts_back_no_old_one(staff, sold):
+    address = reverse("price-book-model", args=[sold.public_id])
+    assert 'name="price_version" value="1"' in shown(staff, "price-book-model", sold.public_id)
+    sent = {"input_price": "1", "output_price": "5", "price_version": "1"}
+    assert staff.post(address, sent | {"input_price": "2"}).status_code == 302
+    late = staff.post(address, sent)
+    assert late.status_code == 422
+    assert "Somebody has changed its price meanwhile" in late.content.decode()
+    assert 'name="price_version" value="2"' in late.content.decode()
+    assert PriceVersion.objects.get(target_id=sold.pk, valid_until=None).input_nanos == 2 * 10**9
+    assert staff.post(address, sent | {"price_version": "2"}).status_code == 302
+    assert ServedModel.objects.get(pk=sold.pk).price_version == 3
+
+
+def test_of_two_who_change_two_prices_at_once_none_takes_back_the_other_s(sold, make_user):
+    sam = Actor.of_user(make_user("sam@operator.test", is_staff=True))
+    seen_by_both = [ServedModel.objects.get(pk=sold.pk) for _ in range(2)]
+    services.update_model(seen_by_both[0], sam, {"input_price": "2"})
+    services.update_model(seen_by_both[1], sam, {"output_price": "9"})
+    services.update_model(seen_by_both[1], sam, {"output_price": "9"})
+    now = ServedModel.objects.get(pk=sold.pk)
+    assert (now.input_price, now.output_price, now.price_version) == (2, 9, 3)
+    assert OperatorEvent.objects.filter(action="model.updated").count() == 2
 
 
 def test_tiers_and_kinds_of_tokens_are_entered_shown_and_taken_away(staff, sold):

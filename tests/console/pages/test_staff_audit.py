@@ -51,8 +51,8 @@ def test_causes(staff):
     post(Draft("gift:1", "gift", {revenue.pk: -DOLLAR, payable.pk: DOLLAR}))
     for _again in range(2):
         staff.post(reverse("causes-pay", args=[cause.slug]), {"amount_usd": "1", "reference": "B-1"})
-    for _close_and_open in range(2):
-        staff.post(reverse("causes-close", args=[cause.slug]))
+    for wish in ("close", "close", "reopen", "reopen"):
+        staff.post(reverse("causes-close", args=[cause.slug]), {"wish": wish})
     acts = ("created", "updated", "paid", "closed", "reopened")
     assert done() == [("sam@operator.test", f"cause.{act}", "Trees for All") for act in acts]
     edited = OperatorEvent.objects.get(action="cause.updated")

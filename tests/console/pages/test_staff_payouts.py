@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from django.urls import reverse
@@ -42,6 +43,13 @@ def shown(client, name: str = "staff-payouts", *args: str) -> str:
     return response.content.decode()
 
 
+def judge(client, organization, **sent: str):
+    """As the form that is shown now sends it."""
+    page = shown(client, "staff-bank", organization.public_id)
+    seen = re.search(r'name="seen" value="(\w+)"', page).group(1)
+    return client.post(reverse("staff-bank", args=[organization.public_id]), {"seen": seen} | sent)
+
+
 def act(client, name: str, payout: Payout, **sent: str):
     return client.post(reverse(f"staff-payout-{name}", args=[payout.public_id]), sent)
 
@@ -68,15 +76,27 @@ def test_a_bank_is_looked_at_and_found_right(staff, unchecked, acme):
     assert BANK.account not in page
     assert BANK.account in shown(staff, "staff-bank", acme.public_id)
     assert events_of(acme, "payout_destination.read") == [("sam@operator.test", acme.public_id)]
-    address = reverse("staff-bank", args=[acme.public_id])
-    assert staff.post(address, {"wish": "wrong", "problem": " "}).status_code == 422
-    staff.post(address, {"wish": "wrong", "problem": "Another name holds it"})
+    assert judge(staff, acme, wish="wrong", problem=" ").status_code == 422
+    judge(staff, acme, wish="wrong", problem="Another name holds it")
     unchecked.refresh_from_db()
     assert (unchecked.state, unchecked.problem) == (Payee.INCOMPLETE, "Another name holds it")
-    staff.post(address, {"wish": "right"})
+    judge(staff, acme, wish="right")
     unchecked.refresh_from_db()
     assert (unchecked.state, unchecked.problem) == (Payee.READY, "")
     assert ("sam@operator.test", acme.public_id) in events_of(acme, "payout_destination.changed")
+
+
+def test_a_bank_that_was_changed_after_it_was_read_is_read_again(staff, unchecked, acme, as_alice):
+    seen = payees.seen_of(unchecked)
+    payees.set_bank(acme, as_alice, payees.Bank(BANK.holder, "TH00 6666 6666 6666", BANK.bank))
+    for sent in ({"seen": seen}, {"seen": ""}, {}):
+        late = staff.post(reverse("staff-bank", args=[acme.public_id]), sent | {"wish": "right"})
+        assert late.status_code == 422
+        assert all(words in late.content.decode() for words in ("not the bank that you have read", "6666 6666 6666"))
+        assert Payee.objects.get().state == Payee.INCOMPLETE
+    assert len(events_of(acme, "payout_destination.read")) == 3
+    assert judge(staff, acme, wish="right").status_code == 302
+    assert Payee.objects.get().state == Payee.READY
 
 
 def test_bank_details_ask_who_signed_in_long_ago_once_more(client_of, make_user, unchecked, acme):
@@ -104,12 +124,11 @@ def test_the_file_is_the_same_again_and_names_everything(staff, due, acme):
 
 
 def test_a_bank_that_is_found_wrong_after_all_is_in_no_file(staff, due, acme):
-    address = reverse("staff-bank", args=[acme.public_id])
-    staff.post(address, {"wish": "wrong", "problem": "Another name holds it"})
+    judge(staff, acme, wish="wrong", problem="Another name holds it")
     assert exported(staff) == []
     due.refresh_from_db()
     assert due.state == Payout.WAITING
-    staff.post(address, {"wish": "right"})
+    judge(staff, acme, wish="right")
     assert [row["account"] for row in exported(staff)] == [BANK.account]
 
 
@@ -145,6 +164,25 @@ def test_what_failed_is_payable_again_and_its_bank_is_doubted(staff, due, acme, 
     assert "Account closed" in shown(staff)
     assert Payee.objects.get().state == Payee.INCOMPLETE
     assert act(staff, "failed", due, reason="again").status_code == 422
+
+
+def test_a_form_of_before_it_was_paid_takes_nothing_back(staff, due, balances):
+    exported(staff)
+    page = shown(staff, "staff-payout-failed", due.public_id)
+    assert 'name="state" value="sending"' in page
+    act(staff, "paid", due, reference="TX-1")  # by a colleague
+    late = act(staff, "failed", due, state="sending", reason="Not seen yet")
+    assert late.status_code == 422
+    assert all(words in late.content.decode() for words in ("not open", "It was booked as paid", 'value="paid"'))
+    assert balances()["bank_clearing"] == 40 * DOLLAR
+    assert act(staff, "failed", due, state="paid", reason="It came back").status_code == 302
+    assert "bank_clearing" not in balances()
+
+
+def test_more_payouts_than_are_shown_are_counted(staff, due, monkeypatch):
+    monkeypatch.setattr("console.pages.staff_payouts._SHOWN", 0)
+    context = staff.get(reverse("staff-payouts")).context
+    assert (context["due"], context["waiting"], context["waiting_nanos"]) == ([], 1, 40 * DOLLAR)
 
 
 def test_what_was_booked_as_paid_comes_back_by_a_compensating_transfer(staff, due, acme, balances, as_alice):
