@@ -1,16 +1,21 @@
 """Writes of one turn of the event loop leave together, at its end.
 
-What is written to a peer that sleeps wakes it, and waking costs the writer more than the write. A peer that gets the
-requests or answers of a turn one right after the other is woken once.
+A peer that sleeps is woken by what is written to it, and waking costs the writer as much as writing does. One that
+gets the requests, or the answers, of a turn right after each other is woken once for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from weakref import WeakKeyDictionary
+
+logger = logging.getLogger(__name__)
 
 
 class Together:
-    """Of one event loop. Whoever writes to the same transport otherwise has to wait until the turn is over."""
+    """Of one event loop, see `of_running_loop`. Whoever writes to the same transport otherwise, or closes it, flushes
+    first."""
 
     __slots__ = ("_waiting",)
 
@@ -19,11 +24,29 @@ class Together:
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append((transport, data))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Nothing goes to who is gone meanwhile."""
         waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
-            if not transport.is_closing():
-                transport.write(data)
+            try:
+                if not transport.is_closing():
+                    transport.write(data)
+            except Exception:
+                # Whatever is wrong with one connection, the others wait behind it.
+                logger.exception("could not write to %s", transport.get_extra_info("peername"))
+                transport.abort()
+
+
+def of_running_loop() -> Together:
+    """The same for all connections of a loop; to be asked for when a connection is made."""
+    loop = asyncio.get_running_loop()
+    found = _of_loops.get(loop)
+    if found is None:
+        found = _of_loops[loop] = Together()
+    return found
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Together] = WeakKeyDictionary()

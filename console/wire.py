@@ -17,10 +17,8 @@ from django.conf import settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from common.together import Together
+from common.together import Together, of_running_loop
 from routing.flights import WRITER, Headers
-
-_WRITES = Together()
 
 MOST_JOINED_BYTES = 64 * 1024
 """A larger body is not copied to lie beside its head."""
@@ -43,10 +41,11 @@ class Writer:
     It writes only where uvicorn would have written the same at once; whoever gets False sends the long way.
     """
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_cycle", "_writes")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, writes: Together) -> None:
         self._cycle = cycle
+        self._writes = writes
 
     def chunks(self) -> Callable[[bytes], bool]:
         """What writes one chunk of a stream that has begun."""
@@ -81,7 +80,7 @@ class Writer:
         cycle.response_started = cycle.response_complete = True
         cycle.chunked_encoding = False
         if cycle.keep_alive and len(body) <= MOST_JOINED_BYTES:
-            _WRITES.write(cycle.transport, head + body)
+            self._writes.write(cycle.transport, head + body)
         else:
             cycle.transport.write(head)
             cycle.transport.write(body)
@@ -117,6 +116,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._writes = of_running_loop()
         self.headers = []
         self._start_waiting()
 
@@ -151,7 +151,15 @@ class PatientProtocol(HttpToolsProtocol):
             self._stop_waiting()
         super().on_headers_complete()
         if self.cycle is not None:
-            self.scope["extensions"] = {WRITER: Writer(self.cycle)}  # type: ignore[dict-item]
+            self.scope["extensions"] = {WRITER: Writer(self.cycle, self._writes)}  # type: ignore[dict-item]
+
+    def send_400_response(self, msg: str) -> None:
+        self._writes.flush()
+        super().send_400_response(msg)
+
+    def shutdown(self) -> None:
+        self._writes.flush()
+        super().shutdown()
 
     def on_response_complete(self) -> None:
         """A caller may go on sending what nobody reads any more, for as long as a head may take and no longer."""
@@ -159,6 +167,7 @@ class PatientProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.more_body and cycle.response_complete and not self.transport.is_closing():
             if cycle.waiting_for_100_continue:
+                self._writes.flush()
                 self.transport.close()  # whether a body or another request comes next, nobody knows
             elif self._deadline is None:
                 self._start_waiting()
@@ -166,6 +175,7 @@ class PatientProtocol(HttpToolsProtocol):
     def _head_grew(self, by_bytes: int) -> None:
         self._head_bytes += by_bytes
         if self._head_bytes > MOST_HEAD_BYTES and self.transport is not None:
+            self._writes.flush()
             self.transport.write(_HEAD_TOO_LARGE)
             self._close()
         elif self._deadline is None:
@@ -187,6 +197,7 @@ class PatientProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         self._stop_waiting()
         if self.transport is not None and not self.transport.is_closing():
+            self._writes.flush()
             self.transport.close()
 
     def _reads_on(self) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, cast
 
 import httptools
 
-from common.together import Together
+from common.together import of_running_loop
 from providers.failures import Kind, UpstreamFailure
 from providers.inflation import Inflater, inflater
 from providers.inflow import Inflow
@@ -25,8 +25,6 @@ from providers.transport import Follower
 
 MOST_BYTES_WITHOUT_BODY = 64 * 1024
 """Of a head, of trailers, of the framing between two pieces of a body."""
-
-_WRITES = Together()
 
 LINGER_S = 0.2
 """How long the end of an answer is awaited after all that matters was said, to keep its connection."""
@@ -138,6 +136,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._on_idle = on_idle
         self._transport: asyncio.Transport
+        self._writes = of_running_loop()
         self._readable = select.poll()
         self._exchange: Exchange | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -153,7 +152,7 @@ class Connection(asyncio.Protocol):
     def begin(self, head: bytes, body: bytes) -> Exchange:
         exchange = self._exchange = Exchange(self)
         self._headers, self._bytes_without_body, self._is_complete = [], 0, False
-        _WRITES.write(self._transport, head + body)
+        self._writes.write(self._transport, head + body)
         return exchange
 
     def is_clean(self) -> bool:

@@ -36,6 +36,9 @@ async def answers(scope, receive, send) -> None:
     headers += [(b"x-caller", scope["client"][0].encode()), (b"x-scheme", scope["scheme"].encode())]
     if scope["path"] == "/whole" and scope["extensions"][WRITER].answer(200, headers, b"ok"):
         return
+    if scope["path"] == "/last" and (writer := scope["extensions"][WRITER]).answer(200, headers, b"ok"):
+        writer._cycle.transport.get_protocol().shutdown()
+        return
     while scope["path"] == "/patient" and (await receive()).get("more_body"):
         pass
     if scope["path"] == "/still":
@@ -158,14 +161,25 @@ def test_nobody_is_believed_another_address(wire):
     assert b"x-caller: 127.0.0.1\r\nx-scheme: http\r\n" in answer
 
 
-def test_two_requests_in_one_piece_are_answered_in_their_order(wire):
-    wire.sendall(REQUEST.replace(b"/ ", b"/whole?first ", 1) + REQUEST.replace(b"/ ", b"/whole?second ", 1))
+@pytest.mark.parametrize("second", [b"/whole?second ", b"/?second "], ids=["both at once", "one the long way"])
+def test_two_requests_in_one_piece_are_answered_in_their_order(wire, second):
+    wire.sendall(REQUEST.replace(b"/ ", b"/whole?first ", 1) + REQUEST.replace(b"/ ", second, 1))
     got = b""
     while got.count(b"ok") < 2:
         part = wire.recv(1000)
         assert part
         got += part
-    assert got.index(b"x-said: first") < got.index(b"x-said: second")
+    first, _, rest = got.partition(b"ok")
+    assert b"x-said: first" in first
+    assert (b"x-said: second" in rest) == (b"whole" in second)
+
+
+def test_what_was_answered_just_before_the_server_stops_arrives(wire):
+    wire.sendall(REQUEST.replace(b"/ ", b"/last?a ", 1))
+    got = b""
+    while part := wire.recv(1000):
+        got += part
+    assert got.endswith(b"ok")
 
 
 def test_who_asked_for_the_end_of_the_connection_gets_it(wire):
