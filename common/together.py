@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 logger = logging.getLogger(__name__)
+
+
+class Writable(Protocol):
+    """Of an `asyncio.Transport`, what is asked of it here."""
+
+    def is_closing(self) -> bool: ...
+    def write(self, data: bytes) -> None: ...
+    def abort(self) -> None: ...
+    def get_extra_info(self, name: str) -> Any: ...
 
 
 class Together:
@@ -20,9 +30,9 @@ class Together:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[asyncio.Transport, bytes]] = []
+        self._waiting: list[tuple[Writable, bytes]] = []
 
-    def write(self, transport: asyncio.Transport, data: bytes) -> None:
+    def write(self, transport: Writable, data: bytes) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append((transport, data))

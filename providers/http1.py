@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 
@@ -152,8 +152,22 @@ class Connection(asyncio.Protocol):
     def begin(self, head: bytes, body: bytes) -> Exchange:
         exchange = self._exchange = Exchange(self)
         self._headers, self._bytes_without_body, self._is_complete = [], 0, False
-        self._writes.write(self._transport, head + body)
+        self._writes.write(self, head + body)
         return exchange
+
+    def write(self, data: bytes) -> None:
+        """At the end of the turn. What an upstream has sent meanwhile, unasked, is not the answer to this: whoever
+        began the exchange hears of a lost connection that said nothing, and takes a fresh one."""
+        if self.idle_since and self._readable.poll(0):
+            self.abort()
+        else:
+            self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str) -> Any:
+        return self._transport.get_extra_info(name)
 
     def is_clean(self) -> bool:
         """Nothing was received since the last answer, and nothing waits in the kernel, an end included.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from providers.dialer import Dialer
 from providers.egress import AllowList
 from providers.failures import Kind, UpstreamFailure
-from providers.http1 import MOST_BYTES_WITHOUT_BODY
+from providers.http1 import MOST_BYTES_WITHOUT_BODY, Connection, Origin
 from providers.inflow import MOST_HELD_BYTES
 from providers.transport import Deadlines, UpstreamRequest, UpstreamResponse
 from providers.upstream import DirectTransport
@@ -289,3 +291,20 @@ async def test_a_body_that_nobody_reads_is_held_back() -> None:
         assert sent < MOST_HELD_BYTES + (16 << 20)  # what the kernel keeps on both sides comes on top
         assert len(await response.next_chunk()) >= MOST_HELD_BYTES
         response.close()
+
+
+def test_what_came_unasked_before_the_turn_was_over_is_nobodys_answer():
+    async def turn() -> None:
+        here, there = socket.socketpair()
+        made = Connection(Origin(False, "upstream", 80), lambda _: None)
+        await asyncio.get_running_loop().create_connection(lambda: made, sock=here)
+        made.idle_since = 1.0
+        exchange = made.begin(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n", b"{}")
+        there.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nnot yours")
+        with pytest.raises(UpstreamFailure) as failed:
+            await exchange.wait_for_head()
+        assert (failed.value.kind, exchange.touched) == (Kind.RESET, False)  # so a fresh connection is owed
+        with there:
+            assert there.recv(100) == b""  # and the request was not sent
+
+    uvloop.run(turn())
