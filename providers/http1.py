@@ -148,10 +148,12 @@ class Connection(asyncio.Protocol):
         self._is_complete = False
         self._persists = False
         self._is_spoilt = False
+        self._is_asked = False
 
     def begin(self, head: bytes, body: bytes) -> Exchange:
         exchange = self._exchange = Exchange(self)
         self._headers, self._bytes_without_body, self._is_complete = [], 0, False
+        self._is_asked = False
         self._writes.write(self, head + body)
         return exchange
 
@@ -161,6 +163,7 @@ class Connection(asyncio.Protocol):
         if self.idle_since and self._readable.poll(0):
             self.abort()
         else:
+            self._is_asked = True
             self._transport.write(data)
 
     def is_closing(self) -> bool:
@@ -208,7 +211,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
-        if exchange is None:
+        if exchange is None or not self._is_asked:
             self.abort()
             return
         exchange.touched = True
