@@ -293,7 +293,7 @@ async def test_a_body_that_nobody_reads_is_held_back() -> None:
         response.close()
 
 
-def test_what_came_unasked_before_the_turn_was_over_is_nobodys_answer():
+def test_what_came_unasked_before_the_turn_was_over_is_nobodys_answer() -> None:
     async def turn() -> None:
         here, there = socket.socketpair()
         made = Connection(Origin(False, "upstream", 80), lambda _: None)
