@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -27,18 +28,28 @@ class Together:
     """Of one event loop, see `of_running_loop`. Whoever writes to the same transport otherwise, or closes it, flushes
     first."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_first", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Writable, bytes]] = []
+        self._first: list[Callable[[], None]] = []
 
     def write(self, transport: Writable, data: bytes) -> None:
-        if not self._waiting:
+        if not self._waiting and not self._first:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append((transport, data))
 
+    def first(self, call: Callable[[], None]) -> None:
+        """Calls it at the end of the turn, before anything leaves. It must not raise."""
+        if not self._waiting and not self._first:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._first.append(call)
+
     def flush(self) -> None:
         """Nothing goes to who is gone meanwhile."""
+        first, self._first = self._first, []
+        for call in first:
+            call()
         waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
             try:

@@ -75,13 +75,14 @@ class Writer:
         lines.append(b"\r\n")
         head = b"".join(lines)
         ends = 2 + len(cycle.default_headers) + len(headers) + (not cycle.keep_alive)
-        if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        if head.count(b"\n") != ends or head.count(b"\r") != ends or 0 in head:
             return False  # a value of more than one line, which uvicorn refuses
         cycle.response_started = cycle.response_complete = True
         cycle.chunked_encoding = False
         if cycle.keep_alive and len(body) <= MOST_JOINED_BYTES:
             self._writes.write(cycle.transport, head + body)
         else:
+            self._writes.flush()
             cycle.transport.write(head)
             cycle.transport.write(body)
         cycle.message_event.set()

@@ -1,8 +1,8 @@
 """The journal: where a usage record is safe the moment `append` returns, whatever happens to the process.
 
-One file per process, one JSON line per record, one `write` per line, so a `kill -9` loses nothing that was
-appended. The recorder ships the lines to PostgreSQL and syncs the file for the case of a power failure. Knows no
-Django: the data plane appends on its event loop.
+One file per process, one JSON line per record, and each is written before anybody hears of its request's end, so a
+`kill -9` loses nothing that was answered. The recorder ships the lines to PostgreSQL and syncs the file for the case
+of a power failure. Knows no Django: the data plane appends on its event loop.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class JournalFull(Exception):
 class Journal:
     """Appends usage records to this process's file and says when no more may be promised.
 
-    `append` may be called from any thread; everything else is for the recorder and for `close`. Create it after
+    `append` and its kin may be called from any thread; the rest is for the recorder and for `close`. Create it after
     the last fork: a child would inherit the lock and keep a dead parent's file from being adopted.
 
     Args:
@@ -66,10 +66,12 @@ class Journal:
         self._rotate_after_s = rotate_after_s
         self._disk_reserve_bytes = disk_reserve_bytes
         self._encode = msgspec.json.Encoder().encode
-        self._lock = threading.Lock()  # the current file and the counters
+        self._lock = threading.Lock()  # the current file, what waits for it, and the counters
         self._files_lock = threading.Lock()  # no file is closed while it is synced
         self._appended_bytes = self._shipped_bytes = self._foreign_bytes = 0
         self._synced_bytes = 0
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._limit_bytes = capacity_bytes  # of `_appended_bytes`: moves on with what is shipped
         self._disk_refuses = False
         self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
@@ -89,13 +91,14 @@ class Journal:
 
     @property
     def unshipped_bytes(self) -> int:
-        """What this process appended and PostgreSQL does not have yet."""
-        return self._appended_bytes - self._shipped_bytes
+        """What this process took and PostgreSQL does not have yet."""
+        return self._appended_bytes + self._waiting_bytes - self._shipped_bytes
 
     @property
     def place(self) -> int:
-        """How far it is written; `has_shipped` tells when PostgreSQL has all of that."""
-        return self._appended_bytes
+        """How far it has got; `has_shipped` tells when PostgreSQL has all of that."""
+        with self._lock:
+            return self._appended_bytes + self._waiting_bytes
 
     def has_shipped(self, place: int) -> bool:
         return self._shipped_bytes >= place
@@ -111,22 +114,64 @@ class Journal:
         Raises:
             JournalFull: at the limit, or the disk is full or broken. The record is not written.
         """
-        try:
-            line = self._encode(record) + b"\n"
-        except UnicodeEncodeError:
-            line = self._encode(cleaned(record)) + b"\n"
+        line = self._line(record)
         with self._lock:
-            if self._appended_bytes >= self._limit_bytes:
-                raise JournalFull(f"{self.pending_bytes} bytes wait to be shipped")
-            try:
-                written_bytes = os.write(self._current.fd, line)
-            except OSError as error:
-                raise self._refusal(error) from error
-            if written_bytes != len(line):
-                raise self._partly(written_bytes, line)
-            self._appended_bytes += written_bytes
-            if self._appended_bytes >= self._rotate_at_bytes:
-                self._rotate()
+            self._refuse_at_limit()
+            self._write(line)
+
+    def append_soon(self, record: UsageRecord) -> bool:
+        """Takes one record for `write_waiting`: one write for all that ends in a turn of the loop saves each request
+        a tenth of its CPU time. Nobody may hear of the request's end before that.
+
+        Returns:
+            Whether nothing waited yet, so that `write_waiting` has to be called at the end of this turn.
+
+        Raises:
+            JournalFull: at the limit. The record is not taken.
+        """
+        line = self._line(record)
+        with self._lock:
+            self._refuse_at_limit()
+            self._waiting.append(line)
+            self._waiting_bytes += len(line)
+            return len(self._waiting) == 1
+
+    def write_waiting(self) -> None:
+        """When this returns, what `append_soon` took outlives the process.
+
+        Raises:
+            JournalFull: the disk is full or broken. It all goes on waiting.
+        """
+        with self._lock:
+            self._write(b"")
+
+    def _line(self, record: UsageRecord) -> bytes:
+        try:
+            return self._encode(record) + b"\n"
+        except UnicodeEncodeError:
+            return self._encode(cleaned(record)) + b"\n"
+
+    def _refuse_at_limit(self) -> None:
+        if self._appended_bytes + self._waiting_bytes >= self._limit_bytes:
+            raise JournalFull(f"{self.pending_bytes} bytes wait to be shipped")
+
+    def _write(self, line: bytes) -> None:
+        """What waits, then `line`: all of it or nothing."""
+        if self._waiting:
+            line = b"".join(self._waiting) + line
+        if not line:
+            return
+        try:
+            written_bytes = os.write(self._current.fd, line)
+        except OSError as error:
+            raise self._refusal(error) from error
+        if written_bytes != len(line):
+            raise self._partly(written_bytes, line)
+        self._appended_bytes += written_bytes
+        if self._waiting:
+            self._waiting, self._waiting_bytes = [], 0
+        if self._appended_bytes >= self._rotate_at_bytes:
+            self._rotate()
         if not self.news.is_set():
             self.news.set()
 
@@ -237,6 +282,10 @@ class Journal:
             is_over: nothing waits for this journal to have been replayed. Else all files stay.
         """
         with self._files_lock, self._lock:
+            try:
+                self._write(b"")
+            except JournalFull as error:
+                logger.error("%d records are lost: %s", len(self._waiting), error)
             for segment in [*self._sealed, self._current]:
                 if segment.closed:
                     continue

@@ -66,9 +66,11 @@ class Gateway:
         spending: Spending | None = None,
         hedger: Hedger | None = None,
         repeats: Repeats | None = None,
+        append_soon: Append | None = None,
     ) -> None:
-        """`can_record` says whether `append` will take what a call that begins now has to record; `note` writes a
-        checkpoint of a stream. Without `spending` no budget is kept."""
+        """`append_soon` may be used for whole answers, which leave at the end of a turn. `can_record` says whether
+        `append` will take what a call that begins now has to record; `note` writes a checkpoint of a stream. Without
+        `spending` no budget is kept."""
         self._recounts = recounts
         self._snapshots = snapshots
         self._planner = planner
@@ -77,6 +79,7 @@ class Gateway:
         self._admission = admission
         self._spending = spending
         self._append = append
+        self._append_soon = append_soon or append
         self._clock = clock
         self._fingerprint = fingerprint
         self._can_record = can_record
@@ -94,7 +97,8 @@ class Gateway:
         if not self._can_record():
             raise TemporarilyUnavailable("Usage cannot be recorded for the moment.", retry_after_s=5)
         trail = Trail(flight.started)
-        settlement = Settlement(call, caller, trail, self._append, self._clock, self._fingerprint)
+        append = self._append if call.stream else self._append_soon
+        settlement = Settlement(call, caller, trail, append, self._clock, self._fingerprint)
         try:
             snapshot = self._snapshots.get(caller.org_id)
             check_models(call, caller)

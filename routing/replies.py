@@ -13,6 +13,7 @@ from time import monotonic
 
 from common.asgi import Send
 from common.errors import ShareAIError
+from common.together import of_running_loop
 from routing.flights import IDLE, Flight, Headers, record_of_ended, refusal_of_ended
 from routing.sink import Sink
 
@@ -41,6 +42,7 @@ class Reply:
         headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
         if flight.writer is not None and flight.writer.answer(self.status, headers, self.body):
             return
+        of_running_loop().flush()  # what is to be recorded first waits for the end of the turn
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
