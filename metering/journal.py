@@ -286,6 +286,7 @@ class Journal:
                 self._write(b"")
             except JournalFull as error:
                 logger.error("%d records are lost: %s", len(self._waiting), error)
+                self._waiting, self._waiting_bytes = [], 0
             for segment in [*self._sealed, self._current]:
                 if segment.closed:
                     continue

@@ -11,15 +11,15 @@ import psutil
 from django.conf import settings
 
 from common.secrets import KeyRing
-from common.together import Together, of_running_loop
+from common.together import of_running_loop
+from metering.by_turn import ByTurn
 from metering.content_log import ContentLog
 from metering.gate import Gate
-from metering.journal import Journal, JournalFull
+from metering.journal import Journal
 from metering.peers import Peers
 from metering.tallies import Moment, Tallies
 from metering.teller import Teller
 from metering.treasury import Treasury
-from metering.usage import UsageRecord
 from metering.wiring import conninfo, open_content_log, open_journal, start_recorder
 from nodes import doubts
 from nodes.canaries import Canaries
@@ -59,8 +59,6 @@ from routing.sources import HEALTH_UNAVAILABLE, LOADER, LOOK_AT_HEALTH, UNAVAILA
 from routing.spending import Spending
 from routing.transcripts import Transcripts
 
-WRITE_AGAIN_S = 0.05
-
 logger = logging.getLogger(__name__)
 
 
@@ -71,7 +69,7 @@ class Plane:
         self.snapshots = Snapshots(LOADER, UNAVAILABLE, stale_s=settings.AUTHORITY_STALE_S)
         self.flights = Flights(self.snapshots.is_revoked, settings.CLIENT_STALL_S, settings.CHECKPOINT_S)
         self._journal: Journal = open_journal()
-        self._turn: Together
+        self._by_turn = ByTurn(self._journal, of_running_loop())
         self._peers = Peers(settings.JOURNAL_DIR / "processes")
         self.tallies = Tallies(self._peers)
         # Counting costs 3 µs a request, and is left out where nobody may ask.
@@ -99,7 +97,7 @@ class Plane:
         self._gate = Gate(settings.REDIS_URL, least_processes=least, count_here=peers.count, rank_here=peers.rank)
         fingerprint = Fingerprint(settings.SECRET_KEY)
         hedger = Hedger(failover, health, self._fleet, budget, self.flights)
-        self.repeats = Repeats(self.snapshots, cache, self._append_soon, monotonic, self._can_record, fingerprint)
+        self.repeats = Repeats(self.snapshots, cache, self._by_turn.append, monotonic, self._can_record, fingerprint)
         self.gateway = self._gateway(failover, hedger, cache, fingerprint)
         cache.similarity = Similarity(Embedder(self.gateway, self.flights), self._shelf.questions)
         self._contents: ContentLog = open_content_log(fingerprint.of)
@@ -124,11 +122,10 @@ class Plane:
             spending=self.spending,
             hedger=hedger,
             repeats=self.repeats,
-            append_soon=self._append_soon,
+            append_soon=self._by_turn.append,
         )
 
     async def start(self) -> None:
-        self._turn = of_running_loop()
         self._contents.start()
         await self.nodes.start()
         self.flights.start()
@@ -177,18 +174,6 @@ class Plane:
             set_aside=stats.rejected,
             resident_bytes=psutil.Process().memory_info().rss,
         )
-
-    def _append_soon(self, record: UsageRecord) -> None:
-        if self._journal.append_soon(record):
-            self._turn.first(self._write_waiting)
-
-    def _write_waiting(self) -> None:
-        """Answers that are ready leave all the same: admission stops with a disk that takes no more."""
-        try:
-            self._journal.write_waiting()
-        except JournalFull as error:
-            logger.error("records wait in memory: %s", error)
-            asyncio.get_running_loop().call_later(WRITE_AGAIN_S, self._write_waiting)
 
     def _can_record(self) -> bool:
         return not self._journal.is_full

@@ -42,6 +42,7 @@ WITHOUT_DJANGO = [
     "accounts.scopes",
     "metering.admission",
     "metering.bounds",
+    "metering.by_turn",
     "metering.checkpoints",
     "metering.columns",
     "metering.content_log",

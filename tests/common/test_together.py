@@ -76,3 +76,32 @@ def test_each_loop_has_its_own():
     other, _ = uvloop.run(asked_twice())
     assert one is same
     assert one is not other
+
+
+def test_what_is_to_be_first_happens_before_anything_leaves(pairs):
+    """Also when it was asked for last, and when nothing is to leave."""
+    heard_before: list[bytes] = []
+
+    async def turn() -> None:
+        transport = await transport_of(pairs[0][0])
+        writes = of_running_loop()
+
+        def look() -> None:
+            heard_before.append(heard(pairs[0][1]))
+
+        writes.write(transport, b"a")
+        writes.first(look)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert heard_before == [b""]
+        assert heard(pairs[0][1]) == b"a"
+        writes.first(look)
+        assert heard_before == [b""]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert heard_before == [b"", b""]
+        writes.first(look)
+        writes.flush()
+        assert heard_before == [b"", b"", b""]
+
+    uvloop.run(turn())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from common.together import of_running_loop
 from console.wire import MOST_FIELDS, MOST_HEAD_BYTES, PatientProtocol
 from routing.flights import WRITER
 
@@ -30,10 +33,25 @@ class ImpatientProtocol(PatientProtocol):
 LARGE = b"x" * (32 << 20)
 """More than the kernel's buffers take."""
 
+CALLERS: list[socket.socket] = []
+HEARD_BEFORE: list[bool] = []
+"""Of each of `CALLERS`, whether it had heard something when the turn's end was reached."""
+
+
+def look_at_callers() -> None:
+    for caller in CALLERS:
+        HEARD_BEFORE.append(bool(select.select([caller], [], [], 0)[0]))
+
 
 async def answers(scope, receive, send) -> None:
     headers = [(b"content-length", b"2"), (b"x-said", scope["query_string"].replace(b"%0A", b"\n"))]
     headers += [(b"x-caller", scope["client"][0].encode()), (b"x-scheme", scope["scheme"].encode())]
+    if scope["path"] == "/recorded":
+        body = LARGE if scope["query_string"] == b"large" else b"ok"
+        of_running_loop().first(look_at_callers)
+        if scope["extensions"][WRITER].answer(200, [(b"content-length", b"%d" % len(body))], body):
+            return
+        raise AssertionError("not answered at once")
     if scope["path"] == "/whole" and scope["extensions"][WRITER].answer(200, headers, b"ok"):
         return
     if scope["path"] == "/last" and (writer := scope["extensions"][WRITER]).answer(200, headers, b"ok"):
@@ -189,6 +207,20 @@ def test_who_asked_for_the_end_of_the_connection_gets_it(wire):
         got += part
     assert b"\r\nconnection: close\r\n" in got
     assert got.endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [(b"", b""), (b"large", b""), (b"", b"Connection: close\r\n")],
+    ids=["joined", "too large to be joined", "the last of its connection"],
+)
+def test_whatever_way_a_whole_answer_takes_it_is_recorded_first(wire, monkeypatch, query, field):
+    monkeypatch.setattr(sys.modules[__name__], "CALLERS", [wire])
+    HEARD_BEFORE.clear()
+    head = REQUEST.replace(b"/ ", b"/recorded?" + query + b" ", 1).replace(b"\r\n\r\n", b"\r\n" + field + b"\r\n")
+    wire.sendall(head)
+    assert wire.recv(1000).startswith(b"HTTP/1.1 200")
+    assert HEARD_BEFORE == [False]
 
 
 def test_no_value_becomes_a_second_header(wire):
