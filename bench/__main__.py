@@ -17,7 +17,7 @@ from bench.progress import say
 from bench.soak import LIMIT_MB, soak
 
 _HERE = Path(__file__).resolve().parent
-_QUICK_SCALE = 0.1
+_QUICK_SCALE = 0.25
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -26,8 +26,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--requests", type=_positive, help="per round, case and gateway; default: by case")
     parser.add_argument("--connections", type=_positive, default=16)
-    parser.add_argument("--rounds", type=_positive, default=3, help="the figures are the median of these")
-    parser.add_argument("--quick", action="store_true", help="one round of a tenth; does not touch the results")
+    parser.add_argument("--rounds", type=_positive, default=7, help="the figures are the median of these")
+    parser.add_argument("--quick", action="store_true", help="one round of a quarter; does not touch the results")
     parser.add_argument("--out", type=Path, help="folder for results.json and results.md; default: bench/")
     parser.add_argument(
         "--soak", type=_positive, metavar="N", help="instead: N requests at one gateway (ours), and its memory"

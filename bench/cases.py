@@ -32,11 +32,11 @@ class Case:
 CASES = {
     case.name: case
     for case in (
-        Case("unary", streamed=False, requests=10_000, warm_up=1_000),
-        Case("stream", streamed=True, requests=2_000, warm_up=500),
-        Case("paced", streamed=True, requests=256, warm_up=16, word=answers.PACED.decode()),
-        Case("cache_hit", streamed=False, requests=10_000, warm_up=1_000),
-        Case("governed", streamed=False, requests=10_000, warm_up=1_000),
-        Case("tunnel", streamed=False, requests=10_000, warm_up=1_000),
+        Case("unary", streamed=False, requests=4_000, warm_up=1_000),
+        Case("stream", streamed=True, requests=800, warm_up=400),
+        Case("paced", streamed=True, requests=112, warm_up=16, word=answers.PACED.decode()),
+        Case("cache_hit", streamed=False, requests=4_000, warm_up=1_000),
+        Case("governed", streamed=False, requests=4_000, warm_up=1_000),
+        Case("tunnel", streamed=False, requests=4_000, warm_up=1_000),
     )
 }

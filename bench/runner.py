@@ -21,7 +21,7 @@ from bench.progress import say
 class Settings:
     gateways: Sequence[str]
     cases: Sequence[Case]
-    rounds: int = 3
+    rounds: int = 7
     connections: int = 16
     requests: int | None = None  # per round and gateway, instead of the case's own number
     scale: float = 1.0  # of the case's own number
