@@ -67,16 +67,13 @@ class Writer:
             return False
         if cycle.scope["method"] == "HEAD":
             return False
-        lines = [STATUS_LINE[status]]
-        for name, value in chain(cycle.default_headers, headers):
-            lines += (name, b": ", value, b"\r\n")
+        lines = [b": ".join(header) for header in chain(cycle.default_headers, headers)]
         if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        ends = 2 + len(cycle.default_headers) + len(headers) + (not cycle.keep_alive)
-        if head.count(b"\n") != ends or head.count(b"\r") != ends or 0 in head:
+            lines.append(b"connection: close")
+        said = b" ".join(lines)
+        if 10 in said or 13 in said or 0 in said:
             return False  # a value of more than one line, which uvicorn refuses
+        head = b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
         cycle.response_started = cycle.response_complete = True
         cycle.chunked_encoding = False
         if cycle.keep_alive and len(body) <= MOST_JOINED_BYTES:

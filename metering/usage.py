@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -99,6 +102,17 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     token_details: TokenDetails | None = None
     lessee: str = ""
     charges: tuple[tuple[int, int], ...] = ()
+
+
+def moment_now() -> str:
+    """ISO 8601 in UTC, with microseconds; at half of the price of `datetime`'s own."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}.{nanoseconds // 1000:06d}+00:00"
+
+
+@lru_cache(2)
+def _second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat()[: len("2026-01-01T00:00:00")]
 
 
 def cleaned(record: UsageRecord) -> UsageRecord:

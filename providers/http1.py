@@ -75,7 +75,7 @@ class Exchange(Inflow):
     async def wait_for_head(self) -> None:
         """Raises: UpstreamFailure: no valid head came."""
         if not self.status and not self.is_over:
-            self._head = asyncio.get_running_loop().create_future()
+            self._head = self._connection.loop.create_future()
             await self._head
         if not self.status:
             await self.next_chunk()
@@ -136,6 +136,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._on_idle = on_idle
         self._transport: asyncio.Transport
+        self.loop = asyncio.get_running_loop()
         self._writes = of_running_loop()
         self._readable = select.poll()
         self._exchange: Exchange | None = None
@@ -173,12 +174,12 @@ class Connection(asyncio.Protocol):
         return self._transport.get_extra_info(name)
 
     def is_clean(self) -> bool:
-        """Nothing was received since the last answer, and nothing waits in the kernel, an end included.
+        """Nothing was received since the last answer, as far as the loop has read; `write` asks the kernel as well.
 
         What an upstream sends beyond its answer would be read as the answer to the next request, which may be
         another organisation's.
         """
-        return not self._is_spoilt and not self._transport.is_closing() and not self._readable.poll(0)
+        return not self._is_spoilt and not self._transport.is_closing()
 
     def abandon(self, exchange: Exchange) -> None:
         """Ends the connection if it still carries `exchange`: HTTP/1.1 knows no other way to say stop."""
@@ -189,7 +190,7 @@ class Connection(asyncio.Protocol):
     def linger(self, exchange: Exchange) -> None:
         if self._exchange is exchange:
             self.let_flow(exchange)
-            asyncio.get_running_loop().call_later(LINGER_S, self.abandon, exchange)
+            self.loop.call_later(LINGER_S, self.abandon, exchange)
 
     def hold_back(self, exchange: Exchange) -> None:
         if self._exchange is exchange and not self._transport.is_closing():

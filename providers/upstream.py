@@ -80,7 +80,7 @@ def _where(base_url: str, path: str) -> tuple[Origin, bytes]:
 def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
     lines = [f"{name}: {value}" for name, value in headers]
     for line in lines:
-        if _UNFIT.search(line):
+        if not line.isprintable() and _UNFIT.search(line):
             raise UpstreamFailure(Kind.REFUSED_EGRESS, "a header that cannot be sent")
     lines.append("")
     return "\r\n".join(lines).encode("utf-8", "surrogateescape")

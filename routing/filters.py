@@ -147,6 +147,17 @@ FILTERS: tuple[Filter, ...] = (
 )
 
 
+_PLAIN: tuple[Filter, ...] = (reject_kind, reject_context)
+_ABLE: tuple[Filter, ...] = (reject_kind, reject_capability, reject_context)
+
+
+def filters_for(call: Call) -> tuple[Filter, ...]:
+    """Those of FILTERS that may refuse this call anything: most calls ask for nothing in particular."""
+    if call.preferences is not NO_PREFERENCES:
+        return FILTERS
+    return _ABLE if call.requires else _PLAIN
+
+
 def unusable_keys(target: Target, health: Health, now: float) -> tuple[str, float | None]:
     """Why no key of a target can be used now, and the earliest time at which one could."""
     pairs = [(target.id, credential.id) for credential in target.credentials] or [(target.id, 0)]

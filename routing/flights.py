@@ -165,12 +165,13 @@ class Flights:
         self._write_stall_s = write_stall_s
         self._checkpoint_s = checkpoint_s
         self._sweeper: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._flights)
 
     def enter(self, receive: Receive) -> Flight:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         flight = Flight(task, receive, monotonic())
         self._flights.add(flight)
@@ -184,6 +185,7 @@ class Flights:
         flight.source = flight.watch = flight.write_chunk = None
 
     def start(self) -> None:
+        self._loop = asyncio.get_running_loop()  # to look for it costs a system call each time
         self._sweeper = asyncio.create_task(self._sweep_for_ever())
 
     async def aclose(self, drain_s: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from math import log
 
 import msgspec
 
@@ -183,11 +184,12 @@ class Health:
         """When this pair may be used again, or None if it may be now. An open breaker counts too."""
         if self.out_of_use and (out := self.out_of_use.get(target_id)) is not None and out.until > now:
             return out.until
-        until = self._skip_until.get((target_id, credential_id), 0.0)
-        breaker = self._breakers.get((target_id, credential_id))
-        if breaker is not None and not breaker.allows(now):
-            until = max(until, breaker.open_until, now)
-        return until if until > now or (breaker is not None and not breaker.allows(now)) else None
+        pair = (target_id, credential_id)
+        until = self._skip_until.get(pair, 0.0) if self._skip_until else 0.0
+        breaker = self._breakers.get(pair)
+        if breaker is not None and breaker.open_until and not breaker.allows(now):
+            return max(until, breaker.open_until, now)
+        return until if until > now else None
 
     def reason_out_of_use(self, target_id: int, now: float) -> str | None:
         out = self.out_of_use.get(target_id)
@@ -199,4 +201,4 @@ class Health:
 
 def weighted_key(weight: float) -> float:
     """A random sort key: sorting by it draws without replacement, in proportion to the weights."""
-    return random.expovariate(1.0) / weight if weight > 0 else float("inf")
+    return -log(1.0 - random.random()) / weight if weight > 0 else float("inf")  # noqa: S311  not a secret

@@ -8,6 +8,7 @@ machines being `node/<slug>/<model>`.
 from __future__ import annotations
 
 import time
+from operator import itemgetter
 
 import msgspec
 
@@ -18,7 +19,7 @@ from providers.transport import Deadlines
 from routing.canary_draw import is_canary, unserved, without_canaries
 from routing.facts import BudgetUsed, MinuteIn, facts_of, minute_now, nothing_used
 from routing.fallbacks import fallen_back_to, in_tier, within_reach
-from routing.filters import EJECTED, FILTERS, reject_place, unusable_keys
+from routing.filters import EJECTED, Filter, filters_for, reject_place, unusable_keys
 from routing.health import Health, weighted_key
 from routing.plan_refusals import nobody_serves, not_found
 from routing.plans import MOST_ATTEMPTS, Candidate, Plan, Rejected
@@ -141,8 +142,10 @@ class Planner:
     def _load(self, target: Target, now: float) -> Load:
         return self._fleet.load(target, self._health.speed(target.id).in_flight, now)
 
-    def _reason_against(self, call: Call, target: Target, weight: int, place: str | None, now: float) -> str | None:
-        reason = _rejection(call, target, weight, place)
+    def _reason_against(
+        self, call: Call, target: Target, weight: int, wanted: Wanted, filters: tuple[Filter, ...], now: float
+    ) -> str | None:
+        reason = _rejection(call, target, weight, wanted.place, filters)
         if reason is None and target.node:
             return self._fleet.refusal(target, self._health.speed(target.id).in_flight, now)
         return reason
@@ -151,14 +154,14 @@ class Planner:
         self, call: Call, wanted: Wanted, rejected: list[Rejected], now: float, down: dict[str, float]
     ) -> list[Candidate]:
         """What may not serve goes to `rejected`. `down` is for how many seconds more a drill holds a name down."""
-        strategy = wanted.strategy
+        strategy, filters = wanted.strategy, filters_for(call)
         kept: list[_Ranked] = []
         ejected: list[tuple[_Ranked, Rejected]] = []
         for target, weight, tier, place in wanted.targets:
             if down and (left_s := _drill_left(down, target)) is not None:
                 rejected.append(Rejected(target.name, "drill", left_s))
                 continue
-            reason = self._reason_against(call, target, weight, wanted.place, now)
+            reason = self._reason_against(call, target, weight, wanted, filters, now)
             if reason is not None:
                 rejected.append(Rejected(target.name, reason))
                 continue
@@ -236,8 +239,7 @@ def _drill_left(down: dict[str, float], target: Target) -> float | None:
     return max(left, default=None)
 
 
-def _order(entry: _Ranked) -> tuple[int, float, float]:
-    return entry[:3]
+_order = itemgetter(0, 1, 2)
 
 
 def _in_turn(entry: _Ranked) -> tuple[int, float, int]:
@@ -249,12 +251,12 @@ def _by_target(entry: _Ranked) -> int:
     return entry[3].target.id
 
 
-def _rejection(call: Call, target: Target, weight: int, place: str | None) -> str | None:
+def _rejection(call: Call, target: Target, weight: int, place: str | None, filters: tuple[Filter, ...]) -> str | None:
     if weight == 0:
         return "weight_zero"
-    if (reason := reject_place(place, target)) is not None:
+    if place is not None and (reason := reject_place(place, target)) is not None:
         return reason
-    for reject in FILTERS:
+    for reject in filters:
         if (reason := reject(call, target)) is not None:
             return reason
     if not target.credentials and target.options.get("needs_key"):

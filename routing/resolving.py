@@ -39,7 +39,11 @@ def wanted_by(call: Call, snapshot: OrgSnapshot, facts_for: Callable[[RouteRecor
     """For each name of the call that is known. One private route among them makes the whole call private."""
     routes = snapshot.routes
     place = call.place
-    if place is None and any((route := routes.get(name)) is not None and route.private for name in call.models):
+    if (
+        place is None
+        and routes
+        and any((route := routes.get(name)) is not None and route.private for name in call.models)
+    ):
         place = PRIVATE
     found: list[Wanted] = []
     sort = call.preferences.sort

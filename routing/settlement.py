@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import msgspec
 
 from accounts.authentication import Caller
 from metering.admission import Headers, Hold
 from metering.holdings import Holding
-from metering.usage import HIT, TRACE_ID, UsageRecord
+from metering.usage import HIT, TRACE_ID, UsageRecord, moment_now
 from nodes.recount import Recount
 from providers.adapters.base import NONE, TokenUsage
 from providers.schema import Call
@@ -83,7 +82,7 @@ class Settlement:
         self._trail = trail
         self._append = append
         self._clock = clock
-        self._began_at = datetime.now(UTC)
+        self._began_at = moment_now()
         self._done = False
         self._parts = NO_PARTS
         self.bound: Size | None = None
@@ -271,7 +270,7 @@ class Settlement:
         ttft_s = opened.ttft_s if opened else None
         return UsageRecord(
             request_id=call.request_id,
-            started_at=self._began_at.isoformat(),
+            started_at=self._began_at,
             org_id=caller.org_id,
             key_id=caller.key_id,
             user_id=caller.user_id,
